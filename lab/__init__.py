@@ -1,0 +1,1 @@
+"""The roof of hardmail: supervisor, kernel sandbox, profiles, behaviours and the command line."""
