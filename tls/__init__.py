@@ -1,1 +1,38 @@
-"""TLS for hardmail: certificates, protocol policy, contexts and the STARTTLS gate. Knows nothing of mail."""
+"""TLS for hardmail: certificates, protocol policy, contexts and the STARTTLS gate. Knows nothing of mail.
+
+    authority         the lab's certificate authority
+        Authority.create(directory, name="hardmail lab CA") -> Authority      Authority.load(directory)
+        authority.issue_server(["mail.example.org", "127.0.0.2"]) -> Credentials     .issue_client("alice")
+        authority.renew(credentials, within_days=30) -> Credentials           .certificate_file  (give it to clients)
+        Credentials: .certificate_file  .key_file  .certificate  .not_after
+
+    policy            which protocol versions and ciphers a side will speak
+        Policy.from_postfix(protocols=">=TLSv1.2", ciphers="medium", exclude_ciphers="", mandatory=False)
+        Policy.from_dovecot(ssl_min_protocol="TLSv1.2", ssl_cipher_list=..., ssl_prefer_server_ciphers=False)
+        Policy()      hardmail's own: TLS 1.2 and up
+
+    context           the only place where an SSL context is made
+        server_context(certificate_file, key_file, policy, client_ca=None, request_client_certificate=False)
+        client_context(policy, ca_file=None, ca_path=None, verify="none" | "chain" | "name", ...) -> ssl.SSLContext
+        twisted_server_options(certificate_file, key_file, policy, ...)       for startTLS / listenSSL
+
+    fingerprint       certificate_fingerprint(der, "sha256"), public_key_fingerprint(der, "sha256"): "AB:CD:..."
+
+    description       what a finished handshake agreed, in the words of Postfix's log and Received header
+        describe(ssl_object) -> Session;  session.summary()  session.received()
+
+    starttls_asyncio  the gate for asyncio streams, aiosmtpd and uvloop
+        discarded = await upgrade_server(reader, writer, context, go_ahead=b"220 2.0.0 Ready to start TLS\r\n", timeout=30)
+        await upgrade_client(reader, writer, context, server_hostname="mail.example.org", timeout=30)
+
+    starttls_twisted  the gate for Twisted line protocols
+        discarded = upgrade_server(protocol, options, go_ahead=b"+OK Begin TLS negotiation now.\r\n")
+
+The gate's one rule: what the peer sent before the handshake is never acted upon after it, whichever side the peer
+is (RFC 3207 section 6, the class of CVE-2011-0411). The server's go-ahead line is therefore an argument of the
+gate: bytes that arrive before it is written are an injection and are dropped, bytes that arrive after it belong to
+the handshake and never reach the plaintext reader.
+
+Every failure to agree on TLS is a `TLSHandshakeError` (errors.py); every unreadable certificate, key or setting is a
+`TLSConfigError`. Nothing here logs: the caller knows whose session it is.
+"""
