@@ -1,0 +1,110 @@
+"""The mail store: Maildir++ beneath one mail root that cannot be left, with a rebuildable index per user.
+
+How a protocol server uses it::
+
+    settings = imap.config.MailSettings.from_config(config)   # DovecotConfig of the auth room; `protocol imap {}` view
+    root = imap.store.MailRoot.open(settings.mail_root)       # in prepare(), before the sandbox; keeps one descriptor
+    store = settings.user_store(root, "alice", fields)        # fields: Mapping[str, str] of the userdb: home, mail ...
+    with store.open("INBOX") as mailbox:
+        mailbox.sync()
+        for uid, message in mailbox.messages.items(): ...
+
+All calls are synchronous and short; they may be moved to a thread, one thread at a time per UserStore.
+Mailbox names are decoded `str` in the namespace's form ("Archive/2024"); `mutf7.decode`/`mutf7.encode` turn them from
+and to the wire (decode raises InvalidName with code None for what is not valid modified UTF-7, as Dovecot answers).
+INBOX is matched without regard to case. Every error is a StoreError; `.code` is the response code, `.text` the text.
+
+MailRoot
+    .open(path) -> MailRoot; .close()
+
+UserStore
+    .username; .namespaces -> tuple[NamespaceInfo, ...]; .separator (of the INBOX namespace)
+    .namespace_of(name) -> NamespaceInfo                      # the namespace that a name belongs to
+    .list_mailboxes() -> list[MailboxInfo]                    # everything visible, parents included, sorted; INBOX always
+    .exists(name) -> bool                                     # selectable mailbox of that name (INBOX: always)
+    .validate(name, creating=False) -> None                   # raises InvalidName, before anything touches the disk
+    .create(name); .delete(name); .rename(old, new)           # AlreadyExists, NonExistent, InvalidName, NotPossible
+    .subscribe(name); .unsubscribe(name); .subscriptions() -> list[str]
+    .status(name, size=False) -> Status
+    .open(name, read_only=False) -> Mailbox
+    .append(name, [NewMail(data, flags, internal_date), ...]) -> AppendResult      # all or none (MULTIAPPEND)
+    .close()                                                  # also a context manager
+
+Mailbox (context manager)
+    .name .read_only .uidvalidity .uidnext .highest_modseq .guid
+    .messages: dict[int, Message]        # UID -> Message in ascending UID order; changes only in sync(), store()
+    .keywords: tuple[str, ...]           # all keywords known in the mailbox, for FLAGS/PERMANENTFLAGS
+    .sync() -> Changes                   # applies what others did to .messages and tells it; also claims \\Recent
+    .read(uid) -> bytes                  # CRLF form; raises Expunged
+    .read_header(uid) -> bytes           # header and empty line, CRLF form; cheaper than read
+    .store(uids, "replace"|"add"|"remove", flags, unchanged_since=None) -> StoreResult   # NoPermission if read-only
+    .expunge(uids=None) -> tuple[int, ...]                    # those \\Deleted (among uids); gone from .messages at once
+    .copy(uids, destination) -> CopyResult; .move(uids, destination) -> CopyResult       # UIDs already gone are left out
+    .vanished(modseq) -> list[int] | None                     # UIDs expunged since (QRESYNC); None: not known that far back
+    .cached(key, uids) -> dict[int, bytes]; .cache(key, {uid: value})                    # ENVELOPE, BODYSTRUCTURE ...
+    .watch() -> Watch                                         # IDLE: Watch.fileno() readable => Watch.drain(), then sync()
+    .close()
+
+Changes that this Mailbox object made itself (store, expunge) are applied to .messages at once and are not told again
+by its next sync(); what it appended or copied into itself is told as appended. `Message.recent` is this session's.
+"""
+
+from imap.store.errors import (
+    AlreadyExists,
+    Corrupt,
+    Expunged,
+    InUse,
+    InvalidName,
+    JailEscape,
+    LimitExceeded,
+    MailboxDeleted,
+    NonExistent,
+    NoPermission,
+    NotPossible,
+    NotSelectable,
+    OverQuota,
+    StoreError,
+)
+from imap.store.types import (
+    SYSTEM_FLAGS,
+    AppendResult,
+    Changes,
+    CopyResult,
+    MailboxInfo,
+    Message,
+    NamespaceInfo,
+    NewMail,
+    SpecialMailbox,
+    Status,
+    StoreMode,
+    StoreResult,
+)
+
+__all__ = [
+    "SYSTEM_FLAGS",
+    "AlreadyExists",
+    "AppendResult",
+    "Changes",
+    "CopyResult",
+    "Corrupt",
+    "Expunged",
+    "InUse",
+    "InvalidName",
+    "JailEscape",
+    "LimitExceeded",
+    "MailboxDeleted",
+    "MailboxInfo",
+    "Message",
+    "NamespaceInfo",
+    "NewMail",
+    "NoPermission",
+    "NonExistent",
+    "NotPossible",
+    "NotSelectable",
+    "OverQuota",
+    "SpecialMailbox",
+    "Status",
+    "StoreError",
+    "StoreMode",
+    "StoreResult",
+]
