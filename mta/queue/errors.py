@@ -1,0 +1,35 @@
+"""What can go wrong when a message is to be kept, with the reply that the peer gets for it."""
+
+from __future__ import annotations
+
+
+class QueueError(Exception):
+    """The message was not kept and the client should try again (451 4.3.0).
+
+    `str(error)` is the private reason, for the log; `.reply` is what the peer is told (Postfix cleanup(8),
+    RFC 3463 section 3.4).
+    """
+
+    code = 451
+    enhanced_status = "4.3.0"
+    text = "Error: queue file write error"
+
+    @property
+    def reply(self) -> str:
+        return f"{self.code} {self.enhanced_status} {self.text}"
+
+
+class QueueFull(QueueError):
+    """There is not enough room for the message: disk full, quota, or less than queue_minfree left (452 4.3.1)."""
+
+    code = 452
+    enhanced_status = "4.3.1"
+    text = "Insufficient system storage"
+
+
+class QueueLocked(QueueError):
+    """Another queue manager already works on this queue."""
+
+
+class ForeignQueue(QueueError):
+    """The database was written by a newer hardmail: it is left as it is and not opened."""

@@ -1,0 +1,143 @@
+"""Reads messages, recipients and contents; never waits for a writer (SQLite's WAL)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from mta.queue import schema
+from mta.queue.errors import QueueError
+from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, QueueName, Recipient
+
+COLUMNS: Final = "sequence, queue_id, queue, sender, arrival, size, next_attempt, attempts, warned, recipient_count, envelope, checksum"
+PORTION: Final = 500
+"""Messages read at once: bounds memory with a long queue."""
+
+
+class MessageCorrupt(QueueError):
+    """A message's rows or content are damaged; the rest of the queue is not."""
+
+
+class Reader:
+    """A reading connection. Use it from one thread."""
+
+    def __init__(self, database: Path, bodies: Path) -> None:
+        self._connection = schema.connect(database)
+        self._connection.execute("PRAGMA query_only = ON")
+        self._bodies = bodies
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def arrivals(self, after: int, limit: int) -> list[QueuedMessage]:
+        return self._select("sequence > ? AND queue = 'incoming' ORDER BY sequence LIMIT ?", (after, limit))
+
+    def due(self, now: float, after: tuple[float, int], limit: int) -> list[QueuedMessage]:
+        return self._select(
+            "queue = 'deferred' AND next_attempt <= ? AND (next_attempt, sequence) > (?, ?)"
+            " ORDER BY next_attempt, sequence LIMIT ?",
+            (now, *after, limit),
+        )
+
+    def next_due(self) -> float | None:
+        row = self._query("SELECT min(next_attempt) FROM messages WHERE queue = 'deferred'", ())[0]
+        return None if row[0] is None else float(row[0])
+
+    def messages(self, queue: QueueName | None) -> Iterator[QueuedMessage]:
+        last = 0
+        while portion := self._select(
+            "sequence > ? AND (? IS NULL OR queue = ?) ORDER BY sequence LIMIT ?", (last, queue, queue, PORTION)
+        ):
+            yield from portion
+            last = portion[-1].sequence
+
+    def find(self, queue_id: str) -> QueuedMessage | None:
+        found = self._select("queue_id = ?", (queue_id,))
+        return found[0] if found else None
+
+    def queue_ids(self) -> set[str]:
+        """All queue ids."""
+        return {row[0] for row in self._query("SELECT queue_id FROM messages", ())}
+
+    def content(self, message: QueuedMessage) -> bytes:
+        rows = self._query("SELECT data FROM contents WHERE sequence = ?", (message.sequence,))
+        try:
+            data = bytes(rows[0][0]) if rows else (self._bodies / message.queue_id).read_bytes()
+        except FileNotFoundError as error:
+            raise MessageCorrupt("its content is missing") from error
+        except OSError as error:
+            raise QueueError(str(error)) from error
+        if len(data) != message.size or zlib.crc32(data) != message.checksum:
+            raise MessageCorrupt("its content is torn")
+        return data
+
+    def body_file(self, message: QueuedMessage) -> Path | None:
+        """The content's file, if it is not in the database."""
+        path = self._bodies / message.queue_id
+        return path if path.exists() else None
+
+    def _select(self, condition: str, values: tuple[Any, ...]) -> list[QueuedMessage]:
+        rows = self._query(f"SELECT {COLUMNS} FROM messages WHERE {condition}", values)  # noqa: S608
+        if not rows:
+            return []
+        messages = {row[0]: _message(row) for row in rows}
+        marks = ",".join("?" * len(messages))
+        recipients = self._query(
+            "SELECT sequence, position, outcome, address, original, orcpt, notify, dsn, reason, record"
+            f" FROM recipients WHERE sequence IN ({marks}) ORDER BY sequence, position",  # noqa: S608
+            tuple(messages),
+        )
+        for sequence, *row in recipients:
+            messages[sequence].recipients.append(_recipient(row))
+        return list(messages.values())
+
+    def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise QueueError(f"queue read error: {error}") from error
+
+
+def _message(row: tuple[Any, ...]) -> QueuedMessage:
+    (sequence, queue_id, queue, sender, arrival, size, next_attempt, attempts, warned, count, envelope, checksum) = row
+    try:
+        told = json.loads(envelope)
+        known = QueueName(queue)
+    except ValueError:
+        # One bad row must not hide the others: the reader of its content sets it aside.
+        told, known, checksum = {}, QueueName.HOLD, -1
+    return QueuedMessage(
+        sequence=sequence,
+        queue_id=queue_id,
+        queue=known,
+        sender=sender,
+        arrival=arrival,
+        size=size,
+        next_attempt=next_attempt,
+        warned=bool(warned),
+        ret=str(told.get("ret", "")),
+        envid=str(told.get("envid", "")),
+        body=str(told.get("body", "")),
+        smtputf8=bool(told.get("smtputf8")),
+        filter=str(told.get("filter", "")),
+        attributes={str(name): str(value) for name, value in told.get("attributes", {}).items()},
+        recipients=[],
+        recipient_count=count,
+        attempts=attempts,
+        checksum=checksum,
+    )
+
+
+def _recipient(row: list[Any]) -> QueuedRecipient:
+    position, outcome, address, original, orcpt, notify, dsn, reason, record = row
+    try:
+        told = json.loads(record) if record else {}
+    except ValueError:
+        told = {}
+    return QueuedRecipient(
+        position, Recipient(address, original, orcpt, Notify(notify)), str(outcome), str(dsn), str(reason), told
+    )

@@ -1,0 +1,201 @@
+"""Group commit: one thread per process that writes, in one transaction, all that arrived during the last sync."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mta.queue import layout, schema
+from mta.queue.changes import Change
+from mta.queue.errors import QueueError, QueueFull
+
+logger = logging.getLogger("postfix.queue")
+
+MAX_BATCH: Final = 500
+"""Changes in one transaction: bounds the time that other processes wait for the write lock."""
+
+WAL_PAGES: Final = 4000
+"""Size of the write-ahead log (pages of 4 KiB) at which its content moves into the database."""
+
+
+@dataclass(slots=True)
+class _Job:
+    change: Change
+    done: Callable[[BaseException | None], None]
+    error: BaseException | None = field(default=None)
+
+
+class Writer:
+    """Owns the only writing connection of the process. Safe to call from any thread."""
+
+    def __init__(self, directory: Path, database: Path, after_commit: Callable[[], None]) -> None:
+        self._directory = directory
+        self._database = database
+        self._after_commit = after_commit
+        self._jobs: list[_Job] = []
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._synchronous = "FULL"
+        self._lock_fd = -1
+
+    async def write(self, change: Change) -> None:
+        """Returns when the change is committed (and durable if it asks for it); raises QueueError or QueueFull."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+
+        def done(error: BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed while the disk worked: nobody waits any more
+                loop.call_soon_threadsafe(_settle, waiter, error)
+
+        self.submit(change, done)
+        # A session that is cancelled while the disk works must not undo what may be durable already.
+        await asyncio.shield(waiter)
+
+    def write_blocking(self, change: Change) -> None:
+        waiter: Future[None] = Future()
+        self.submit(change, lambda error: waiter.set_exception(error) if error else waiter.set_result(None))
+        waiter.result()
+
+    def submit(self, change: Change, done: Callable[[BaseException | None], None]) -> None:
+        """Write at the next occasion; `done` is called in the writer's thread."""
+        with self._wake:
+            if self._closing:
+                raise QueueError("the queue is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="queue writer", daemon=True)
+                self._thread.start()
+            self._jobs.append(_Job(change, done))
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Write what was submitted, then end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._jobs and not self._closing:
+                    self._wake.wait()
+                if not self._jobs:
+                    return
+                batch, self._jobs = self._jobs[:MAX_BATCH], self._jobs[MAX_BATCH:]
+            self._write_batch(batch)
+            if any(job.error is None and job.change.durable for job in batch):
+                self._after_commit()
+            for job in batch:
+                if job.error is None:
+                    job.change.finished()
+                job.done(job.error)
+
+    def _write_batch(self, batch: Sequence[_Job]) -> None:
+        staged = []
+        for job in batch:
+            try:
+                job.change.stage()
+            except OSError as error:
+                job.error = _typed(error)
+                job.change.undo()
+            else:
+                staged.append(job)
+        if not staged:
+            return
+        try:
+            self._commit(staged)
+        except (sqlite3.Error, OSError) as error:
+            self._recover(staged, error)
+
+    def _recover(self, batch: Sequence[_Job], error: Exception) -> None:
+        """After a failed transaction: find the change that is to blame, unless the disk is."""
+        if len(batch) > 1 and isinstance(error, sqlite3.Error) and not _disk_is_to_blame(error):
+            for job in batch:
+                try:
+                    self._commit([job])
+                except (sqlite3.Error, OSError) as own:
+                    self._recover([job], own)
+            return
+        typed = _typed(error)
+        logger.error("%s: %s", self._database, error)
+        for job in batch:
+            job.error = typed
+            job.change.undo()
+
+    def _commit(self, batch: Sequence[_Job]) -> None:
+        connection = self._open()
+        self._set_synchronous("FULL" if any(job.change.durable for job in batch) else "NORMAL")
+        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for job in batch:
+                    job.change.apply(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        finally:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if self._lock_fd < 0:
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._lock_fd = os.open(self._directory / layout.WRITE_LOCK, flags, layout.FILE_MODE)
+            self._connection = schema.connect(self._database)
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+            self._synchronous = "FULL"
+        return self._connection
+
+    def _set_synchronous(self, mode: str) -> None:
+        if mode != self._synchronous and self._connection is not None:
+            self._connection.execute(f"PRAGMA synchronous = {mode}")
+            self._synchronous = mode
+
+
+def _settle(waiter: asyncio.Future[None], error: BaseException | None) -> None:
+    if waiter.done():
+        return
+    if error is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(error)
+        waiter.exception()  # a session that went away does not fetch it: no "never retrieved" in the log
+
+
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _disk_is_to_blame(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without SQLite's details
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_BUSY)
+
+
+def _typed(error: Exception) -> QueueError:
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        return QueueFull(str(error))
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+        return QueueFull(str(error))
+    return QueueError(str(error))
