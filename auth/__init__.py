@@ -23,7 +23,8 @@ Configuration (``auth.dovecotconf``), wiki: ConfigFile, man doveconf(1)::
              client_limit, service_count, vsz_limit (octets), idle_kill (seconds, inf = never),
              listeners: list[UnixListener | InetListener]      (disabled ones, mode 0 or port 0, are left out)
     UnixListener: path (absolute), mode (int), user, group ("" = the process's own), tag (last part of the path), fifo
-    InetListener: name, address (numeric, one object per address of ``listen``), port, ssl, haproxy, reuse_port, tag, options
+    InetListener: name, address (numeric, one object per address of ``listen``), port, ssl, haproxy, reuse_port, tag
+             both have .options, a mapping of words (ssl=yes, mode=660), and .service
     User names are resolved text ("$default_internal_user" is already replaced); an explicitly written name has
     ``user_explicit`` / ``group_explicit`` true, a default one has not.
 
@@ -33,8 +34,8 @@ Client (``auth.client``), asyncio, one kept connection, many interleaved request
     await client.mechanisms() -> list[Mechanism(name, flags)]
     await client.authenticate("PLAIN", b"\\0user\\0password", challenge, secured=True, local=("127.0.0.1", 25),
         remote=("127.0.0.9", 4711), session="...") -> AuthSuccess(user, fields)
-        raises AuthFailed(user, code, temp, reason, ...), AuthUnavailable; ``challenge(bytes) -> bytes`` is awaited per CONT
-        and raises AuthCancelled to give up.
+        raises AuthFailed(user, code, temp, reason, ...), AuthUnavailable; ``challenge(bytes) -> bytes`` is awaited
+        per CONT and raises AuthCancelled to give up.
     master = MasterClient("/run/dovecot/auth-userdb")
     await master.user("alice", service="lmtp") -> UserFields(user, fields: dict[str, str]) | None (unknown user)
     await master.passdb("alice", service="doveadm") ; async for user in master.list("*", service="doveadm")
