@@ -1,0 +1,15 @@
+"""Parameters: hardmail's own, which Postfix does not have."""
+
+from mta.config.parameter import Section
+
+own = Section("hardmail")
+
+PARAMETERS = (
+    own.text("hardmail_nameservers", "", "DNS servers to ask, as address or address:port; empty: /etc/resolv.conf."),
+    own.time("hardmail_dns_timeout", "5s", "How long one DNS server may take to answer.", least=1, most=300),
+    own.time("hardmail_dns_lifetime", "15s", "How long one DNS lookup may take in all.", least=1, most=600),
+    own.time("hardmail_dns_cache_time", "1h", "How long a DNS answer is kept at most, whatever its TTL.", most=86400),
+    own.number("hardmail_dns_cache_limit", "10000", "How many DNS answers are kept at most.", least=1, most=1000000),
+    own.number("hardmail_dns_concurrency", "200", "How many DNS lookups run at once in a process.", least=1),
+    own.text("hardmail_hosts_file", "/etc/hosts", "File of host names consulted where the system's own would be."),
+)
