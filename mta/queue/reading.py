@@ -13,7 +13,11 @@ from mta.queue import schema
 from mta.queue.errors import QueueError
 from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, QueueName, Recipient
 
-COLUMNS: Final = "sequence, queue_id, queue, sender, arrival, size, next_attempt, attempts, warned, recipient_count, envelope, checksum"
+COLUMNS: Final = (
+    "sequence, queue_id, queue, sender, arrival, size, next_attempt, attempts, warned, recipient_count,"
+    " envelope, checksum"
+)
+RECIPIENT_COLUMNS: Final = "sequence, position, outcome, address, original, orcpt, notify, dsn, reason, record"
 PORTION: Final = 500
 """Messages read at once: bounds memory with a long queue."""
 
@@ -86,11 +90,8 @@ class Reader:
             return []
         messages = {row[0]: _message(row) for row in rows}
         marks = ",".join("?" * len(messages))
-        recipients = self._query(
-            "SELECT sequence, position, outcome, address, original, orcpt, notify, dsn, reason, record"
-            f" FROM recipients WHERE sequence IN ({marks}) ORDER BY sequence, position",  # noqa: S608
-            tuple(messages),
-        )
+        sql = f"SELECT {RECIPIENT_COLUMNS} FROM recipients WHERE sequence IN ({marks}) ORDER BY sequence, position"  # noqa: S608
+        recipients = self._query(sql, tuple(messages))
         for sequence, *row in recipients:
             messages[sequence].recipients.append(_recipient(row))
         return list(messages.values())

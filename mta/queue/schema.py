@@ -144,10 +144,11 @@ def _create(path: Path) -> None:
     layout.give_to_owner(fd, path.parent)
     os.close(fd)
     with contextlib.closing(connect(fresh)) as connection:
-        connection.executescript(
-            f"BEGIN; {TABLES} INSERT INTO counters VALUES ('number', {FIRST_NUMBER});"
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-        )
+        connection.executescript(f"BEGIN; {TABLES} COMMIT;")
+        connection.execute("INSERT INTO counters VALUES ('number', ?)", (FIRST_NUMBER,))
+        # PRAGMA takes no parameters; the values are constants of this file.
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     fresh.rename(path)
     sync_directory(path.parent)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from mta.queue import layout, schema
 from mta.queue.changes import Change, Put, Remove, Sequel, TakeNumbers
@@ -18,6 +18,9 @@ from mta.queue.reading import Reader
 from mta.queue.wakeup import Wakeup
 from mta.queue.writer import Writer
 
+if TYPE_CHECKING:
+    from mta.config import MainConfig
+
 LARGE_BODY: Final = 128 * 1024
 """Octets from which a content is a file of its own: SQLite writes every octet twice (log, then database)."""
 
@@ -26,14 +29,6 @@ MIN_LARGE_BODY: Final = 16 * 1024
 
 SPACE_FACTOR: Final = 1.5
 """Free space must exceed this many messages of message_size_limit, as smtpd(8) wants it."""
-
-
-class Config(Protocol):
-    """What is needed of `mta.config.MainConfig`."""
-
-    def str(self, name: str, /) -> str: ...
-    def bool(self, name: str, /) -> bool: ...
-    def int(self, name: str, /) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ class Queue:
         self._reader = Reader(database, directory / layout.BODIES)
         self._ids = IdFactory(self._take_numbers, options.long_ids)
         self.on_new_mail: Callable[[], None] | None = None
-        """The queue manager's own process sets this instead of waking itself through the socket; any thread calls it."""
+        """The queue manager's process sets this instead of waking itself by the socket; called in any thread."""
 
     @classmethod
     def open(
@@ -86,7 +81,7 @@ class Queue:
         return cls(directory, options or QueueOptions(), clock)
 
     @classmethod
-    def from_config(cls, config: Config, *, clock: Callable[[], float] = time.time) -> Queue:
+    def from_config(cls, config: MainConfig, *, clock: Callable[[], float] = time.time) -> Queue:
         """Open the queue that main.cf names."""
         options = QueueOptions(
             long_ids=config.bool("enable_long_queue_ids"),
@@ -171,7 +166,7 @@ class Queue:
         return self._reader.next_due()
 
     def messages(self, queue: QueueName | None = None) -> Iterator[QueuedMessage]:
-        """All messages (of one queue), oldest first, read in portions; what changes meanwhile may or may not be seen."""
+        """All messages (of one queue), oldest first, read in portions; changes meanwhile may or may not be seen."""
         return self._reader.messages(queue)
 
     def find(self, queue_id: str) -> QueuedMessage | None:
