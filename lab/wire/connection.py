@@ -78,9 +78,7 @@ class Connection:
         except (OSError, ssl.SSLError) as error:
             transcript.note(_reason(error))
             raise Refused(f"{where}: {_reason(error)}") from error
-        connection = cls(reader, writer, transcript, tls=tls is not None)
-        await connection._opened()
-        return connection
+        return await cls._greeted(reader, writer, transcript, tls=tls is not None)
 
     @classmethod
     async def open_unix(cls, path: Path, *, transcript: Transcript | None = None) -> Self:
@@ -92,8 +90,18 @@ class Connection:
         except OSError as error:
             transcript.note(_reason(error))
             raise Refused(f"{path}: {_reason(error)}") from error
-        connection = cls(reader, writer, transcript, tls=False)
-        await connection._opened()
+        return await cls._greeted(reader, writer, transcript, tls=False)
+
+    @classmethod
+    async def _greeted(
+        cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, transcript: Transcript, *, tls: bool
+    ) -> Self:
+        connection = cls(reader, writer, transcript, tls=tls)
+        try:
+            await connection._opened()
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
     async def _opened(self) -> None:
