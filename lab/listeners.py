@@ -1,0 +1,279 @@
+"""Listening sockets: what the plan asks for, bound before anything starts, and who holds them if not."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import socket
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from lab.errors import ListenError
+from lab.identity import privileged
+
+BACKLOG = 511  # connections the kernel keeps for a busy service; the usual ceiling is net.core.somaxconn
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+def _empty() -> Mapping[str, str]:
+    return EMPTY
+
+
+# sun_path holds 108 octets including the closing NUL (unix(7)).
+UNIX_PATH_MAX = 107
+
+
+@dataclass(frozen=True)
+class InetListener:
+    """A TCP listener: a numeric address, a port (0: the kernel chooses), and what the service makes of it."""
+
+    host: str
+    port: int
+    tag: str
+    options: Mapping[str, str] = field(default_factory=_empty, compare=False, hash=False)
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What makes this the same listener across reloads."""
+        return ("inet", self.host, self.port)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class UnixListener:
+    """A unix socket with the mode and owner that the configuration gives it; -1 keeps the present owner."""
+
+    path: Path
+    mode: int
+    tag: str
+    uid: int = -1
+    gid: int = -1
+    datagram: bool = False
+    options: Mapping[str, str] = field(default_factory=_empty, compare=False, hash=False)
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What makes this the same listener across reloads."""
+        return ("unix", str(self.path), int(self.datagram))
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+Listener = InetListener | UnixListener
+Key = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A listening, non-blocking socket as a service receives it."""
+
+    socket: socket.socket
+    tag: str
+    options: Mapping[str, str] = field(default_factory=_empty)
+
+
+class Sockets:
+    """The listening sockets of a supervisor, by listener; they outlive the generations of services that use them."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[Key, socket.socket] = {}
+        self._inodes: dict[Path, tuple[int, int]] = {}
+
+    def adopt(self, listener: Listener, sock: socket.socket) -> None:
+        """Take over a socket that is bound already (a lab instance chose its ports before it wrote its files)."""
+        self._listen(sock)
+        self._sockets[listener.key] = sock
+
+    def bind(self, listeners: Iterable[Listener], *, patience: float = 0.0) -> list[Key]:
+        """Bind what is not bound yet; return the new keys. All or nothing: raises ListenError with nothing kept.
+
+        `patience`: seconds to wait for a port that the dying processes of a killed predecessor may still hold.
+        """
+        fresh: list[Key] = []
+        deadline = time.monotonic() + patience
+        failures: list[str] = []
+        for listener in listeners:
+            if listener.key in self._sockets:
+                if isinstance(listener, UnixListener):
+                    self._own(listener, listener.path)
+                continue
+            try:
+                self._sockets[listener.key] = self._bind_patiently(listener, deadline)
+                fresh.append(listener.key)
+            except OSError as error:
+                failures.append(_explain(listener, error))
+        if failures:
+            self.close(fresh)
+            raise ListenError(*failures)
+        return fresh
+
+    def __getitem__(self, listener: Listener) -> socket.socket:
+        return self._sockets[listener.key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._sockets)
+
+    def close(self, keys: Iterable[Key]) -> None:
+        """Close these sockets and remove the socket files that are still ours."""
+        for key in keys:
+            sock = self._sockets.pop(key)
+            sock.close()
+            if key[0] == "unix":
+                path = Path(key[1])
+                inode = self._inodes.pop(path, None)
+                with contextlib.suppress(OSError):
+                    status = path.lstat()
+                    if inode == (status.st_dev, status.st_ino):
+                        path.unlink()
+
+    def close_all(self) -> None:
+        """Close every socket and remove every socket file."""
+        self.close(list(self))
+
+    def forget(self, keep: Iterable[Listener]) -> None:
+        """In a forked child: close the descriptors of every listener but `keep`; the files belong to the supervisor."""
+        kept = {listener.key for listener in keep}
+        for key, sock in self._sockets.items():
+            if key not in kept:
+                sock.close()
+
+    def _bind_patiently(self, listener: Listener, deadline: float) -> socket.socket:
+        while True:
+            try:
+                return self._bind_inet(listener) if isinstance(listener, InetListener) else self._bind_unix(listener)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+    def _bind_inet(self, listener: InetListener) -> socket.socket:
+        family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind((listener.host, listener.port))
+            self._listen(sock)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _bind_unix(self, listener: UnixListener) -> socket.socket:
+        """Bind under a private name, set mode and owner, then rename: nobody can connect before the mode is right."""
+        path = listener.path
+        if len(os.fsencode(path)) > UNIX_PATH_MAX:
+            raise OSError(errno.ENAMETOOLONG, f"path of a unix socket is longer than {UNIX_PATH_MAX} octets")
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISSOCK(path.lstat().st_mode):
+                raise OSError(errno.EEXIST, "a file that is no socket stands there")
+            if not listener.datagram and _answers(path):
+                raise OSError(errno.EADDRINUSE, "another process listens there")
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if listener.datagram else socket.SOCK_STREAM)
+        temporary = path.with_name(f".{secrets.token_hex(4)}")
+        mask = os.umask(0o177)
+        try:
+            # The directory's descriptor keeps the temporary name inside sun_path, however long the path is.
+            directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                sock.bind(f"/proc/self/fd/{directory}/{temporary.name}")
+                self._own(listener, temporary)
+                if not listener.datagram:
+                    sock.listen(BACKLOG)
+                status = temporary.lstat()
+                temporary.replace(path)
+            finally:
+                os.close(directory)
+            sock.setblocking(False)
+        except OSError:
+            sock.close()
+            temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            os.umask(mask)
+        self._inodes[path] = (status.st_dev, status.st_ino)
+        return sock
+
+    @staticmethod
+    def _own(listener: UnixListener, path: Path) -> None:
+        if privileged():
+            os.chown(path, listener.uid, listener.gid, follow_symlinks=False)
+        path.chmod(listener.mode)
+
+    @staticmethod
+    def _listen(sock: socket.socket) -> None:
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+
+
+def _answers(path: Path) -> bool:
+    """Whether some process listens on the unix socket; a stale one is left by a killed predecessor."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            return error.errno not in (errno.ECONNREFUSED, errno.ENOENT)
+    return True
+
+
+def _explain(listener: Listener, error: OSError) -> str:
+    """One line for the operator: what could not be bound, why, and who holds it where the system tells."""
+    if isinstance(listener, InetListener):
+        what = f"cannot listen on {listener}"
+        if error.errno == errno.EADDRINUSE:
+            holder = port_holder(listener.host, listener.port)
+            return f"{what}: the port is taken{f' by {holder}' if holder else ''}"
+        if error.errno == errno.EACCES and listener.port < 1024:
+            return f"{what}: ports below 1024 need root (or the capability CAP_NET_BIND_SERVICE)"
+        if error.errno == errno.EADDRNOTAVAIL:
+            return f"{what}: no network interface has that address"
+        return f"{what}: {os.strerror(error.errno or 0)}"
+    reason = error.strerror or str(error)
+    if error.errno == errno.ENOENT:
+        reason = f"directory {listener.path.parent} does not exist"
+    return f"cannot listen on {listener.path}: {reason}"
+
+
+def port_holder(host: str, port: int) -> str:
+    """`process 123 (exim4)` for the process that listens on that port, as far as /proc tells; else an empty string."""
+    inodes = _listening_inodes(port)
+    if not inodes:
+        return ""
+    targets = {f"socket:[{inode}]" for inode in inodes}
+    for process in Path("/proc").iterdir():
+        if not process.name.isdecimal():
+            continue
+        try:
+            for descriptor in (process / "fd").iterdir():
+                if str(descriptor.readlink()) in targets:
+                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
+        except OSError:
+            continue  # another user's process, or one that has just ended
+    return ""
+
+
+def _listening_inodes(port: int) -> set[str]:
+    inodes = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = Path("/proc/net", name).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(fields[9])
+    return inodes

@@ -1,0 +1,133 @@
+"""Log lines as Postfix and Dovecot write them, to a file or to the standard error stream."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+LEVEL_WORDS = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "fatal"}
+DOVECOT_WORDS = {logging.DEBUG: "Debug", logging.INFO: "Info", logging.WARNING: "Warning", logging.ERROR: "Error"}
+
+# Control characters would let a peer's text forge further log lines or drive a terminal.
+UNPRINTABLE = dict.fromkeys((*range(32), 127, *range(128, 160)), "?")
+
+
+@dataclass(frozen=True)
+class LogTarget:
+    """Where the lines of one instance go. None means the standard error stream."""
+
+    postfix_file: Path | None = None
+    postfix_name: str = "postfix"
+    dovecot_file: Path | None = None
+    debug: bool = False
+
+
+STANDARD_ERROR = LogTarget()
+
+
+class PostfixFormatter(logging.Formatter):
+    """`Nov 22 10:35:21 host postfix/smtpd[123]: warning: text`, as postlogd(8) writes maillog_file."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self._host = socket.gethostname().partition(".")[0]
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, without its line end."""
+        text = one_line(record)
+        word = LEVEL_WORDS.get(record.levelno)
+        if word and not text.startswith(f"{word}:"):
+            text = f"{word}: {text}"
+        room, _, service = record.name.partition(".")
+        name = self._name if room == "postfix" else room
+        stamp = time.strftime("%b %e %H:%M:%S", time.localtime(record.created))
+        return f"{stamp} {self._host} {name}{'/' if service else ''}{service}[{os.getpid()}]: {text}"
+
+
+class DovecotFormatter(logging.Formatter):
+    """`Nov 22 10:35:21 auth: Info: text`, as Dovecot writes log_path with the default log_timestamp."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, without its line end."""
+        service = record.name.partition(".")[2] or "master"
+        stamp = time.strftime("%b %d %H:%M:%S", time.localtime(record.created))
+        word = DOVECOT_WORDS.get(record.levelno, "Fatal")
+        return f"{stamp} {service}: {word}: {one_line(record)}"
+
+
+class LineHandler(logging.Handler):
+    """Writes each line with one write(2), so that the lines of several processes never mix."""
+
+    def __init__(self, descriptor: int, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self.setFormatter(formatter)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; a log that cannot be written must not stop the mail."""
+        try:
+            os.write(self._descriptor, self.format(record).encode("utf-8", "backslashreplace") + b"\n")
+        except OSError:
+            self.handleError(record)
+
+
+def one_line(record: logging.LogRecord) -> str:
+    """The message, with its traceback if there is one, as one printable line."""
+    text = record.getMessage()
+    if record.exc_info and record.exc_info[1]:
+        error = record.exc_info[1]
+        frames = []
+        trace = error.__traceback__
+        while trace:
+            frames.append(f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}")
+            trace = trace.tb_next
+        text = f"{text}: {type(error).__name__}: {error} (at {' > '.join(frames)})"
+    return text.replace("\n", " | ").translate(UNPRINTABLE)
+
+
+def configure(target: LogTarget) -> None:
+    """Install the handlers of one instance. Raises OSError when a log file cannot be opened."""
+    logging.raiseExceptions = False
+    root = logging.getLogger()
+    install(root, None, PostfixFormatter(target.postfix_name))
+    for name in ("postfix", "hardmail"):
+        install(logging.getLogger(name), target.postfix_file, PostfixFormatter(target.postfix_name))
+    install(logging.getLogger("dovecot"), target.dovecot_file, DovecotFormatter())
+    root.setLevel(logging.WARNING)  # libraries speak only of trouble
+    level = logging.DEBUG if target.debug else logging.INFO
+    for name in ("postfix", "hardmail", "dovecot"):
+        logging.getLogger(name).setLevel(level)
+
+
+def install(logger: logging.Logger, path: Path | None, formatter: logging.Formatter) -> None:
+    """Replace the handlers of `logger` by one that writes to `path`, or to standard error."""
+    for old in logger.handlers[:]:
+        logger.removeHandler(old)
+    logger.addHandler(LineHandler(sys.stderr.fileno() if path is None else open_log(path), formatter))
+    logger.propagate = False
+
+
+_open_files: dict[Path, int] = {}
+
+
+def open_log(path: Path) -> int:
+    """A descriptor that appends to `path`, made with mode 0600; one for each file of this process. Raises OSError."""
+    if str(path) in ("/dev/stderr", "/dev/stdout"):
+        return sys.stderr.fileno() if path.name == "stderr" else sys.stdout.fileno()
+    if path not in _open_files:
+        _open_files[path] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    return _open_files[path]
+
+
+def reopen() -> None:
+    """Open the log files anew, so that a rotated file is let go. Raises OSError."""
+    for path, descriptor in _open_files.items():
+        fresh = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        os.dup2(fresh, descriptor, inheritable=False)
+        os.close(fresh)

@@ -1,0 +1,221 @@
+"""dovecot.conf to services: auth, and for each protocol the one service that logs its users in and serves them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import python_paths
+from lab.errors import PlanError
+from lab.identity import Identity, UnknownUser, group_id, identity, privileged, service_identity, user_id
+from lab.listeners import InetListener, Listener, UnixListener
+from lab.logs import LogTarget
+from lab.plan import processors
+from lab.service import Directory, Plan, Rules, Service
+
+if TYPE_CHECKING:
+    from auth.dovecotconf import DovecotConfig
+    from auth.dovecotconf import Service as ServiceBlock
+
+ENTRIES = {
+    "auth": "auth.service:prepare",
+    "imap": "imap.imap4.service:prepare",
+    "pop3": "imap.pop3.service:prepare",
+    "lmtp": "imap.lmtp.service:prepare",
+}
+# Dovecot listens for a protocol in its login service; ours does both parts in one process.
+LISTENING = {"imap": "imap-login", "pop3": "pop3-login", "lmtp": "lmtp"}
+
+# Seconds that the old auth service may go on answering after a reload: its clients keep connections for ever.
+AUTH_RELOAD_SECONDS = 2.0
+
+# `mail_uid`, or uid= among the fields that a userdb gives every user.
+UID_FIELD = re.compile(r"^(uid|gid)=(\S+)$")
+
+
+def load(confdir: Path, name: str) -> Plan:
+    """The services of CONFDIR/dovecot.conf. Raises PlanError (every error), UnknownUser."""
+    from auth.dovecotconf import ConfigErrors, DovecotConfig
+
+    try:
+        config = DovecotConfig.load(confdir / "dovecot.conf")
+    except ConfigErrors as error:
+        raise PlanError([str(entry) for entry in error.errors]) from None
+    reader = _Reader(confdir, name, config)
+    services = reader.services()
+    if reader.errors:
+        raise PlanError(reader.errors)
+    base, state = config.base_dir, config.state_dir
+    gid = reader.mail.gid if reader.mail else None
+    return Plan(
+        confdir=confdir,
+        services=tuple(services),
+        pid_files=(base / "master.pid",),
+        directories=(
+            Directory(base, 0o755),
+            Directory(state, 0o755),
+            Directory(base / "login", 0o750, gid=gid),
+            Directory(base / "token-login", 0o750, gid=gid),
+        ),
+        log=reader.log,
+        warnings=(*config.warnings, *reader.warnings),
+    )
+
+
+class _Reader:
+    """Collects services, warnings and errors of one configuration."""
+
+    def __init__(self, confdir: Path, name: str, config: DovecotConfig) -> None:
+        self.confdir = confdir
+        self.name = name
+        self.config = config
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+        path = config.str("log_path")
+        self.log = LogTarget(dovecot_file=Path(path) if path not in ("", "syslog", "/dev/stderr") else None)
+        self.mail: Identity | None = None
+
+    def services(self) -> list[Service]:
+        """auth first, then the protocols in the order they are named."""
+        protocols = [name for name in self.config.protocols if name in LISTENING]
+        for name in self.config.protocols:
+            if name not in LISTENING:
+                self.warnings.append(f"{self.confdir / 'dovecot.conf'}: protocol {name} is not part of hardmail")
+        self.mail = self._mail_identity() if protocols else None
+        return [self._auth(), *(self._protocol(name) for name in protocols)]
+
+    def _auth(self) -> Service:
+        block = self.config.service("auth")
+        user = block.user or self.config.str("default_internal_user")
+        explicit = block.user_explicit or self.config.is_set("default_internal_user")
+        who = service_identity(user, explicit=explicit, role="auth", parameter="service auth { user }")
+        return Service(
+            name="auth",
+            entry=ENTRIES["auth"],
+            config=self.config,
+            listeners=tuple(self._listeners("auth", block, who)),
+            identity=who,
+            rules=Rules(
+                read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *self._database_paths()),
+                write=(self.config.state_dir,),
+                connect=True,
+                landlock=self._landlock(),
+            ),
+            log=self.log,
+            outlives=True,
+            reload_limit=AUTH_RELOAD_SECONDS,
+            instance=self.name,
+        )
+
+    def _protocol(self, name: str) -> Service:
+        block = self.config.service(LISTENING[name])
+        return Service(
+            name=name,
+            entry=ENTRIES[name],
+            config=self.config,
+            listeners=tuple(self._listeners(name, block, self.mail)),
+            workers=self._workers(block),
+            identity=self.mail,
+            rules=Rules(
+                read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir),
+                write=self._mail_paths(),
+                landlock=self._landlock(),
+            ),
+            log=self.log,
+            instance=self.name,
+        )
+
+    @staticmethod
+    def _workers(block: ServiceBlock) -> int:
+        """process_limit where it is set, never more than one per processor: a worker serves many clients at once."""
+        limit = block.process_limit
+        return min(limit, processors()) if limit > 0 else processors()
+
+    # -- listeners -------------------------------------------------------------------------------------------
+
+    def _listeners(self, service: str, block: ServiceBlock, who: Identity | None) -> list[Listener]:
+        from auth.dovecotconf.services import UnixListener as UnixBlock
+
+        listeners: list[Listener] = []
+        for listener in block.listeners:
+            if not isinstance(listener, UnixBlock):
+                tag = listener.tag if service != "auth" else "auth-client"
+                listeners.append(InetListener(listener.address, listener.port, tag, dict(listener.options)))
+                continue
+            if listener.fifo:
+                continue
+            uid = gid = -1
+            if privileged():
+                uid = self._number(listener.user, listener.user_explicit, who, user_id, f"{listener.path}: user")
+                gid = self._number(listener.group, listener.group_explicit, who, group_id, f"{listener.path}: group")
+            listeners.append(
+                UnixListener(Path(listener.path), listener.mode, listener.tag, uid, gid, options=dict(listener.options))
+            )
+        return listeners
+
+    def _number(self, name: str, explicit: bool, who: Identity | None, look_up: Callable[[str], int], what: str) -> int:
+        """The number of a listener's user or group; a default name that the machine lacks is the service's own."""
+        if not name:
+            return 0
+        try:
+            return look_up(name)
+        except UnknownUser as error:
+            if explicit:
+                self.errors.append(f"{self.confdir / 'dovecot.conf'}: {what} = {name}: {error}")
+            return who.uid if who else -1
+
+    # -- users and paths -------------------------------------------------------------------------------------
+
+    def _mail_identity(self) -> Identity | None:
+        """The one user that all mail belongs to: mail_uid, or the uid that the userdb gives every user."""
+        if not privileged():
+            return None
+        fields = self._userdb_fields()
+        uid = self.config.str("mail_uid") or fields.get("uid", "")
+        gid = self.config.str("mail_gid") or fields.get("gid", "")
+        if not uid:
+            return service_identity("vmail", explicit=False, role="mail", parameter="mail_uid")
+        who = identity(uid, gid or None)
+        if who.uid == 0:
+            self.warnings.append("mail_uid: mail is never handled as root; the user mail stands in")
+            return service_identity("mail", explicit=True, role="mail", parameter="mail_uid")
+        return who
+
+    def _userdb_fields(self) -> dict[str, str]:
+        fields: dict[str, str] = {}
+        for block in self.config.blocks("userdb"):
+            for source in (block.str("args"), block.str("default_fields"), block.str("override_fields")):
+                for word in source.split():
+                    match = UID_FIELD.match(word)
+                    if match and "%" not in match.group(2):
+                        fields.setdefault(match.group(1), match.group(2))
+        return fields
+
+    def _mail_paths(self) -> tuple[Path, ...]:
+        from imap.config import MailSettings
+
+        settings = MailSettings.from_config(self.config)
+        return (Path(settings.mail_root),)
+
+    def _database_paths(self) -> tuple[Path, ...]:
+        """The files that passdb and userdb blocks name; the directory, so that a file put in place anew is seen."""
+        found: dict[Path, None] = {}
+        for kind in ("passdb", "userdb"):
+            for block in self.config.blocks(kind):
+                for word in shlex.split(block.str("args")):
+                    path = Path(word.rpartition("=")[2] if not word.startswith("/") else word)
+                    if path.is_absolute() and path.parent.is_dir() and path.parent != Path("/etc"):
+                        found.setdefault(path.parent)
+                    elif path.is_file():
+                        found.setdefault(path)
+        return tuple(found)
+
+    def _landlock(self) -> bool:
+        """hardmail_landlock = no is the weakened twin of the kernel-jail behaviour."""
+        try:
+            return self.config.bool("hardmail_landlock")
+        except KeyError:
+            return True

@@ -1,0 +1,266 @@
+"""main.cf and master.cf to services: one smtpd per group of inet lines, one queue manager for all the rest."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import python_paths
+from lab.errors import PlanError
+from lab.identity import Identity, myself, service_identity
+from lab.listeners import InetListener, UnixListener
+from lab.logs import LogTarget
+from lab.plan import processors
+from lab.service import Directory, Plan, Rules, Service
+
+if TYPE_CHECKING:
+    from mta.config import MainConfig, MasterService
+
+SMTPD_ENTRY, QMGR_ENTRY = "mta.smtpd.service:prepare", "mta.queue.service:prepare"
+
+# Services that /etc/services may not know yet (RFC 8314).
+PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587, "lmtp": 24}
+
+# What one queue manager process does for all these master.cf lines.
+QUEUE_COMMANDS = frozenset(
+    """pickup cleanup qmgr nqmgr oqmgr smtp lmtp local virtual error discard bounce pipe trivial-rewrite flush
+    showq scache tlsmgr anvil proxymap verify postlogd tlsproxy""".split()
+)
+# Lines whose work is done inside smtpd, or that have nothing to do here.
+SMTPD_COMMANDS = frozenset(["smtpd", "postscreen"])
+
+# `type:/path` anywhere in a value names a table that the services must be able to read.
+TABLE_PATH = re.compile(r"(?:^|[\s,:=(\[{])(/[^\s,;:(){}\[\]]+)")
+
+
+def load(confdir: Path, name: str) -> Plan:
+    """The services of CONFDIR/main.cf and master.cf. Raises PlanError (every error), UnknownUser."""
+    from mta.config import ConfigErrors, MainConfig, MasterConfig
+
+    errors: list[str] = []
+    config, lines = None, []
+    try:
+        config = MainConfig.load(confdir)
+    except ConfigErrors as error:
+        errors += [str(entry) for entry in error.errors]
+    try:
+        lines = list(MasterConfig.load(confdir, config))
+    except ConfigErrors as error:
+        errors += [str(entry) for entry in error.errors]
+    if config is None or errors:
+        raise PlanError(errors)
+    reader = _Reader(confdir, name, config)
+    services = reader.services(lines)
+    if reader.errors:
+        raise PlanError(reader.errors)
+    queue = Path(config.str("queue_directory"))
+    owner = reader.owner
+    return Plan(
+        confdir=confdir,
+        services=tuple(services),
+        pid_files=(queue / "pid" / "master.pid",),
+        directories=(Directory(Path(config.str("data_directory")), 0o700, owner),),
+        prepare=(lambda: _prepare_queue(queue, owner),),
+        log=reader.log(config),
+        warnings=(*config.warnings, *reader.warnings),
+    )
+
+
+def _prepare_queue(queue: Path, owner: Identity | None) -> None:
+    from mta.queue import layout
+
+    layout.prepare(queue, owner.uid if owner else None, owner.gid if owner else None)
+
+
+class _Reader:
+    """Collects services, warnings and errors of one configuration."""
+
+    def __init__(self, confdir: Path, name: str, config: MainConfig) -> None:
+        self.confdir = confdir
+        self.name = name
+        self.config = config
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+        self.owner = service_identity(
+            config.str("mail_owner"), explicit=config.is_set("mail_owner"), role="mta", parameter="mail_owner"
+        )
+
+    def services(self, lines: Iterable[MasterService]) -> list[Service]:
+        """smtpd services in the order of their first line, then the queue manager."""
+        groups: dict[tuple[tuple[str, str], ...], list[MasterService]] = {}
+        wants_queue = False
+        for line in lines:
+            program = line.command
+            if line.type == "inet" and program in SMTPD_COMMANDS:
+                groups.setdefault(tuple(sorted(line.overrides.items())), []).append(line)
+            elif program in QUEUE_COMMANDS:
+                wants_queue = True
+            elif program not in SMTPD_COMMANDS:
+                self.warnings.append(f"{self._at(line)}: {program} is not part of hardmail; the line is ignored")
+        services = [service for group in groups.values() if (service := self._smtpd(group))]
+        return [*services, self._qmgr()] if wants_queue else services
+
+    def _smtpd(self, lines: list[MasterService]) -> Service | None:
+        from mta.config import ConfigErrors
+
+        first = lines[0]
+        try:
+            config = self.config.with_overrides(first.overrides, first.where) if first.overrides else self.config
+        except ConfigErrors as error:
+            self.errors += [str(entry) for entry in error.errors]
+            return None
+        tag = "smtps" if config.bool("smtpd_tls_wrappermode") else "smtp"
+        listeners = []
+        for line in lines:
+            options = {**line.overrides, "service_name": line.name, "maxproc": str(line.maxproc)}
+            for host, port in self._endpoints(line, config):
+                listeners.append(InetListener(host, port, tag, options))
+        asked = max(self._workers(line) for line in lines)
+        return Service(
+            name="smtpd" if len(first.overrides) == 0 else f"smtpd({first.name})",
+            entry=SMTPD_ENTRY,
+            config=config,
+            listeners=tuple(listeners),
+            workers=asked,
+            identity=self.owner,
+            rules=self._rules(config),
+            log=self.log(config),
+            instance=self.name,
+        )
+
+    def _qmgr(self) -> Service:
+        queue = Path(self.config.str("queue_directory"))
+        owner = self.owner or myself()
+        control = UnixListener(queue / "public" / "qmgr", 0o600, "qmgr", owner.uid, owner.gid, datagram=True)
+        return Service(
+            name="qmgr",
+            entry=QMGR_ENTRY,
+            config=self.config,
+            listeners=(control,),
+            identity=self.owner,
+            rules=self._rules(self.config, connect=True),
+            log=self.log(self.config),
+            exclusive=True,
+            instance=self.name,
+        )
+
+    def log(self, config: MainConfig) -> LogTarget:
+        """maillog_file and syslog_name of one master.cf line; without maillog_file the lines go to standard error."""
+        name = config.str("maillog_file")
+        return LogTarget(postfix_file=Path(name) if name else None, postfix_name=config.str("syslog_name") or "postfix")
+
+    # -- listeners -------------------------------------------------------------------------------------------
+
+    def _endpoints(self, line: MasterService, config: MainConfig) -> list[tuple[str, int]]:
+        """The numeric addresses and the port of an inet line: `host:port`, `[v6]:port`, `port`; names are looked up."""
+        host, port_name = line.endpoint
+        port = port_number(port_name)
+        if port is None:
+            self.errors.append(f"{self._at(line)}: unknown service: {port_name}; write a port number")
+            return []
+        try:
+            hosts = resolve(host, config) if host else self._interfaces(config)
+        except ValueError as error:
+            self.errors.append(f"{self._at(line)}: {error}")
+            return []
+        return [(address, port) for address in hosts]
+
+    def _interfaces(self, config: MainConfig) -> list[str]:
+        """Every address of inet_interfaces; `all` is the wildcard address of each protocol, as master(8) binds it."""
+        from mta.config.interfaces import protocols
+
+        if [word.lower() for word in config.list("inet_interfaces")] == ["all"]:
+            v4, v6 = protocols(config.list("inet_protocols"))
+            return [address for address, wanted in (("0.0.0.0", v4), ("::", v6)) if wanted]  # noqa: S104
+        addresses = [str(interface.ip) for interface in config.own_interfaces]
+        if not addresses:
+            raise ValueError("inet_interfaces and inet_protocols leave no address to listen on")
+        return addresses
+
+    def _workers(self, line: MasterService) -> int:
+        """maxproc, but never more than one per processor: a worker serves many clients at once."""
+        return min(line.maxproc, processors()) if line.maxproc > 0 else processors()
+
+    # -- the sandbox -----------------------------------------------------------------------------------------
+
+    def _rules(self, config: MainConfig, connect: bool = False) -> Rules:
+        queue, data = Path(config.str("queue_directory")), Path(config.str("data_directory"))
+        return Rules(
+            read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *named_paths(config)),
+            write=(queue, data),
+            connect=True if connect or _reaches_out(config) else _dns_ports(config),
+            landlock=_landlock(config),
+        )
+
+    def _at(self, line: MasterService) -> str:
+        return str(line.where)
+
+
+def port_number(name: str) -> int | None:
+    """A port by number or by service name; None if unknown."""
+    if name.isascii() and name.isdigit() and len(name) <= 5:
+        return int(name) if int(name) <= 65535 else None
+    try:
+        return socket.getservbyname(name, "tcp")
+    except OSError:
+        return PORTS.get(name)
+
+
+def resolve(host: str, config: MainConfig) -> list[str]:
+    """The numeric addresses of a host in master.cf, of the protocols that are switched on. Raises ValueError."""
+    from mta.config.interfaces import protocols
+
+    v4, v6 = protocols(config.list("inet_protocols"))
+    try:
+        addresses = [str(ipaddress.ip_address(host))]
+    except ValueError:
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise ValueError(f"host not found: {host} ({error.strerror})") from None
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    usable = [address for address in addresses if (v6 if ":" in address else v4)]
+    if not usable:
+        raise ValueError(f"{host}: inet_protocols switches its address family off")
+    return usable
+
+
+def named_paths(config: MainConfig) -> tuple[Path, ...]:
+    """Files that the explicit settings name (tables, certificates), with what stands beside them (`.db`, `-wal`)."""
+    found: dict[Path, None] = {}
+    for name in config.settings:
+        try:
+            value = config.str(name)
+        except ValueError:
+            continue
+        for match in TABLE_PATH.finditer(value):
+            path = Path(match.group(1))
+            if path.is_file() or path.is_symlink():
+                found.setdefault(path)
+                if path.is_symlink():
+                    found.setdefault(path.resolve())
+    return tuple(found)
+
+
+def _reaches_out(config: MainConfig) -> bool:
+    """Whether smtpd itself talks to others beside DNS: policy servers, milters, network tables."""
+    words = ("inet:", "tcp:", "mysql:", "pgsql:", "ldap:", "socketmap:", "check_policy_service")
+    return any(word in (config.raw(name) or "") for name in config.settings for word in words)
+
+
+def _dns_ports(config: MainConfig) -> frozenset[int]:
+    """Long DNS answers come over TCP."""
+    ports = re.findall(r":(\d{1,5})\b", config.raw("hardmail_nameservers") or "")
+    return frozenset([53, *map(int, ports)])
+
+
+def _landlock(config: MainConfig) -> bool:
+    """hardmail_landlock = no is the weakened twin of the kernel-jail behaviour."""
+    try:
+        return config.bool("hardmail_landlock")
+    except KeyError:
+        return True

@@ -1,0 +1,53 @@
+"""What every confined service must still be able to read: the interpreter, its libraries, the clock."""
+
+from __future__ import annotations
+
+import site
+import ssl
+import sys
+import sysconfig
+from pathlib import Path
+
+
+def _existing(*paths: Path | str) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(path for path in map(Path, paths) if path.exists()))
+
+
+_ROOMS = Path(__file__).parent.parent
+
+SYSTEM = _existing(
+    sys.prefix,
+    sysconfig.get_path("stdlib"),
+    sysconfig.get_path("platstdlib"),
+    *site.getsitepackages(),
+    *(_ROOMS / room for room in ("tls", "auth", "mta", "imap", "lab")),
+    "/usr/lib",
+    "/lib",
+    "/lib64",
+    "/usr/local/lib",
+    "/usr/share/zoneinfo",
+    "/etc/localtime",
+    "/etc/ld.so.cache",
+    "/dev/null",
+    "/dev/urandom",
+)
+
+_CERTIFICATES = ssl.get_default_verify_paths()
+
+# What name resolution and the verification of certificates read.
+NETWORK = _existing(
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/ssl/openssl.cnf",
+    "/etc/ssl/certs",
+    "/usr/share/ca-certificates",
+    _CERTIFICATES.openssl_cafile,
+    _CERTIFICATES.openssl_capath,
+)
+
+# The user database, for services that look users up (local delivery, passwd and PAM databases).
+ACCOUNTS = _existing("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")
