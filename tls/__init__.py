@@ -7,7 +7,7 @@
         Credentials: .certificate_file  .key_file  .certificate  .not_after
 
     policy            which protocol versions and ciphers a side will speak
-        Policy.from_postfix(protocols=">=TLSv1.2", ciphers="medium", exclude_ciphers="", mandatory=False)
+        Policy.from_postfix(protocols=">=TLSv1.2", ciphers="medium", exclude_ciphers="")     protocols=None: not set
         Policy.from_dovecot(ssl_min_protocol="TLSv1.2", ssl_cipher_list=..., ssl_prefer_server_ciphers=False)
         Policy()      hardmail's own: TLS 1.2 and up
 
@@ -22,7 +22,7 @@
         describe(ssl_object) -> Session;  session.summary()  session.received()
 
     starttls_asyncio  the gate for asyncio streams, aiosmtpd and uvloop
-        discarded = await upgrade_server(reader, writer, context, go_ahead=b"220 2.0.0 Ready to start TLS\r\n", timeout=30)
+        await upgrade_server(reader, writer, context, go_ahead=b"220 2.0.0 Ready to start TLS\r\n", timeout=30)
         await upgrade_client(reader, writer, context, server_hostname="mail.example.org", timeout=30)
 
     starttls_twisted  the gate for Twisted line protocols
