@@ -1,0 +1,223 @@
+"""The tree of MIME parts of a message (RFC 2045, 2046), found by offset in one linear pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from imap.mime.header import Field, fields, header_end, unfold
+from imap.mime.parameters import ContentType, content_type
+
+# Dovecot's own bounds: deeper nesting is shown as one opaque part, later parts belong to the last one.
+MAX_DEPTH = 100
+MAX_PARTS = 10000
+# RFC 2046 allows 70 characters; longer boundaries are compared by this much.
+MAX_BOUNDARY = 80
+
+_CONTENT_FIELDS = frozenset(
+    (
+        b"content-type",
+        b"content-transfer-encoding",
+        b"content-id",
+        b"content-description",
+        b"content-disposition",
+        b"content-md5",
+        b"content-language",
+        b"content-location",
+    )
+)
+_ENVELOPE_FIELDS = frozenset(
+    (b"date", b"subject", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to", b"message-id")
+)
+
+
+@dataclass(slots=True)
+class Part:
+    """One part: offsets into the message (the body ends before the line end that belongs to the next boundary)."""
+
+    start: int
+    body: int = 0
+    end: int = 0
+    media: ContentType | None = None
+    is_mime: bool = False
+    is_message: bool = False
+    is_multipart: bool = False
+    children: list[Part] = field(default_factory=list)
+    content: dict[bytes, Field] = field(default_factory=dict)
+    envelope: dict[bytes, list[Field]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Octets of the body."""
+        return self.end - self.body
+
+    def lines(self, message: bytes) -> int:
+        """Line ends in the body."""
+        return message.count(b"\n", self.body, self.end)
+
+    def walk(self) -> Iterator[Part]:
+        """This part and all below it, depth first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+def parse(message: bytes) -> Part:
+    """The tree of ``message``; never raises."""
+    return _Parser(message).parse()
+
+
+@dataclass(slots=True)
+class _Boundary:
+    """A multipart whose boundary lines are being looked for."""
+
+    delimiter: bytes
+
+
+class _Parser:
+    def __init__(self, message: bytes) -> None:
+        self.message = message
+        self.size = len(message)
+        self.open: list[_Boundary] = []
+        self.starts: tuple[bytes, ...] = ()
+        self.parts = 0
+        # The boundary line that ended the part read last: whose it is, whether it closes, offset behind it.
+        self.hit: _Boundary | None = None
+        self.closes = False
+        self.after = 0
+
+    def parse(self) -> Part:
+        root = Part(0)
+        self._part(root, depth=1, with_envelope=True, default=None)
+        root.end = self.size
+        return root
+
+    def _part(self, part: Part, *, depth: int, with_envelope: bool, default: str | None) -> int:
+        """Read header and body of ``part``; returns the offset where the line of the ending boundary begins."""
+        self.parts += 1
+        stop = self._header(part, with_envelope=with_envelope)
+        if stop is not None:
+            part.end = part.body
+            return stop
+        self._classify(part, digest_child=default == "digest")
+        if part.is_multipart and depth < MAX_DEPTH and part.media is not None:
+            boundary = next((v for k, v in part.media.parameters if k.lower() == b"boundary"), None)
+            if boundary is not None:
+                return self._multipart(part, boundary[:MAX_BOUNDARY], depth)
+        if part.is_message and depth < MAX_DEPTH:
+            child = Part(part.body)
+            part.children.append(child)
+            line = self._part(child, depth=depth + 1, with_envelope=True, default=None)
+            part.end = child.end
+            return line
+        return self._rest(part, part.body)
+
+    def _rest(self, part: Part, position: int) -> int:
+        """The text from ``position`` to the next boundary ends ``part``."""
+        line = self._next_boundary(position)
+        part.end = self._before(position, line)
+        return line
+
+    def _header(self, part: Part, *, with_envelope: bool) -> int | None:
+        """Read the header; returns the offset of a boundary line that stands inside it, if one does."""
+        message = self.message
+        end = header_end(message, part.start)
+        for found in fields(message, part.start, end):
+            if self.starts and found.name.startswith(b"--") and self._matches(found.start):
+                part.body = found.start
+                return found.start
+            name = found.name.lower()
+            if name in _CONTENT_FIELDS:
+                # The first of repeated fields counts, but an empty one other than Content-Type says nothing.
+                earlier = part.content.get(name)
+                if earlier is None or (name != b"content-type" and not unfold(message, earlier).strip()):
+                    part.content[name] = found
+            elif name == b"mime-version":
+                part.is_mime = True
+            elif with_envelope and name in _ENVELOPE_FIELDS:
+                part.envelope.setdefault(name, []).append(found)
+        part.body = end
+        return None
+
+    def _classify(self, part: Part, *, digest_child: bool) -> None:
+        declared = part.content.get(b"content-type")
+        if declared is None and not part.is_mime:
+            part.content.clear()  # not MIME at all: other Content- fields say nothing (RFC 2045 section 4)
+        part.media = content_type(unfold(self.message, declared)) if declared is not None else None
+        if declared is None:
+            part.is_message = digest_child
+            return
+        if part.media is not None:
+            kind = part.media.type.lower() + b"/" + part.media.subtype.lower()
+            part.is_message = kind == b"message/rfc822"
+            part.is_multipart = part.media.type.lower() == b"multipart"
+
+    def _multipart(self, part: Part, boundary: bytes, depth: int) -> int:
+        assert part.media is not None
+        mine = _Boundary(boundary)
+        self._push(mine)
+        line = self._rest(part, part.body)
+        default = "digest" if part.media.subtype.lower() == b"digest" else None
+        while self.hit is mine and not self.closes:
+            child = Part(self.after, is_mime=True)
+            part.children.append(child)
+            line = self._part(child, depth=depth + 1, with_envelope=False, default=default)
+            part.end = child.end
+        self._pop(mine)
+        if self.hit is mine:  # closed: the epilogue belongs to this part
+            return self._rest(part, self.after)
+        return line
+
+    def _push(self, boundary: _Boundary) -> None:
+        self.open.append(boundary)
+        self.starts = tuple(b"--" + each.delimiter for each in self.open)
+
+    def _pop(self, boundary: _Boundary) -> None:
+        self.open.remove(boundary)
+        self.starts = tuple(b"--" + each.delimiter for each in self.open)
+
+    def _before(self, body: int, line: int) -> int:
+        """The end of a body whose next boundary line begins at ``line``: its line end belongs to the boundary."""
+        if line >= self.size and self.hit is None:
+            return self.size
+        if line > body and self.message[line - 1] == 10:
+            line -= 1
+            if line > body and self.message[line - 1] == 13:
+                line -= 1
+        return line
+
+    def _next_boundary(self, position: int) -> int:
+        """Find the next line that is a boundary of an open multipart; the offset of its beginning, or the end."""
+        message = self.message
+        self.hit = None
+        if not self.open:
+            return self.size
+        if self._matches(position):
+            return position
+        while True:
+            position = message.find(b"\n--", position) + 1
+            if not position:
+                return self.size
+            if self._matches(position):
+                return position
+
+    def _matches(self, line: int) -> bool:
+        """Whether a boundary line begins at ``line``; sets ``hit``, ``closes`` and ``after``."""
+        message = self.message
+        if not message.startswith(self.starts, line) or self.parts >= MAX_PARTS:
+            return False
+        line_end = message.find(b"\n", line)
+        self.after = line_end + 1 if line_end >= 0 else self.size
+        text = message[line + 2 : min(self.after, line + 2 + 1024)].rstrip(b"\r\n")
+        dashes = text.endswith(b"--")
+        best: _Boundary | None = None
+        # The innermost multipart first; the line need only begin with the boundary, the longest one wins.
+        for each in reversed(self.open):
+            if text.startswith(each.delimiter) and (best is None or len(each.delimiter) > len(best.delimiter)):
+                best = each
+                exact = len(text) - len(each.delimiter)
+                if exact == 0 or (exact == 2 and dashes):
+                    break
+        self.hit = best
+        self.closes = dashes
+        return best is not None
