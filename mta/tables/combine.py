@@ -1,0 +1,84 @@
+"""Tables made of tables: unionmap:, pipemap:, randmap: and proxy:."""
+
+import random
+from collections.abc import Sequence
+
+from mta.tables.base import Options, SpecError, Table
+from mta.tables.inline import braced_words
+
+# Tables within tables within tables: deeper nesting is a mistake, and recursion must end.
+DEPTH_LIMIT = 10
+
+
+class UnionTable(Table):
+    """unionmap:{ type:name, ... }: all answers joined by commas."""
+
+    def __init__(self, name: str, tables: Sequence[Table]) -> None:
+        super().__init__(name)
+        self.tables = tables
+        self.exact = tables[0].exact
+
+    async def lookup(self, key: str) -> str | None:
+        found = [value for table in self.tables if (value := await table.lookup(key)) is not None]
+        return ",".join(found) if found else None
+
+
+class PipeTable(Table):
+    """pipemap:{ type:name, ... }: each answer is the next table's key; the first that finds nothing ends it."""
+
+    def __init__(self, name: str, tables: Sequence[Table]) -> None:
+        super().__init__(name)
+        self.tables = tables
+        self.exact = tables[0].exact
+
+    async def lookup(self, key: str) -> str | None:
+        value: str | None = key
+        for table in self.tables:
+            if value is None:
+                break
+            value = await table.lookup(value)
+        return value
+
+
+class RandomTable(Table):
+    """randmap:{ a, b, ... }: one of the words, whatever the key."""
+
+    exact = False
+
+    def __init__(self, name: str, words: Sequence[str]) -> None:
+        super().__init__(name)
+        self.words = words
+
+    async def lookup(self, key: str) -> str | None:
+        return random.choice(self.words)  # noqa: S311 (spreads load, keeps no secret)
+
+
+def _parts(name: str, options: Options) -> list[Table]:
+    words = braced_words(name, "{type:name...}")
+    if name.count("{") > DEPTH_LIMIT or not all(":" in word for word in words):
+        kind = name.partition(":")[0]
+        raise SpecError(f'bad syntax: "{name}"; need "{kind}:{{type:name...}}"')
+    return [options.open(word) for word in words]
+
+
+def open_union(name: str, options: Options) -> Table:
+    """unionmap:. Raises SpecError."""
+    return UnionTable(name, _parts(name, options))
+
+
+def open_pipe(name: str, options: Options) -> Table:
+    """pipemap:. Raises SpecError."""
+    return PipeTable(name, _parts(name, options))
+
+
+def open_random(name: str, _options: Options) -> Table:
+    """randmap:. Raises SpecError."""
+    return RandomTable(name, braced_words(name, "{result...}"))
+
+
+def open_proxy(name: str, options: Options) -> Table:
+    """proxy:type:name: the table itself, opened in this process. Raises SpecError."""
+    inner = name.partition(":")[2]
+    if ":" not in inner or inner.startswith("proxy:"):
+        raise SpecError(f'expecting "proxy:type:name" form instead of "{name}"')
+    return options.open(inner)

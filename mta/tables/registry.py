@@ -1,0 +1,89 @@
+"""Which table types there are, and how `type:name` becomes a table."""
+
+import logging
+from collections.abc import Mapping
+from importlib import import_module
+
+from mta.config import ConfigError, ConfigErrors, Kind, MainConfig, declared
+from mta.config.lines import split_list
+from mta.tables.base import Opener, Options, SpecError, Table
+from mta.tables.maps import Maps
+
+log = logging.getLogger("postfix.tables")
+
+# type: (module, function). Modules are imported when a type is first used, so an optional library is needed only then.
+# A new type is one line here.
+TYPES: Mapping[str, tuple[str, str]] = {
+    "btree": ("mta.tables.textfile", "open_text"),
+    "cidr": ("mta.tables.cidr", "open_cidr"),
+    "environ": ("mta.tables.inline", "open_environ"),
+    "fail": ("mta.tables.inline", "open_fail"),
+    "hash": ("mta.tables.textfile", "open_text"),
+    "inline": ("mta.tables.inline", "open_inline"),
+    "lmdb": ("mta.tables.textfile", "open_text"),
+    "nis": ("mta.tables.inline", "open_nis"),
+    "pcre": ("mta.tables.regexp", "open_pcre"),
+    "pipemap": ("mta.tables.combine", "open_pipe"),
+    "proxy": ("mta.tables.combine", "open_proxy"),
+    "randmap": ("mta.tables.combine", "open_random"),
+    "regexp": ("mta.tables.regexp", "open_regexp"),
+    "socketmap": ("mta.tables.network", "open_socketmap"),
+    "sqlite": ("mta.tables.sqlite", "open_sqlite"),
+    "static": ("mta.tables.inline", "open_static"),
+    "tcp": ("mta.tables.network", "open_tcp"),
+    "texthash": ("mta.tables.textfile", "open_text"),
+    "unionmap": ("mta.tables.combine", "open_union"),
+    "unix": ("mta.tables.inline", "open_unix"),
+}
+
+
+def open_spec(spec: str, options: Options) -> Table:
+    """Open one `type:name`. Raises SpecError; a table that is merely unavailable fails at lookup instead."""
+    kind, colon, rest = spec.partition(":")
+    if not colon or not kind:
+        raise SpecError(f'open dictionary: expecting "type:name" form instead of "{spec}"')
+    if kind not in TYPES:
+        raise SpecError(f"unsupported dictionary type: {kind}")
+    module, function = TYPES[kind]
+    opener: Opener = getattr(import_module(module), function)
+    return opener(f"{kind}:{rest}", options)
+
+
+def open_table(spec: str, config: MainConfig | None = None, *, aliases: bool = False) -> Table:
+    """Open one `type:name`. Raises SpecError. With aliases, text sources are in aliases(5) format."""
+    base = config.str("queue_directory") if config else "/"
+    return open_spec(spec, Options(open_spec, aliases=aliases, base=base))
+
+
+def open_maps(spec: str, config: MainConfig, *, parameter: str = "", aliases: bool = False) -> Maps:
+    """Open the tables of a parameter's value, in search order. parameter names it in messages.
+
+    Raises ConfigErrors, with the parameter's file and line, for tables that can never work.
+    """
+    tables, errors = list[Table](), list[ConfigError]()
+    for word in split_list(spec):
+        try:
+            tables.append(open_table(word, config, aliases=aliases))
+        except SpecError as error:
+            errors.append(ConfigError(config.where(parameter), f"{parameter}: {error}" if parameter else str(error)))
+    if errors:
+        raise ConfigErrors(errors)
+    return Maps(parameter or spec, tables)
+
+
+def maps_of(config: MainConfig, parameter: str, *, aliases: bool = False) -> Maps:
+    """Open the tables that a parameter of main.cf names. Raises ConfigErrors."""
+    return open_maps(config.str(parameter), config, parameter=parameter, aliases=aliases)
+
+
+def check_tables(config: MainConfig) -> list[ConfigError]:
+    """Every explicitly set `..._maps` and `..._checks` parameter that names a table which can never work."""
+    errors = list[ConfigError]()
+    for name in config.settings:
+        parameter = declared(name)
+        if parameter and parameter.kind is Kind.TEXT and name.endswith(("_maps", "_checks")):
+            try:
+                maps_of(config, name)
+            except ConfigErrors as error:
+                errors.extend(error.errors)
+    return errors

@@ -1,0 +1,70 @@
+"""sqlite: tables: a query against an SQLite file, as sqlite_table(5), values always bound, never pasted."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from mta.tables.base import KEY_LIMIT, Options, SpecError, Table, TableError, UnusableTable
+from mta.tables.sql import DatabaseSource
+
+# Rows read of one answer: a query without a proper WHERE must not fill the memory.
+ROW_LIMIT = 10_000
+# How long a writer may hold the database before a lookup gives up, in seconds.
+BUSY_TIMEOUT = 10.0
+
+
+class SqliteTable(Table):
+    """One query against one database file, opened read-only."""
+
+    def __init__(self, name: str, source: DatabaseSource, database: Path) -> None:
+        super().__init__(name)
+        self.source = source
+        self.database = database
+        self._connection: sqlite3.Connection | None = None
+        self._turn = asyncio.Lock()
+
+    async def lookup(self, key: str) -> str | None:
+        values = self.source.query.values(key) if len(key) <= KEY_LIMIT else None
+        if values is None or not self._domain_wanted(key):
+            return None
+        async with self._turn:
+            try:
+                rows = await asyncio.to_thread(self._ask, values)
+                return self.source.combine(rows, key)
+            except (sqlite3.Error, ValueError, UnicodeError) as error:
+                raise TableError(f"{self.name}: {error}") from error
+
+    def _domain_wanted(self, key: str) -> bool:
+        """`domain = a b c` limits lookups to user@domain keys in these domains."""
+        domains = self.source.domain.replace(",", " ").lower().split()
+        local, _, domain = key.rpartition("@")
+        return not domains or (local != "" and domain.lower() in domains)
+
+    def _ask(self, values: list[str]) -> list[tuple[object, ...]]:
+        if self._connection is None:
+            uri = f"file:{quote(str(self.database))}?mode=ro"
+            self._connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+        try:
+            return self._connection.execute(self.source.query.text, values).fetchmany(ROW_LIMIT)
+        except sqlite3.Error:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database."""
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
+
+
+def open_sqlite(name: str, options: Options) -> Table:
+    """sqlite:/path/of/settings. Raises SpecError for a settings file with mistakes."""
+    path = Path(options.base, name.partition(":")[2])
+    if not path.is_file():
+        return UnusableTable(name, f"open {path}: no such file")
+    source = DatabaseSource.load(path)
+    database = source.settings.get("dbpath", "")
+    if not database:
+        raise SpecError(f"{path}: dbpath is not given")
+    return SqliteTable(name, source, Path(options.base, database))
