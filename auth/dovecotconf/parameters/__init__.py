@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import authentication, base, encryption, mail, protocols
+from . import authentication, base, encryption, mail, own, protocols
 from .blocks import BLOCKS
 from .declare import Kind, Parameter
 
@@ -12,7 +12,7 @@ __all__ = ["FREE_BLOCKS", "GLOBAL", "SECTIONS", "Kind", "Parameter"]
 
 GLOBAL: Mapping[str, Parameter] = {
     parameter.name: parameter
-    for module in (authentication, base, encryption, mail, protocols)
+    for module in (authentication, base, encryption, mail, protocols, own)
     for parameter in module.PARAMETERS
 }
 

@@ -1,0 +1,217 @@
+"""The client's side of the Dovecot auth client protocol 1.2 as a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .parameters import Parameters
+from .server import MAJOR, MINOR
+from .wire import (
+    CLIENT_LINE_MAX,
+    REPLY_LINE_MAX,
+    UINT_MAX,
+    LineBuffer,
+    ProtocolError,
+    decode_base64,
+    encode_base64,
+    fields_of,
+    line,
+    number,
+    words_of,
+)
+
+MECHANISMS_MAX = 64
+"""Mechanisms a server may announce; real ones know fewer than twenty."""
+
+
+class State(Enum):
+    """How far the server's greeting has come."""
+
+    VERSION = "expects VERSION"
+    GREETING = "expects the rest of the greeting"
+    READY = "requests may be made"
+
+
+@dataclass(frozen=True, slots=True)
+class Mechanism:
+    """A SASL mechanism as announced; ``flags``: plaintext, dictionary, active, anonymous, mutual-auth, private ..."""
+
+    name: str
+    flags: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The greeting is complete (``DONE``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """``CONT``: the server wants a response."""
+
+    id: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """``OK``: the user is who it says; ``fields`` hold ``user`` and whatever the passdb added."""
+
+    id: int
+    fields: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """``FAIL``: ``fields`` may hold user, code, reason, temp, authz."""
+
+    id: int
+    fields: dict[str, str] = field(repr=False)
+
+
+Event = Ready | Challenge | Success | Failure
+
+
+class ClientConnection:
+    """One connection to an auth server. ``pid`` must differ between connections of one machine."""
+
+    def __init__(self, pid: int) -> None:
+        self.state = State.VERSION
+        self.pid = pid
+        self.mechanisms: dict[str, Mechanism] = {}
+        self.server_pid = 0
+        self.connection_id = 0
+        self.cookie = ""
+        self._next = 1
+        self._lines = LineBuffer(REPLY_LINE_MAX)
+        self._live: set[int] = set()
+        self._out = bytearray(line("VERSION", str(MAJOR), str(MINOR)) + line("CPID", str(pid)))
+
+    def receive(self, data: bytes) -> Iterator[Event]:
+        """Yield what the server says. Raises ProtocolError: close the connection."""
+        for text in self._lines.feed(data):
+            words = words_of(text)
+            handler = TRANSITIONS.get((self.state, words[0]))
+            if handler is None:
+                if self.state is State.GREETING:
+                    continue  # later versions may say more before DONE
+                raise ProtocolError(f"sent {words[0][:20]!r} in state {self.state.name}")
+            event = handler(self, words[1:])
+            if event is not None:
+                yield event
+
+    def data_to_send(self) -> bytes:
+        """Bytes due to the server, handed out once."""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    def begin(self, mechanism: str, parameters: Parameters, initial: bytes | None) -> int:
+        """``AUTH``; returns the request's id. Raises ProtocolError when the request is too long to be sent."""
+        id = self._next
+        self._next = id % UINT_MAX + 1
+        words = ["AUTH", str(id), mechanism, *parameters.words()]
+        if initial is not None:
+            words.append("resp=" + (encode_base64(initial) or "="))
+        self._send(line(*words))
+        self._live.add(id)
+        return id
+
+    def respond(self, id: int, response: bytes) -> None:
+        """``CONT``: answer a challenge. Raises ProtocolError when the response is too long to be sent."""
+        self._send(line("CONT", str(id), encode_base64(response)))
+
+    def cancel(self, id: int) -> None:
+        """``CANCEL``: give up; the server answers nothing more."""
+        if id in self._live:
+            self._live.discard(id)
+            self._send(line("CANCEL", str(id)))
+
+    def _send(self, data: bytes) -> None:
+        if len(data) > CLIENT_LINE_MAX:
+            raise ProtocolError(f"a request may not be longer than {CLIENT_LINE_MAX} bytes")
+        self._out += data
+
+    # Handlers of the lines, each a row of TRANSITIONS.
+
+    def _version(self, words: list[str]) -> None:
+        if not words or number(words[0]) != MAJOR:
+            raise ProtocolError("speaks another protocol version")
+        self.state = State.GREETING
+
+    def _mech(self, words: list[str]) -> None:
+        if not words or len(self.mechanisms) >= MECHANISMS_MAX:
+            raise ProtocolError("announced too many mechanisms, or one without a name")
+        name = words[0].upper()
+        self.mechanisms[name] = Mechanism(name, frozenset(words[1:]))
+
+    def _spid(self, words: list[str]) -> None:
+        self.server_pid = _id(words)
+
+    def _cuid(self, words: list[str]) -> None:
+        self.connection_id = _id(words)
+
+    def _cookie(self, words: list[str]) -> None:
+        if not words:
+            raise ProtocolError("sent an empty COOKIE")
+        self.cookie = words[0]
+
+    def _done(self, words: list[str]) -> Ready:
+        if not self.server_pid or not self.cookie:
+            raise ProtocolError("did not send SPID and COOKIE before DONE")
+        self.state = State.READY
+        return Ready()
+
+    def _cont(self, words: list[str]) -> Challenge | None:
+        id = _id(words)
+        data = decode_base64(words[1] if len(words) > 1 else "")
+        if data is None:
+            raise ProtocolError("sent a challenge that is not base64")
+        return Challenge(id, data) if id in self._live else None
+
+    def _ok(self, words: list[str]) -> Success | None:
+        id = _id(words)
+        fields = fields_of(words[1:])
+        if id not in self._live:
+            return None  # an answer that crossed a CANCEL
+        self._live.discard(id)
+        if not fields.get("user"):
+            raise ProtocolError("sent OK without a user")
+        return Success(id, fields)
+
+    def _fail(self, words: list[str]) -> Failure | None:
+        id = _id(words)
+        if id not in self._live:
+            return None
+        self._live.discard(id)
+        return Failure(id, fields_of(words[1:]))
+
+
+def _id(words: list[str]) -> int:
+    value = number(words[0]) if words else None
+    if not value:
+        raise ProtocolError("sent a reply without a number")
+    return value
+
+
+Handler = Callable[[ClientConnection, list[str]], Event | None]
+
+TRANSITIONS: Mapping[tuple[State, str], Handler] = {
+    (State.VERSION, "VERSION"): ClientConnection._version,
+    (State.GREETING, "MECH"): ClientConnection._mech,
+    (State.GREETING, "SPID"): ClientConnection._spid,
+    (State.GREETING, "CUID"): ClientConnection._cuid,
+    (State.GREETING, "COOKIE"): ClientConnection._cookie,
+    (State.GREETING, "DONE"): ClientConnection._done,
+    (State.READY, "MECH"): ClientConnection._mech,
+    (State.READY, "SPID"): ClientConnection._spid,
+    (State.READY, "CUID"): ClientConnection._cuid,
+    (State.READY, "COOKIE"): ClientConnection._cookie,
+    (State.READY, "DONE"): ClientConnection._done,
+    (State.READY, "CONT"): ClientConnection._cont,
+    (State.READY, "OK"): ClientConnection._ok,
+    (State.READY, "FAIL"): ClientConnection._fail,
+}
+"""Every line the client takes, by state. A server may repeat its greeting at any time (Design/AuthProtocol)."""

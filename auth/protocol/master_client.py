@@ -1,0 +1,196 @@
+"""The client's side of the Dovecot master and userdb protocol 1.1 as a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .parameters import Parameters
+from .wire import (
+    MASTER_LINE_MAX,
+    REPLY_LINE_MAX,
+    UINT_MAX,
+    LineBuffer,
+    ProtocolError,
+    fields_of,
+    line,
+    number,
+    words_of,
+)
+
+
+class State(Enum):
+    """How far the server's greeting has come."""
+
+    VERSION = "expects VERSION"
+    SPID = "expects SPID"
+    READY = "requests may be made"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The greeting is complete (``SPID``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``USER`` or ``PASS``: the user's fields; ``user`` is its name after normalisation."""
+
+    id: int
+    user: str
+    fields: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """``NOTFOUND``: no such user."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """``FAIL`` or ``DONE fail``: the lookup could not be made; try again later."""
+
+    id: int
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """``LIST``: one user of a list."""
+
+    id: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """``DONE`` or ``OK``: the end of a list or of a cache flush (``count`` entries)."""
+
+    id: int
+    count: int = 0
+
+
+Event = Ready | Found | NotFound | Failed | Listed | Done
+
+
+class MasterClientConnection:
+    """One connection to a master or userdb socket."""
+
+    def __init__(self) -> None:
+        self.state = State.VERSION
+        self.server_pid = 0
+        self._next = 1
+        self._lines = LineBuffer(REPLY_LINE_MAX)
+        self._out = bytearray(line("VERSION", "1", "1"))
+
+    def receive(self, data: bytes) -> Iterator[Event]:
+        """Yield what the server says. Raises ProtocolError: close the connection."""
+        for text in self._lines.feed(data):
+            words = words_of(text)
+            handler = TRANSITIONS.get((self.state, words[0]))
+            if handler is None:
+                raise ProtocolError(f"sent {words[0][:20]!r} in state {self.state.name}")
+            event = handler(self, words[1:])
+            if event is not None:
+                yield event
+
+    def data_to_send(self) -> bytes:
+        """Bytes due to the server, handed out once."""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    def user(self, username: str, parameters: Parameters) -> int:
+        """``USER``; returns the request's id."""
+        return self._request("USER", username, *parameters.words())
+
+    def passdb(self, username: str, parameters: Parameters) -> int:
+        """``PASS``; returns the request's id."""
+        return self._request("PASS", username, *parameters.words())
+
+    def list_users(self, mask: str, parameters: Parameters) -> int:
+        """``LIST``; returns the request's id."""
+        return self._request("LIST", *([f"user={mask}"] if mask else []), *parameters.words())
+
+    def login(self, pid: int, request: int, cookie: str) -> int:
+        """``REQUEST``: userdb fields of a login made by client process ``pid``; returns the request's id."""
+        return self._request("REQUEST", str(pid), str(request), cookie)
+
+    def flush(self, users: tuple[str, ...]) -> int:
+        """``CACHE-FLUSH``; returns the request's id."""
+        return self._request("CACHE-FLUSH", *users)
+
+    def _request(self, command: str, *words: str) -> int:
+        id = self._next
+        self._next = id % UINT_MAX + 1
+        data = line(command, str(id), *words)
+        if len(data) > MASTER_LINE_MAX:
+            raise ProtocolError(f"a request may not be longer than {MASTER_LINE_MAX} bytes")
+        self._out += data
+        return id
+
+    # Handlers of the lines, each a row of TRANSITIONS.
+
+    def _version(self, words: list[str]) -> None:
+        if not words or number(words[0]) != 1:
+            raise ProtocolError("speaks another protocol version")
+        self.state = State.SPID
+
+    def _spid(self, words: list[str]) -> Ready:
+        self.server_pid = _id(words)
+        self.state = State.READY
+        return Ready()
+
+    def _user(self, words: list[str]) -> Found:
+        if len(words) < 2 or not words[1]:
+            raise ProtocolError("sent USER without a name")
+        return Found(_id(words), words[1], fields_of(words[2:]))
+
+    def _pass(self, words: list[str]) -> Found:
+        fields = fields_of(words[1:])
+        return Found(_id(words), fields.get("user", ""), fields)
+
+    def _not_found(self, words: list[str]) -> NotFound:
+        return NotFound(_id(words))
+
+    def _fail(self, words: list[str]) -> Failed:
+        return Failed(_id(words), fields_of(words[1:]))
+
+    def _listed(self, words: list[str]) -> Listed:
+        if len(words) < 2:
+            raise ProtocolError("sent LIST without a name")
+        return Listed(_id(words), words[1])
+
+    def _done(self, words: list[str]) -> Done | Failed:
+        if words[1:2] == ["fail"]:
+            return Failed(_id(words), {})
+        return Done(_id(words))
+
+    def _ok(self, words: list[str]) -> Done:
+        return Done(_id(words), number(words[1]) or 0 if len(words) > 1 else 0)
+
+
+def _id(words: list[str]) -> int:
+    value = number(words[0]) if words else None
+    if not value:
+        raise ProtocolError("sent a reply without a number")
+    return value
+
+
+Handler = Callable[[MasterClientConnection, list[str]], Event | None]
+
+TRANSITIONS: Mapping[tuple[State, str], Handler] = {
+    (State.VERSION, "VERSION"): MasterClientConnection._version,
+    (State.SPID, "SPID"): MasterClientConnection._spid,
+    (State.READY, "USER"): MasterClientConnection._user,
+    (State.READY, "PASS"): MasterClientConnection._pass,
+    (State.READY, "NOTFOUND"): MasterClientConnection._not_found,
+    (State.READY, "FAIL"): MasterClientConnection._fail,
+    (State.READY, "LIST"): MasterClientConnection._listed,
+    (State.READY, "DONE"): MasterClientConnection._done,
+    (State.READY, "OK"): MasterClientConnection._ok,
+}
+"""Every line the client takes, by state; whatever is not here closes the connection."""

@@ -1,0 +1,215 @@
+"""The server's side of the Dovecot auth client protocol 1.2 as a machine: bytes in, events out, replies to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .parameters import Parameters
+from .wire import CLIENT_LINE_MAX, LineBuffer, ProtocolError, decode_base64, encode_base64, line, number, words_of
+
+MAJOR, MINOR = 1, 2
+"""Version of the client protocol spoken here (Design/AuthProtocol)."""
+
+REQUESTS_MAX = 4096
+"""Requests of one connection that may be under way at once; a client that starts more is broken."""
+
+
+class State(Enum):
+    """How far the handshake has come."""
+
+    VERSION = "expects VERSION"
+    CPID = "expects CPID"
+    READY = "serves requests"
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The client has named its process (``CPID``); requests follow."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """``AUTH``: a new exchange. ``initial`` is None when the client sent no initial response."""
+
+    id: int
+    mechanism: str
+    parameters: Parameters
+    initial: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """``CONT``: the client's answer to a challenge."""
+
+    id: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """``CANCEL``: the client gave up."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A request whose base64 is broken: it has been answered with FAIL and is over."""
+
+    id: int
+
+
+Event = Handshake | Begin | Continue | Cancel | Malformed
+
+
+class ServerConnection:
+    """One client's connection. ``mechanisms`` maps names, in the order announced, to their flags."""
+
+    def __init__(self, mechanisms: Mapping[str, Iterable[str]], *, spid: int, cuid: int, cookie: str) -> None:
+        self.state = State.VERSION
+        self.minor = 0
+        self._mechanisms = {name: tuple(flags) for name, flags in mechanisms.items()}
+        self._lines = LineBuffer(CLIENT_LINE_MAX)
+        self._waiting: dict[int, bool] = {}
+        self._out = bytearray(line("VERSION", str(MAJOR), str(MINOR)))
+        for name, flags in self._mechanisms.items():
+            self._out += line("MECH", name, *flags)
+        self._out += line("SPID", str(spid)) + line("CUID", str(cuid)) + line("COOKIE", cookie) + line("DONE")
+
+    def receive(self, data: bytes) -> Iterator[Event]:
+        """Yield what the client's bytes ask for, line by line. Raises ProtocolError: close the connection."""
+        for text in self._lines.feed(data):
+            command, tab, rest = text.partition("\t")
+            handler = TRANSITIONS.get((self.state, command)) if tab else None
+            if handler is None:
+                raise ProtocolError(f"sent {command[:20]!r} in state {self.state.name}")
+            event = handler(self, rest)
+            if event is not None:
+                yield event
+
+    def data_to_send(self) -> bytes:
+        """Bytes due to the client, handed out once."""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    def send_challenge(self, id: int, challenge: bytes) -> None:
+        """``CONT``: ask the client for a response."""
+        if id in self._waiting:
+            self._waiting[id] = True
+            self._out += line("CONT", str(id), encode_base64(challenge))
+
+    def send_ok(self, id: int, fields: Iterable[str]) -> None:
+        """``OK``; ``fields`` are words such as ``user=alice``."""
+        self._finish(id, "OK", fields)
+
+    def send_fail(self, id: int, fields: Iterable[str]) -> None:
+        """``FAIL``; ``fields`` are words such as ``code=temp_fail``."""
+        self._finish(id, "FAIL", fields)
+
+    def forget(self, id: int) -> None:
+        """End a request without a reply (it took too long, or the connection is being drained)."""
+        self._waiting.pop(id, None)
+
+    def _finish(self, id: int, reply: str, fields: Iterable[str]) -> None:
+        if self._waiting.pop(id, None) is not None:
+            self._out += line(reply, str(id), *fields)
+
+    # Handlers of the lines, each a row of TRANSITIONS.
+
+    def _version(self, rest: str) -> None:
+        words = rest.split("\t")
+        if number(words[0]) != MAJOR:
+            raise ProtocolError(f"speaks another protocol version: {words[0][:20]!r}")
+        self.minor = number(words[1]) or 0 if len(words) > 1 else 0
+        self.state = State.CPID
+
+    def _cpid(self, rest: str) -> Handshake:
+        pid = number(rest)
+        if not pid:
+            raise ProtocolError("said its process id is 0")
+        self.state = State.READY
+        return Handshake(pid)
+
+    def _auth(self, rest: str) -> Event:
+        words = words_of(rest)
+        id = number(words[0])
+        if not id or len(words) < 2:
+            raise ProtocolError("sent a broken AUTH request")
+        mechanism = words[1].upper()
+        if mechanism not in self._mechanisms:
+            raise ProtocolError(f"requested an unsupported mechanism: {mechanism[:20]!r}")
+        parameters, response = _parameters(words[2:])
+        if id in self._waiting:
+            raise ProtocolError(f"sent a duplicate id {id}")
+        if len(self._waiting) >= REQUESTS_MAX:
+            raise ProtocolError("has too many requests under way")
+        self._waiting[id] = False
+        if response is None or (not response and self.minor < 2):
+            # Before 1.2 an empty resp= meant "none" (Exim sends it so).
+            return Begin(id, mechanism, parameters, None)
+        initial = decode_base64(response)
+        if initial is None:
+            return self._malformed(id, "initial")
+        return Begin(id, mechanism, parameters, initial)
+
+    def _cont(self, rest: str) -> Event | None:
+        word, tab, data = rest.partition("\t")
+        id = number(word)
+        if id is None or not tab:
+            raise ProtocolError("sent a broken CONT request")
+        waits = self._waiting.get(id)
+        if waits is None:
+            self._out += line("FAIL", str(id), "reason=Authentication request timed out")
+            return None
+        if not waits:
+            self.send_fail(id, ["reason=Unexpected continuation"])
+            return Cancel(id)
+        self._waiting[id] = False
+        response = decode_base64(data)
+        if response is None:
+            return self._malformed(id, "continued")
+        return Continue(id, response)
+
+    def _malformed(self, id: int, which: str) -> Malformed:
+        self.send_fail(id, ["code=invalid_base64", f"reason=Invalid base64 data in {which} response"])
+        return Malformed(id)
+
+    def _cancel(self, rest: str) -> Cancel | None:
+        id = number(rest)
+        if id is None:
+            raise ProtocolError("sent a broken CANCEL request")
+        return Cancel(id) if self._waiting.pop(id, None) is not None else None
+
+
+def _parameters(words: list[str]) -> tuple[Parameters, str | None]:
+    parameters = Parameters()
+    for position, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name == "resp":
+            if position + 1 != len(words):
+                raise ProtocolError("sent AUTH parameters after 'resp'")
+            response: str | None = value
+            break
+        parameters.set(word)
+    else:
+        response = None
+    if parameters.service is None:
+        raise ProtocolError("did not say for which service it asks")
+    return parameters, response
+
+
+Handler = Callable[[ServerConnection, str], Event | None]
+
+TRANSITIONS: Mapping[tuple[State, str], Handler] = {
+    (State.VERSION, "VERSION"): ServerConnection._version,
+    (State.CPID, "CPID"): ServerConnection._cpid,
+    (State.READY, "AUTH"): ServerConnection._auth,
+    (State.READY, "CONT"): ServerConnection._cont,
+    (State.READY, "CANCEL"): ServerConnection._cancel,
+}
+"""Every line the server takes, by state; whatever is not here closes the connection."""
