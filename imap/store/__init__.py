@@ -20,7 +20,7 @@ MailRoot
 UserStore
     .username; .namespaces -> tuple[NamespaceInfo, ...]; .separator (of the INBOX namespace)
     .namespace_of(name) -> NamespaceInfo                      # the namespace that a name belongs to
-    .list_mailboxes() -> list[MailboxInfo]                    # everything visible, parents included, sorted; INBOX always
+    .list_mailboxes() -> list[MailboxInfo]                    # all visible, parents included; INBOX always
     .exists(name) -> bool                                     # selectable mailbox of that name (INBOX: always)
     .validate(name, creating=False) -> None                   # raises InvalidName, before anything touches the disk
     .create(name); .delete(name); .rename(old, new)           # AlreadyExists, NonExistent, InvalidName, NotPossible
@@ -38,11 +38,11 @@ Mailbox (context manager)
     .read(uid) -> bytes                  # CRLF form; raises Expunged
     .read_header(uid) -> bytes           # header and empty line, CRLF form; cheaper than read
     .store(uids, "replace"|"add"|"remove", flags, unchanged_since=None) -> StoreResult   # NoPermission if read-only
-    .expunge(uids=None) -> tuple[int, ...]                    # those \\Deleted (among uids); gone from .messages at once
-    .copy(uids, destination) -> CopyResult; .move(uids, destination) -> CopyResult       # UIDs already gone are left out
-    .vanished(modseq) -> list[int] | None                     # UIDs expunged since (QRESYNC); None: not known that far back
+    .expunge(uids=None) -> tuple[int, ...]        # those \\Deleted; gone from .messages at once
+    .copy(uids, destination) -> CopyResult; .move(uids, destination) -> CopyResult   # without UIDs gone
+    .vanished(modseq) -> list[int] | None                     # UIDs expunged since (QRESYNC); None: unknown
     .cached(key, uids) -> dict[int, bytes]; .cache(key, {uid: value})                    # ENVELOPE, BODYSTRUCTURE ...
-    .watch() -> Watch                                         # IDLE: Watch.fileno() readable => Watch.drain(), then sync()
+    .watch() -> Watch                            # IDLE: Watch.fileno() readable => Watch.drain(), then sync()
     .close()
 
 Changes that this Mailbox object made itself (store, expunge) are applied to .messages at once and are not told again

@@ -43,7 +43,7 @@ class AlreadyExists(StoreError):
 class InvalidName(StoreError):
     """A mailbox name that cannot be mapped into the mail root."""
 
-    code = "CANNOT"
+    code: str | None = "CANNOT"
     text = "Invalid mailbox name"
 
 

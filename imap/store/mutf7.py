@@ -12,8 +12,9 @@ _INVALID = "Mailbox name is not valid mUTF-7"
 class InvalidEncoding(InvalidName):
     """Not modified UTF-7, or not its one allowed (shortest) form."""
 
-    code = None
-    text = _INVALID
+    def __init__(self) -> None:
+        super().__init__(_INVALID)
+        self.code = None
 
 
 def decode(wire: bytes) -> str:
