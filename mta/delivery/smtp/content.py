@@ -1,0 +1,32 @@
+"""The message as it crosses the wire: dots doubled, lines not too long."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_DOT: Final = re.compile(rb"(?m)^\.")
+
+
+def dot_stuffed(content: bytes) -> bytes:
+    """Double the dot at the start of a line (RFC 5321 section 4.5.2) and add the final dot."""
+    if content.startswith(b".") or b"\n." in content:
+        content = _DOT.sub(b"..", content)
+    end = b".\r\n" if not content or content.endswith(b"\r\n") else b"\r\n.\r\n"
+    return content + end
+
+
+def folded(content: bytes, limit: int) -> bytes:
+    """Break lines longer than `limit` octets with CRLF SPACE (smtp_line_length_limit; 0 is no limit)."""
+    if limit <= 0 or len(content) <= limit:
+        return content
+    lines = content.split(b"\r\n")
+    if all(len(line) <= limit for line in lines):
+        return content
+    return b"\r\n".join(_fold(line, limit) for line in lines)
+
+
+def _fold(line: bytes, limit: int) -> bytes:
+    if len(line) <= limit:
+        return line
+    return b"\r\n ".join(line[start : start + limit] for start in range(0, len(line), limit))

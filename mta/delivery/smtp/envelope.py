@@ -1,0 +1,75 @@
+"""MAIL and RCPT with their parameters (RFC 5321, 1870, 6152, 6531, 3461)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mta.delivery.smtp.session import Session
+from mta.queue.message import QueuedMessage, QueuedRecipient
+
+_DOT_STRING: Final = re.compile(r"[^\s\x00-\x1f\x7f()<>\[\]:;@\\,\".]+(?:\.[^\s\x00-\x1f\x7f()<>\[\]:;@\\,\".]+)*\Z")
+
+
+def quote(address: str) -> str:
+    """An address with its local part quoted where RFC 5321 section 4.1.2 wants it."""
+    local, at, domain = address.rpartition("@")
+    if not at:
+        local, domain = address, ""
+    if not local or _DOT_STRING.match(local):
+        return address
+    escaped = re.sub(r"([\\\"])", r"\\\1", local)
+    return f'"{escaped}"{at}{domain}'
+
+
+def xtext(value: str) -> str:
+    """RFC 3461 section 4: `+`, `=` and what is not printable become `+XX`."""
+    return "".join(
+        char if "!" <= char <= "~" and char not in "+=" else "".join(f"+{octet:02X}" for octet in _octets(char))
+        for char in value
+    )
+
+
+def _octets(char: str) -> bytes:
+    return char.encode("utf-8", "surrogateescape")
+
+
+def mail_command(session: Session, message: QueuedMessage, sender: str, size: int) -> str:
+    """MAIL FROM with every parameter that the server understands."""
+    command = f"MAIL FROM:<{quote(sender)}>"
+    if session.offers("SIZE"):
+        command += f" SIZE={size}"
+    if session.offers("8BITMIME") and message.body:
+        command += f" BODY={message.body}"
+    if session.offers("DSN"):
+        if message.envid:
+            command += f" ENVID={xtext(message.envid)}"
+        if message.ret:
+            command += f" RET={message.ret}"
+    if session.offers("SMTPUTF8") and message.smtputf8:
+        command += " SMTPUTF8"
+    if session.settings.dummy_mail_auth and session.authenticated:
+        command += " AUTH=<>"
+    return command
+
+
+def rcpt_command(session: Session, recipient: QueuedRecipient, address: str) -> str:
+    """RCPT TO with ORCPT and NOTIFY."""
+    command = f"RCPT TO:<{quote(address)}>"
+    if session.offers("DSN"):
+        original = recipient.recipient.orcpt
+        kind, semicolon, value = original.partition(";")
+        # A utf-8 address needs an encoding of its own (RFC 6533); a server without SMTPUTF8 gets none.
+        if semicolon and (value.isascii() or session.offers("SMTPUTF8")):
+            command += f" ORCPT={kind};{value if not value.isascii() else xtext(value)}"
+        if recipient.recipient.notify:
+            command += f" NOTIFY={recipient.recipient.notify.wire()}"
+    return command
+
+
+def needs_smtputf8(message: QueuedMessage, recipients: list[str], content: bytes) -> bool:
+    """Whether a server without SMTPUTF8 cannot take this: it was asked for, and is made use of (RFC 6531)."""
+    if not message.smtputf8:
+        return False
+    header, _, _ = content.partition(b"\r\n\r\n")
+    return not (message.sender.isascii() and header.isascii() and all(address.isascii() for address in recipients))

@@ -1,0 +1,301 @@
+"""How much TLS a destination must have: smtp_tls_security_level, smtp_tls_policy_maps, smtp_tls_per_site."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import re
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from cryptography import x509
+
+from tls import fingerprint, names
+from tls.context import client_context
+from tls.errors import TLSConfigError
+from tls.policy import Policy
+
+if TYPE_CHECKING:
+    from mta.config import MainConfig
+
+logger = logging.getLogger("postfix.smtp")
+
+
+class Maps(Protocol):
+    """Lookup tables in order (mta.tables.Maps)."""
+
+    async def lookup(self, key: str, /) -> str | None: ...
+
+
+class Level(enum.IntEnum):
+    """TLS security levels, weakest first (TLS_README)."""
+
+    INVALID = -2
+    NONE = 0
+    MAY = 1
+    ENCRYPT = 2
+    FINGERPRINT = 3
+    VERIFY = 4
+    SECURE = 5
+
+    @property
+    def required(self) -> bool:
+        return self >= Level.ENCRYPT
+
+
+_NAMES: Final = {level.name.lower(): level for level in Level if level is not Level.INVALID}
+_UNSUPPORTED: Final = ("dane", "dane-only", "half-dane")
+"""They trust DNSSEC, which the resolver here cannot validate: using them as less would promise what is not kept."""
+
+
+class PolicyError(Exception):
+    """The policy for this destination cannot be used; mail is deferred (4.7.5), never sent with less TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPolicy:
+    """What applies to one destination."""
+
+    level: Level
+    protocols: str | None
+    ciphers: str
+    exclude: str
+    match: tuple[str, ...]
+    """Names or strategies (hostname, nexthop, dot-nexthop), or fingerprints at that level."""
+    servername: str = ""
+
+    def patterns(self, hostname: str, nexthop: str) -> list[str]:
+        """The names of which the certificate must have one (smtp_tls_secure_cert_match)."""
+        known = {"hostname": hostname, "nexthop": nexthop, "dot-nexthop": f".{nexthop}"}
+        return [known.get(word, word) for word in self.match]
+
+
+@dataclass(frozen=True, slots=True)
+class TlsDefaults:
+    """main.cf's TLS parameters of one service."""
+
+    level: str = ""
+    use_tls: bool = False
+    enforce_tls: bool = False
+    enforce_peername: bool = True
+    wrappermode: bool = False
+    protocols: str | None = None
+    mandatory_protocols: str | None = None
+    ciphers: str = "medium"
+    mandatory_ciphers: str = "medium"
+    exclude: str = ""
+    mandatory_exclude: str = ""
+    verify_match: tuple[str, ...] = ("hostname",)
+    secure_match: tuple[str, ...] = ("nexthop", "dot-nexthop")
+    fingerprint_match: tuple[str, ...] = ()
+    fingerprint_digest: str = "sha256"
+    ca_file: str = ""
+    ca_path: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    servername: str = ""
+    append_default_ca: bool = False
+    loglevel: int = 0
+
+    @classmethod
+    def from_config(cls, config: MainConfig, prefix: str) -> TlsDefaults:
+        def text(name: str) -> str:
+            return config.str(f"{prefix}_{name}")
+
+        def protocols(name: str) -> str | None:
+            return text(name) if config.is_set(f"{prefix}_{name}") else None
+
+        certificate, key = text("tls_cert_file"), text("tls_key_file")
+        chain = config.list(f"{prefix}_tls_chain_files")
+        eccert, eckey = text("tls_eccert_file"), text("tls_eckey_file")
+        if chain:
+            certificate, key = chain[-1], chain[0]
+        elif not certificate and eccert:
+            certificate, key = eccert, eckey
+        loglevel = text("tls_loglevel")
+        return cls(
+            level=text("tls_security_level"),
+            use_tls=config.bool(f"{prefix}_use_tls"),
+            enforce_tls=config.bool(f"{prefix}_enforce_tls"),
+            enforce_peername=config.bool(f"{prefix}_tls_enforce_peername"),
+            wrappermode=config.bool(f"{prefix}_tls_wrappermode"),
+            protocols=protocols("tls_protocols"),
+            mandatory_protocols=protocols("tls_mandatory_protocols"),
+            ciphers=text("tls_ciphers"),
+            mandatory_ciphers=text("tls_mandatory_ciphers"),
+            exclude=text("tls_exclude_ciphers"),
+            mandatory_exclude=text("tls_mandatory_exclude_ciphers"),
+            verify_match=_words(text("tls_verify_cert_match")),
+            secure_match=_words(text("tls_secure_cert_match")),
+            fingerprint_match=tuple(re.split(r"[\s,|]+", text("tls_fingerprint_cert_match").strip())),
+            fingerprint_digest=text("tls_fingerprint_digest"),
+            ca_file=text("tls_CAfile"),
+            ca_path=text("tls_CApath"),
+            certificate_file="" if certificate == "none" else certificate,
+            key_file=key,
+            servername=text("tls_servername"),
+            append_default_ca=config.bool("tls_append_default_CA"),
+            loglevel=int(loglevel[0]) if loglevel[:1].isdigit() else 0,
+        )
+
+
+class PolicyTable:
+    """Finds the policy for a destination and makes SSL contexts for it."""
+
+    def __init__(self, defaults: TlsDefaults, policy_maps: Maps | None = None, per_site: Maps | None = None) -> None:
+        self.defaults = defaults
+        self._policy_maps = policy_maps
+        self._per_site = per_site if policy_maps is None else None
+        self._contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
+
+    async def find(self, nexthop: str, host: str) -> TlsPolicy:
+        """Policy for a destination as written (`[host]:port`, `example.com`) and one of its servers.
+
+        Raises PolicyError, and what the tables raise.
+        """
+        policy = self._global()
+        if self._policy_maps is not None:
+            found = await self._lookup_policy(nexthop)
+            if found is not None:
+                policy = self._parse(found, nexthop)
+        elif self._per_site is not None:
+            policy = await self._per_site_policy(policy, nexthop, host)
+        if self.defaults.wrappermode and not policy.level.required:
+            raise PolicyError('TLS wrappermode requires "smtp_tls_security_level = encrypt" (or stronger)')
+        return policy
+
+    def _global(self) -> TlsPolicy:
+        defaults = self.defaults
+        if defaults.level:
+            return self._at(defaults.level, "smtp_tls_security_level")
+        if defaults.enforce_tls:
+            return self._at("verify" if defaults.enforce_peername else "encrypt", "smtp_enforce_tls")
+        return self._at("may" if defaults.use_tls else "none", "smtp_use_tls")
+
+    def _at(self, name: str, where: str) -> TlsPolicy:
+        word = name.strip().lower()
+        if word in _UNSUPPORTED:
+            raise PolicyError(f"{where}: level {word} needs DNSSEC, which this resolver does not validate")
+        level = _NAMES.get(word)
+        if level is None:
+            raise PolicyError(f"{where}: invalid TLS security level {name!r}")
+        defaults = self.defaults
+        excluded = [defaults.exclude] + ([defaults.mandatory_exclude] if level.required else [])
+        match = {
+            Level.VERIFY: defaults.verify_match,
+            Level.SECURE: defaults.secure_match,
+            Level.FINGERPRINT: tuple(word for word in defaults.fingerprint_match if word),
+        }.get(level, ())
+        return TlsPolicy(
+            level,
+            defaults.mandatory_protocols if level.required else defaults.protocols,
+            defaults.mandatory_ciphers if level.required else defaults.ciphers,
+            " ".join(word for word in excluded if word),
+            match,
+            defaults.servername,
+        )
+
+    async def _lookup_policy(self, nexthop: str) -> str | None:
+        """The destination as written; for a plain domain also its parents as `.domain` (postconf(5))."""
+        if self._policy_maps is None:
+            return None
+        found = await self._policy_maps.lookup(nexthop.lower())
+        if found is None and "[" not in nexthop and ":" not in nexthop:
+            _, dot, parent = nexthop.lower().partition(".")
+            while dot and found is None:
+                found = await self._policy_maps.lookup(f".{parent}")
+                _, dot, parent = parent.partition(".")
+        return found
+
+    def _parse(self, entry: str, nexthop: str) -> TlsPolicy:
+        """`verify match=a:b protocols=TLSv1.2 ciphers=high exclude=x servername=y` (postconf(5))."""
+        where = f"smtp_tls_policy_maps entry for {nexthop}"
+        level, *attributes = _words(entry) or ("",)
+        policy = self._at(level, where)
+        for attribute in attributes:
+            name, equals, value = attribute.partition("=")
+            if not equals or not value:
+                raise PolicyError(f"{where}: malformed attribute/value pair {attribute!r}")
+            match name.lower():
+                case "protocols":
+                    policy = replace(policy, protocols=value.replace(":", ","))
+                case "ciphers":
+                    policy = replace(policy, ciphers=value)
+                case "exclude":
+                    policy = replace(policy, exclude=value.replace(":", " "))
+                case "servername":
+                    policy = replace(policy, servername=value)
+                case "match" if policy.level is Level.FINGERPRINT:
+                    policy = replace(policy, match=tuple(value.split("|")))
+                case "match":
+                    policy = replace(policy, match=tuple(value.split(":")))
+                case _:
+                    raise PolicyError(f"{where}: unsupported attribute {name!r}")
+        return policy
+
+    async def _per_site_policy(self, policy: TlsPolicy, nexthop: str, host: str) -> TlsPolicy:
+        """The obsolete smtp_tls_per_site: NONE, MAY, MUST, MUST_NOPEERMATCH by host and by next hop."""
+        words = {"NONE": "none", "MAY": "may", "MUST_NOPEERMATCH": "encrypt", "MUST": "verify"}
+        found: list[Level] = []
+        for key in dict.fromkeys((host, nexthop)):
+            value = await self._per_site.lookup(key) if self._per_site is not None else None
+            if value is None:
+                continue
+            word = value.strip().upper()
+            if word not in words:
+                raise PolicyError(f"smtp_tls_per_site entry for {key}: unknown policy {value!r}")
+            found.append(_NAMES[words[word]])
+        if not found:
+            return policy
+        # An explicit NONE beats the global level; otherwise the stronger of the two entries counts (TLS_LEGACY_README).
+        level = max(found)
+        return self._at(level.name, "smtp_tls_per_site")
+
+    def context(self, policy: TlsPolicy) -> ssl.SSLContext:
+        """The context for a policy; kept, as loading certificates takes time. Raises PolicyError."""
+        defaults = self.defaults
+        chain = policy.level in (Level.VERIFY, Level.SECURE)
+        key = (policy.protocols, policy.ciphers, policy.exclude, chain)
+        if key not in self._contexts:
+            try:
+                self._contexts[key] = client_context(
+                    Policy.from_postfix(policy.protocols, policy.ciphers, policy.exclude),
+                    ca_file=Path(defaults.ca_file) if defaults.ca_file else None,
+                    ca_path=Path(defaults.ca_path) if defaults.ca_path else None,
+                    verify="chain" if chain else "none",
+                    certificate_file=Path(defaults.certificate_file) if defaults.certificate_file else None,
+                    key_file=Path(defaults.key_file) if defaults.key_file else None,
+                    system_authorities=defaults.append_default_ca,
+                )
+            except (TLSConfigError, OSError) as error:
+                raise PolicyError(str(error)) from error
+        return self._contexts[key]
+
+    def matches(self, policy: TlsPolicy, certificate: bytes | None, hostname: str, nexthop: str) -> bool:
+        """Whether the server's certificate (DER) is the one that the policy wants."""
+        if policy.level < Level.FINGERPRINT:
+            return True
+        if certificate is None:
+            return False
+        if policy.level is Level.FINGERPRINT:
+            return fingerprint.matches(certificate, policy.match, self.defaults.fingerprint_digest)
+        try:
+            parsed = x509.load_der_x509_certificate(certificate)
+        except ValueError:
+            return False
+        return names.matches(parsed, policy.patterns(hostname, nexthop))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[\s,]+", text.strip()) if word)
+
+
+def server_name(policy: TlsPolicy, host: str, nexthop: str) -> str | None:
+    """What to ask for by SNI (smtp_tls_servername)."""
+    chosen: Sequence[str] = {"hostname": (host,), "nexthop": (nexthop,), "": ()}.get(
+        policy.servername, (policy.servername,)
+    )
+    return chosen[0] if chosen else None
