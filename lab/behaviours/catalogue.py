@@ -1,0 +1,54 @@
+"""The order of the behaviours, and how one is found by its slug."""
+
+from __future__ import annotations
+
+import importlib
+
+from lab.behaviours.base import Behaviour
+
+# In the order of the catalogue: who can connect, who may relay, the null client, who you are, reading mail, TLS,
+# configuration and processes.
+SLUGS = (
+    "loopback-only",
+    "inet-protocols",
+    "port-taken",
+    "no-open-relay",
+    "recipient-verify",
+    "trusted-networks",
+    "local-domains",
+    "null-client",
+    "sendmail-command",
+    "queue-without-daemon",
+    "smarthost-auth",
+    "smarthost-tls",
+    "queue-survives-crash",
+    "auth-only-over-tls",
+    "no-anonymous",
+    "dovecot-auth-socket",
+    "authenticated-header",
+    "imap-path-escape",
+    "kernel-jail",
+    "no-system-users",
+    "no-plaintext-login",
+    "implicit-tls",
+    "pop3",
+    "protocol-floor",
+    "no-starttls-injection",
+    "no-smuggling",
+    "last-value-wins",
+    "no-root",
+)
+
+
+def find(slug: str) -> Behaviour:
+    """The behaviour of that slug. Raises KeyError."""
+    if slug not in SLUGS:
+        raise KeyError(slug)
+    module = importlib.import_module("lab.behaviours." + slug.replace("-", "_"))
+    behaviour: Behaviour = module.BEHAVIOUR
+    return behaviour
+
+
+def catalogue() -> tuple[Behaviour, ...]:
+    """All behaviours, in order."""
+    return tuple(map(find, SLUGS))

@@ -1,0 +1,64 @@
+"""no-open-relay: a stranger cannot send mail to strangers through the mail host, in any of the classic forms."""
+
+from __future__ import annotations
+
+from lab.behaviours.base import Behaviour, Change, Finding, ProbeFailed, Twin, exposed, hardened
+from lab.behaviours.stack import Lab
+from lab.wire import Transcript
+
+VICTIM, FAR = "victim", "far.example"
+
+
+def forms(domain: str, address: str) -> list[tuple[str, str]]:
+    """The relay tests of abuse.net: (reverse-path, forward-path) for a server of `domain` at `address`."""
+    stranger = "spammer@outside.example"
+    return [
+        (stranger, f"{VICTIM}@{FAR}"),
+        ("", f"{VICTIM}@{FAR}"),
+        (f"postmaster@{domain}", f"{VICTIM}@{FAR}"),
+        (f"spammer@[{address}]", f"{VICTIM}@{FAR}"),
+        (stranger, f"{VICTIM}%{FAR}@{domain}"),
+        (stranger, f"{VICTIM}%{FAR}@[{address}]"),
+        (stranger, f'"{VICTIM}@{FAR}"'),
+        (stranger, f'"{VICTIM}%{FAR}"'),
+        (stranger, f'"{VICTIM}@{FAR}"@{domain}'),
+        (stranger, f"{VICTIM}@{FAR}@{domain}"),
+        (stranger, f"{VICTIM}@{FAR}@[{address}]"),
+        (stranger, f"@{domain}:{VICTIM}@{FAR}"),
+        (stranger, f"@[{address}]:{VICTIM}@{FAR}"),
+        (stranger, f"{FAR}!{VICTIM}"),
+        (stranger, f"{FAR}!{VICTIM}@{domain}"),
+        (stranger, f"{FAR}!{VICTIM}@[{address}]"),
+    ]
+
+
+async def probe(lab: Lab, evidence: Transcript) -> Finding:
+    """No form is accepted at RCPT TO. The transaction is always given up, so no mail is sent either way."""
+    address = lab.address("mailhost.smtp")
+    tried = forms(lab.domain, address)
+    async with await lab.smtp("mailhost.smtp", evidence) as smtp:
+        await smtp.ehlo("spammer.outside.example")
+        for sender, recipient in tried:
+            reply = await smtp.command(f"MAIL FROM:<{sender}>")
+            if reply.code == 250:
+                reply = await smtp.command(f"RCPT TO:<{recipient}>")
+            if reply.code == 250:
+                return exposed(f"<{recipient}> is accepted: {reply}")
+            if reply.code // 100 not in (4, 5) or reply.code == 421:
+                raise ProbeFailed(f"<{recipient}>: {reply}")
+            await smtp.command("RSET")
+    return hardened(f"all {len(tried)} forms refused, the last with {reply}")
+
+
+BEHAVIOUR = Behaviour(
+    slug="no-open-relay",
+    title="Strangers cannot relay through the mail host",
+    source="D 5.6.1 (abuse.net relay test); T Authentifikation: Postfix main.cf; P Konfiguration für postfix",
+    configuration=(Change("mailhost/main.cf", "reject_unauth_destination"),),
+    expectation="554 5.7.1 Relay access denied (or 501, 550) for every classic relay form",
+    probe=probe,
+    twin=Twin(
+        (Change("mailhost/main.cf", "smtpd_relay_restrictions = permit\nsmtpd_recipient_restrictions = permit"),),
+        "250 for a stranger's recipient",
+    ),
+)

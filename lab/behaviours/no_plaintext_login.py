@@ -1,0 +1,41 @@
+"""no-plaintext-login: IMAP and POP3 do not take a password outside TLS."""
+
+from __future__ import annotations
+
+from lab.behaviours.base import Behaviour, Change, Finding, ProbeFailed, Twin, exposed, hardened
+from lab.behaviours.stack import Lab
+from lab.wire import Transcript
+
+
+async def probe(lab: Lab, evidence: Transcript) -> Finding:
+    """Try to log in over plain IMAP and plain POP3 from another host."""
+    alice = lab.user("alice")
+    async with await lab.imap("mailhost.imap", evidence) as imap:
+        capabilities = await imap.capabilities()
+        imap_answer = await imap.login(alice.name, alice.password)
+    async with await lab.pop3("mailhost.pop3", evidence) as pop3:
+        pop3_answer = await pop3.login(alice.name, alice.password)
+    if imap_answer.status == "OK" or pop3_answer.startswith("+OK"):
+        evidence.note("a sniffer on the network has read the password")
+        return exposed("the password crossed the network in plain text")
+    if "LOGINDISABLED" not in capabilities:
+        raise ProbeFailed("LOGINDISABLED is missing")
+    if imap_answer.code != "PRIVACYREQUIRED" or not pop3_answer.startswith("-ERR [AUTH]"):
+        raise ProbeFailed(f"refused with {imap_answer} and {pop3_answer}")
+    return hardened(f"LOGINDISABLED; {imap_answer}; {pop3_answer}")
+
+
+BEHAVIOUR = Behaviour(
+    slug="no-plaintext-login",
+    title="Mail is not fetched with a password that everybody can read",
+    source="D 5.6.3 Sicherer Empfang von Mails; T Postfix-Authentifikation",
+    configuration=(
+        Change("mailhost/dovecot.conf", "disable_plaintext_auth = yes"),
+        Change("mailhost/dovecot.conf", "ssl = required"),
+    ),
+    expectation="LOGINDISABLED, NO [PRIVACYREQUIRED], -ERR [AUTH]",
+    probe=probe,
+    twin=Twin(
+        (Change("mailhost/dovecot.conf", "disable_plaintext_auth = no\nssl = yes"),), "a sniffer reads the password"
+    ),
+)

@@ -1,0 +1,68 @@
+"""protocol-floor: TLS 1.1 and older are refused in the handshake."""
+
+from __future__ import annotations
+
+import ssl
+import warnings
+
+from lab.behaviours.base import Behaviour, Change, Finding, ProbeFailed, Twin, exposed, hardened
+from lab.behaviours.stack import Lab
+from lab.wire import Refused, Transcript, WireClosed
+
+
+def only(version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A client that speaks this version alone, with every cipher, and does not look at the certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are the point of this probe
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+async def accepts(lab: Lab, version: ssl.TLSVersion, evidence: Transcript) -> list[str]:
+    """Which doors of the mail host complete a handshake of that version."""
+    doors = []
+    for endpoint, kind in (("mailhost.smtp", lab.smtp), ("mailhost.imap", lab.imap), ("mailhost.pop3", lab.pop3)):
+        async with await kind(endpoint, evidence) as client:
+            if endpoint == "mailhost.smtp":
+                await client.command("EHLO probe.example")
+            try:
+                await client.starttls(only(version))
+            except (Refused, WireClosed):
+                continue
+            doors.append(endpoint)
+    return doors
+
+
+async def probe(lab: Lab, evidence: Transcript) -> Finding:
+    """Offer TLS 1.0, then 1.1, then 1.2 to SMTP, IMAP and POP3."""
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        if doors := await accepts(lab, version, evidence):
+            return exposed(f"{version.name} is accepted by {', '.join(doors)}")
+    doors = await accepts(lab, ssl.TLSVersion.TLSv1_2, evidence)
+    if len(doors) != 3:
+        raise ProbeFailed(f"TLS 1.2 is accepted only by {doors}")
+    return hardened("TLS 1.0 and 1.1 refused by SMTP, IMAP and POP3; TLS 1.2 accepted")
+
+
+BEHAVIOUR = Behaviour(
+    slug="protocol-floor",
+    title="Old TLS and all SSL versions are switched off",
+    source="P Mailserver absichern (SSLv2 und SSLv3 deaktivieren)",
+    configuration=(
+        Change("mailhost/main.cf", "smtpd_tls_protocols = >=TLSv1.2"),
+        Change("mailhost/dovecot.conf", "ssl_min_protocol = TLSv1.2"),
+    ),
+    expectation="the handshake is refused below TLS 1.2",
+    probe=probe,
+    twin=Twin(
+        (
+            Change("mailhost/main.cf", "smtpd_tls_protocols = >=TLSv1"),
+            Change("mailhost/dovecot.conf", "ssl_min_protocol = TLSv1"),
+        ),
+        "a TLS 1.0 handshake completes",
+    ),
+)
