@@ -45,7 +45,8 @@ POSTFIX_GRADES: Mapping[str, str] = MappingProxyType(
 )
 """tls_export_cipherlist and its siblings, Postfix 3.7."""
 
-DOVECOT_CIPHERS = "ALL:!kRSA:!SRP:!kDHd:!DSS:!aNULL:!eNULL:!EXPORT:!DES:!3DES:!MD5:!PSK:!RC4:!ADH:!LOW@STRENGTH"  # ssl_cipher_list, 2.3
+DOVECOT_CIPHERS = "ALL:!kRSA:!SRP:!kDHd:!DSS:!aNULL:!eNULL:!EXPORT:!DES:!3DES:!MD5:!PSK:!RC4:!ADH:!LOW@STRENGTH"
+"""The default of ssl_cipher_list, Dovecot 2.3."""
 MODERN_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AESCCM:!aNULL:!eNULL"
 """Forward secret and authenticated: for sides that no configuration file describes."""
 

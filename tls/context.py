@@ -1,0 +1,271 @@
+"""The only place where an SSL context is made, for asyncio (`ssl`) and for Twisted (pyOpenSSL)."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer  # type: ignore[import-untyped]
+
+from tls.errors import TLSConfigError
+from tls.policy import Policy, Version
+
+PEM = Path | str | bytes
+"""A PEM file by its path, or (bytes, or text with `-----BEGIN`) the PEM itself, as Dovecot's `<file` yields it."""
+
+Verify = Literal["none", "fingerprint", "chain", "name"]
+"""
+What a client asks of the server's certificate: `none`; `chain`: an authority we trust signed it (Postfix compares
+names itself, see tls.names); `name`: that and it is the server's name. `fingerprint` asks nothing of the handshake:
+compare afterwards with tls.fingerprint.matches.
+"""
+
+_PEM_MARK = "-----BEGIN "
+_LARGEST_PEM = 1 << 20
+_SESSION_CONTEXT = b"hardmail"
+"""Sessions are resumed only by a server that names them so; OpenSSL demands it where clients have certificates."""
+_HIDDEN_VERSIONS = (
+    (Version.TLSv1, ssl.OP_NO_TLSv1, SSL.OP_NO_TLSv1),
+    (Version.TLSv1_1, ssl.OP_NO_TLSv1_1, SSL.OP_NO_TLSv1_1),
+    (Version.TLSv1_2, ssl.OP_NO_TLSv1_2, SSL.OP_NO_TLSv1_2),
+)
+
+
+def server_context(
+    certificate_file: PEM,
+    key_file: PEM,
+    policy: Policy,
+    client_ca: PEM | None = None,
+    request_client_certificate: bool = False,
+    *,
+    client_ca_path: Path | None = None,
+    require_client_certificate: bool = False,
+    further_certificates: Sequence[tuple[PEM, PEM]] = (),
+    key_password: str | None = None,
+    session_tickets: bool = True,
+) -> ssl.SSLContext:
+    """
+    A context for the accepting side of asyncio.
+
+    `further_certificates` are for other key types (smtpd_tls_eccert_file, ssl_alt_cert). A client certificate that is
+    requested may be absent; one that is shown must be signed by `client_ca`. Raises TLSConfigError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _apply(context, policy)
+    # TLS 1.2 renegotiation serves no mail protocol and lets a client make the server work (CVE-2011-1473).
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if policy.server_preference:
+        context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+    else:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    if not session_tickets:
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+    for certificate, key in [(certificate_file, key_file), *further_certificates]:
+        _load_pair(context, certificate, key, key_password)
+    if request_client_certificate or require_client_certificate:
+        _load_authorities(context, client_ca, client_ca_path)
+        context.verify_mode = ssl.CERT_REQUIRED if require_client_certificate else ssl.CERT_OPTIONAL
+    return context
+
+
+def client_context(
+    policy: Policy,
+    ca_file: PEM | None = None,
+    ca_path: Path | None = None,
+    verify: Verify = "name",
+    certificate_file: PEM | None = None,
+    key_file: PEM | None = None,
+    *,
+    system_authorities: bool = False,
+    key_password: str | None = None,
+) -> ssl.SSLContext:
+    """
+    A context for the connecting side of asyncio. Raises TLSConfigError.
+
+    Without `ca_file`, `ca_path` and `system_authorities` (tls_append_default_CA) nobody is trusted, as in Postfix.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = verify == "name"
+    context.verify_mode = ssl.CERT_REQUIRED if verify in ("chain", "name") else ssl.CERT_NONE
+    # A peer that may stay anonymous cannot be verified.
+    _apply(context, policy, "" if context.verify_mode == ssl.CERT_NONE else ":!aNULL")
+    _load_authorities(context, ca_file, ca_path)
+    if system_authorities:
+        context.set_default_verify_paths()
+    if certificate_file is not None:
+        _load_pair(context, certificate_file, key_file or certificate_file, key_password)
+    return context
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class TwistedServerOptions:
+    """What Twisted's startTLS, TLSMemoryBIOFactory and listenSSL take as their context factory."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self._context = context
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        """A fresh connection over memory buffers (IOpenSSLServerConnectionCreator)."""
+        return SSL.Connection(self._context, None)
+
+
+def twisted_server_options(
+    certificate_file: PEM,
+    key_file: PEM,
+    policy: Policy,
+    client_ca: PEM | None = None,
+    request_client_certificate: bool = False,
+    *,
+    require_client_certificate: bool = False,
+    further_certificates: Sequence[tuple[PEM, PEM]] = (),
+    key_password: str | None = None,
+    session_tickets: bool = True,
+) -> TwistedServerOptions:
+    """The same as `server_context` for Twisted. Raises TLSConfigError."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    _apply_openssl(context, policy, session_tickets)
+    for certificate, key in [(certificate_file, key_file), *further_certificates]:
+        _load_pair_openssl(context, certificate, key, key_password)
+    if request_client_certificate or require_client_certificate:
+        if client_ca is not None:
+            with _file_of(client_ca) as path, _config_errors(f"{_name_of(client_ca)}: no usable CA certificates"):
+                context.load_verify_locations(path)
+                context.load_client_ca(path.encode())
+        mode = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if require_client_certificate else 0)
+        context.set_verify(mode, lambda connection, certificate, error, depth, verified: bool(verified))
+    return TwistedServerOptions(context)
+
+
+def _apply(context: ssl.SSLContext, policy: Policy, exclude: str = "") -> None:
+    context.options |= ssl.OP_NO_COMPRESSION
+    with warnings.catch_warnings():
+        # Python calls TLS 1.0 and 1.1 deprecated, and so are they; they are here for the weakened twin.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion(policy.minimum)
+        context.maximum_version = ssl.TLSVersion(policy.maximum)
+        for version, option, _ in _HIDDEN_VERSIONS:
+            if version in policy.holes:
+                context.options |= option
+    try:
+        context.set_ciphers(policy.openssl_ciphers + exclude)
+    except ssl.SSLError as error:
+        raise TLSConfigError(f"no cipher matches the list {policy.openssl_ciphers!r}") from error
+
+
+def _apply_openssl(context: SSL.Context, policy: Policy, session_tickets: bool) -> None:
+    context.set_min_proto_version(policy.minimum)
+    context.set_max_proto_version(policy.maximum)
+    options = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
+    if policy.server_preference:
+        options |= SSL.OP_CIPHER_SERVER_PREFERENCE
+    if not session_tickets:
+        options |= SSL.OP_NO_TICKET
+    for version, _, option in _HIDDEN_VERSIONS:
+        if version in policy.holes:
+            options |= option
+    context.set_options(options)
+    context.set_session_id(_SESSION_CONTEXT)
+    with _config_errors(f"no cipher matches the list {policy.openssl_ciphers!r}"):
+        context.set_cipher_list(policy.openssl_ciphers.encode())
+
+
+def _load_pair(context: ssl.SSLContext, certificate: PEM, key: PEM, password: str | None) -> None:
+    with ExitStack() as stack:
+        certificate_path = stack.enter_context(_file_of(certificate))
+        key_path = stack.enter_context(_file_of(key))
+        try:
+            # Without a callback OpenSSL would ask a terminal for the pass phrase.
+            context.load_cert_chain(certificate_path, key_path, lambda: password or "")
+        except OSError as error:
+            raise _pair_error(certificate, key, error) from error
+
+
+def _load_pair_openssl(context: SSL.Context, certificate: PEM, key: PEM, password: str | None) -> None:
+    try:
+        own, *chain = x509.load_pem_x509_certificates(_content_of(certificate))
+        private = load_pem_private_key(_content_of(key), password.encode() if password else None)
+        context.use_certificate(own)
+        for issuer in chain:
+            context.add_extra_chain_cert(issuer)
+        context.use_privatekey(private)  # type: ignore[arg-type]
+    except (SSL.Error, ValueError, TypeError) as error:
+        raise _pair_error(certificate, key, error) from error
+
+
+def _pair_error(certificate: PEM, key: PEM, error: Exception) -> TLSConfigError:
+    where = f"{_name_of(certificate)} with key {_name_of(key)}"
+    if "mismatch" in str(error).lower():
+        return TLSConfigError(f"{where}: the key does not belong to the certificate")
+    return TLSConfigError(f"{where}: not a usable PEM certificate and key (is the key encrypted?)")
+
+
+def _load_authorities(context: ssl.SSLContext, ca_file: PEM | None, ca_path: Path | None) -> None:
+    if ca_path is not None:
+        if not ca_path.is_dir():
+            raise TLSConfigError(f"{ca_path}: no such directory of CA certificates")
+        context.load_verify_locations(capath=ca_path)
+    if ca_file is not None:
+        with _file_of(ca_file) as path:
+            try:
+                context.load_verify_locations(cafile=path)
+            except OSError as error:
+                raise TLSConfigError(f"{_name_of(ca_file)}: no usable CA certificates") from error
+
+
+@contextmanager
+def _config_errors(text: str) -> Iterator[None]:
+    try:
+        yield
+    except SSL.Error as error:
+        raise TLSConfigError(text) from error
+
+
+@contextmanager
+def _file_of(source: PEM) -> Iterator[str]:
+    """A path that OpenSSL can open. PEM from memory stays in memory. Raises TLSConfigError for an unreadable file."""
+    if not _is_content(source):
+        path = os.fsdecode(source)
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            raise TLSConfigError(f"{path}: {error.strerror}") from error
+        yield path
+        return
+    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(_content_of(source))
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _content_of(source: PEM) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str) and _is_content(source):
+        return source.encode()
+    try:
+        with Path(source).open("rb") as file:
+            return file.read(_LARGEST_PEM)
+    except OSError as error:
+        raise TLSConfigError(f"{_name_of(source)}: {error.strerror}") from error
+
+
+def _is_content(source: PEM) -> bool:
+    return isinstance(source, bytes) or (isinstance(source, str) and _PEM_MARK in source)
+
+
+def _name_of(source: PEM) -> str:
+    return "certificate or key given in the configuration" if _is_content(source) else os.fsdecode(source)
