@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mta.queue.message import QueuedMessage, QueuedRecipient
 
@@ -42,17 +42,19 @@ class Dsn:
     diag_text: str = ""
     """Diagnostic-Code: `smtp`, the reply as received."""
     action: Action | None = None
-    """None: what the status says (failed or delayed)."""
+    """None: what the status says (delivered, failed or delayed)."""
+    delegated: bool = False
+    """The next server understands DSN: telling the sender of success is now its business (RFC 3461 section 5.2.2)."""
 
     @property
     def soft(self) -> bool:
         return self.status.startswith("4")
 
     def with_status(self, status: str) -> Dsn:
-        return Dsn(status, self.reason, self.mta_type, self.mta_name, self.diag_type, self.diag_text, self.action)
+        return replace(self, status=status)
 
     def with_reason(self, reason: str) -> Dsn:
-        return Dsn(self.status, reason, self.mta_type, self.mta_name, self.diag_type, self.diag_text, self.action)
+        return replace(self, reason=reason)
 
 
 @dataclass(slots=True)

@@ -8,13 +8,14 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Final
 
+from tls.description import describe
+
 from mta.delivery.result import Dsn
 from mta.delivery.smtp import sasl
 from mta.delivery.smtp.protocol import BadReply, ClientProtocol, Disconnected, TimedOut
 from mta.delivery.smtp.reply import Reply
 from mta.delivery.smtp.settings import ClientSettings
 from mta.delivery.smtp.tlspolicy import Level, PolicyTable, TlsPolicy, server_name
-from tls.description import describe
 
 MAX_SIZE_DIGITS: Final = 18
 """A SIZE announcement with more digits is no size."""
@@ -155,17 +156,21 @@ class Session:
             if not reply.ok:
                 raise self._refused(reply)
         else:
-            reply = None
-            if not settings.never_ehlo:
-                reply = await self._say_hello("EHLO")
-                if reply.code == 421:
-                    raise self._refused(reply)
-            if reply is None or not reply.ok:
-                reply = await self._say_hello("HELO")
-                if not reply.ok:
-                    raise self._refused(reply)
-                return
+            if settings.never_ehlo:
+                return await self._plain_hello()
+            reply = await self._say_hello("EHLO")
+            if reply.code == 421:
+                raise self._refused(reply)
+            if not reply.ok:
+                return await self._plain_hello()
         self._note_features(reply)
+        return None
+
+    async def _plain_hello(self) -> None:
+        """For servers that know no extensions."""
+        reply = await self._say_hello("HELO")
+        if not reply.ok:
+            raise self._refused(reply)
 
     async def _say_hello(self, verb: str) -> Reply:
         command = f"{verb} {self.settings.helo_name}"
@@ -211,7 +216,7 @@ class Session:
             self._logger.info("certificate verification failed for %s: %s", self.peer.full_name, error.verify_message)
             raise SiteFailure(Dsn("4.7.5", "Server certificate not verified")) from error
         except (ssl.SSLError, OSError, TimedOut, Disconnected, BadReply) as error:
-            self._logger.info("SSL_connect error to %s: %s", self.peer.full_name, error or type(error).__name__)
+            self._logger.info("SSL_connect error to %s: %s", self.peer.full_name, str(error) or type(error).__name__)
             if not policy.level.required:
                 raise RetryInPlaintext from error
             raise SiteFailure(Dsn("4.7.5", "Cannot start TLS: handshake failure")) from error
