@@ -125,6 +125,11 @@ def open_log(path: Path) -> int:
     return _open_files[path]
 
 
+def descriptors() -> list[int]:
+    """The descriptors of all open log files."""
+    return list(_open_files.values())
+
+
 def reopen() -> None:
     """Open the log files anew, so that a rotated file is let go. Raises OSError."""
     for path, descriptor in _open_files.items():

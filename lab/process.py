@@ -61,6 +61,7 @@ def _serve(service: Service, sockets: Sockets, report: int, supervisor: int) -> 
     _reset_signals()
     _libc.prctl(PR_SET_NAME, service.name.encode()[:15], 0, 0, 0)
     sockets.forget(service.listeners)
+    _close_others({report, *(sockets[listener].fileno() for listener in service.listeners), *logs.descriptors()})
     logs.configure(service.log)
     bound = [Bound(sockets[listener], listener.tag, listener.options) for listener in service.listeners]
     try:
@@ -167,6 +168,14 @@ def _reset_signals() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
+
+
+def _close_others(keep: set[int]) -> None:
+    """Close what the supervisor was started with or holds for itself: a service inherits its listeners only."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            with contextlib.suppress(OSError):  # the listing's own descriptor
+                os.close(int(name))
 
 
 def _reason(error: BaseException) -> str:
