@@ -1,1 +1,3 @@
 """The roof of hardmail: supervisor, kernel sandbox, profiles, behaviours and the command line."""
+
+__version__ = "0.1.0"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from lab import __version__
 from lab.tools import TOOLS
 
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -27,7 +28,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="hardmail", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def hardmail() -> None:
     """A reference mail stack in pure Python that demonstrates documented hardening behaviours.
 
