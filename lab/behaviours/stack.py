@@ -104,9 +104,14 @@ class Lab:
             line = await process.stdout.readline()
             if not line:
                 raise StackFailed((await errors).strip() or f"hardmail up ends with {await process.wait()}")
-            yield cls(json.loads(line))
+            yield cls.of_json(line)
         finally:
             await _end(process, errors)
+
+    @classmethod
+    def of_json(cls, line: str | bytes) -> Lab:
+        """The laboratory that `hardmail up --json` has told of."""
+        return cls(json.loads(line))
 
     # Where things are
 
@@ -230,9 +235,11 @@ class Lab:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
         raise ProbeFailed(f"no mail with {token} in {user.name}'s mailbox after {ARRIVES_IN_SECONDS:.0f} s")
 
-    async def counted(self, user: User, tokens: Sequence[str]) -> dict[str, int]:
+    async def counted(
+        self, user: User, tokens: Sequence[str], *, seconds: float = ARRIVES_IN_SECONDS
+    ) -> dict[str, int]:
         """How often each token stands in the mailbox, once all are there or the time is up."""
-        deadline = time.monotonic() + ARRIVES_IN_SECONDS
+        deadline = time.monotonic() + seconds
         async with await self._mailbox(user) as imap:
             while True:
                 imap.transcript.lines.clear()
