@@ -21,8 +21,8 @@ class Request:
     nexthop: str
     """As resolved: `example.com`, `[host]:port`, `unix:/path`, text of an error: destination ..."""
     times: Times
-    more_to_come: bool = False
-    """Other deliveries wait for the same next hop: keep the connection."""
+    more_to_come: Callable[[], bool] = lambda: False
+    """Asked at the end: does more go to the same next hop, so that the connection is worth keeping?"""
 
     def all_same(self, status: Status, dsn: Dsn, relay: str = "none", *, site_failure: bool = False) -> list[Result]:
         """One fate for every recipient."""

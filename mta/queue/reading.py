@@ -47,6 +47,9 @@ class Reader:
             (now, *after, limit),
         )
 
+    def deferred(self, after: int, limit: int) -> list[QueuedMessage]:
+        return self._select("sequence > ? AND queue = 'deferred' ORDER BY sequence LIMIT ?", (after, limit))
+
     def next_due(self) -> float | None:
         row = self._query("SELECT min(next_attempt) FROM messages WHERE queue = 'deferred'", ())[0]
         return None if row[0] is None else float(row[0])
@@ -66,6 +69,14 @@ class Reader:
     def queue_ids(self) -> set[str]:
         """All queue ids."""
         return {row[0] for row in self._query("SELECT queue_id FROM messages", ())}
+
+    def raw_content(self, message: QueuedMessage) -> bytes:
+        """What there is of the content, unchecked."""
+        rows = self._query("SELECT data FROM contents WHERE sequence = ?", (message.sequence,))
+        try:
+            return bytes(rows[0][0]) if rows else (self._bodies / message.queue_id).read_bytes()
+        except OSError:
+            return b""
 
     def content(self, message: QueuedMessage) -> bytes:
         rows = self._query("SELECT data FROM contents WHERE sequence = ?", (message.sequence,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ class Feedback:
         if self.divisor == "concurrency":
             return self.factor / max(window, 1)
         if self.divisor == "sqrt_concurrency":
-            return self.factor / max(window, 1) ** 0.5
+            return self.factor / math.sqrt(max(window, 1))
         return self.factor
 
 

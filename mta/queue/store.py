@@ -161,6 +161,10 @@ class Queue:
         """Deferred messages with next_attempt <= now, longest due first, beyond `after` (next_attempt, sequence)."""
         return self._reader.due(now, after, limit)
 
+    def deferred(self, after: int, limit: int) -> list[QueuedMessage]:
+        """Deferred messages whose sequence is greater than `after`, due or not, oldest first."""
+        return self._reader.deferred(after, limit)
+
     def next_due(self) -> float | None:
         """Time of the earliest next attempt among deferred messages."""
         return self._reader.next_due()
@@ -175,6 +179,10 @@ class Queue:
     def content(self, message: QueuedMessage) -> bytes:
         """Header and body as accepted. Raises MessageCorrupt if it is missing or its checksum is wrong."""
         return self._reader.content(message)
+
+    def raw_content(self, message: QueuedMessage) -> bytes:
+        """What there is of the content, unchecked, for a message that is set aside."""
+        return self._reader.raw_content(message)
 
     # --- changing --------------------------------------------------------------------------------------------------
 

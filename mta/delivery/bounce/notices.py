@@ -1,4 +1,4 @@
-"""Which notifications a message needs, and to whom they go: sender, postmaster or nobody (bounce(8), notify_classes)."""
+"""Which notifications a message needs, and to whom: sender, postmaster or nobody (bounce(8), notify_classes)."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class Notices:
         """For recipients whose sender asked for it (NOTIFY=SUCCESS). Raises NoticeError."""
         if not message.sender or message.sender.casefold() == self._settings.double_bounce.casefold():
             return []
-        wanted = [entry for entry in entries if Notify.SUCCESS in entry.recipient.notify]
+        wanted = [entry for entry in entries if entry.recipient.notify & Notify.SUCCESS]
         if not wanted:
             return []
         return [await self._sender(Kind.SUCCESS, message, wanted, content, message.ret != "FULL")]
@@ -203,4 +203,4 @@ class Notices:
 def _wants(entry: Entry, flag: Notify) -> bool:
     """A recipient without NOTIFY gets notices of failure and delay (RFC 3461 section 4.1)."""
     notify = entry.recipient.notify
-    return notify == Notify.DEFAULT or flag in notify
+    return not notify or bool(notify & flag)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mta.address import quote_822
 from mta.delivery.bounce.templates import Kind, Template
-from mta.delivery.smtp.envelope import quote
 from mta.queue.changes import Outcome
 from mta.queue.message import QueuedMessage, Recipient
 
@@ -81,7 +81,7 @@ def _headers(report: Report, settings: ReportSettings) -> bytes:
         [
             f"From: {report.template.sender}",
             f"Subject: {subject}",
-            f"To: {quote(report.to)}",
+            f"To: {quote_822(report.to)}",
             f"Auto-Submitted: {'auto-generated' if report.postmaster_copy else 'auto-replied'}",
             "MIME-Version: 1.0",
             "Content-Type: multipart/report; report-type=delivery-status;",
@@ -131,7 +131,7 @@ def _status(report: Report, settings: ReportSettings) -> bytes:
     if message.envid:
         lines.append(f"Original-Envelope-Id: {message.envid}")
     name = re.sub(r"[ \t\r\n()<>@,;:\\\".\[\]]", "-", settings.mail_name)
-    sender = quote(message.sender) if message.sender else "MAILER-DAEMON"
+    sender = quote_822(message.sender) if message.sender else "MAILER-DAEMON"
     lines += [
         f"X-{name}-Queue-ID: {message.queue_id}",
         f"X-{name}-Sender: {_address_type(sender, message)}; {sender}",
@@ -185,7 +185,7 @@ def _original(report: Report, settings: ReportSettings, content: bytes | None) -
     )
     if content is None:
         return head + b"\t--- Undelivered message unavailable ---\r\n"
-    sender = quote(message.sender) if message.sender else "MAILER-DAEMON"
+    sender = quote_822(message.sender) if message.sender else "MAILER-DAEMON"
     head += _lines([f"Return-Path: <{sender}>"])
     return head + (_header_of(content) if headers_only else content)
 

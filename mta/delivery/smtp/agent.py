@@ -346,7 +346,7 @@ class _Delivery:
         age = self._tools.clock() - session.opened
         keep = (
             settings.cache_on_demand
-            and self._request.more_to_come
+            and self._request.more_to_come()
             and not session.poisoned
             and session.protocol.usable
             and age < settings.reuse_time_limit

@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
+from mta.address import quote_821
 from mta.delivery.smtp.session import Session
 from mta.queue.message import QueuedMessage, QueuedRecipient
-
-_DOT_STRING: Final = re.compile(r"[^\s\x00-\x1f\x7f()<>\[\]:;@\\,\".]+(?:\.[^\s\x00-\x1f\x7f()<>\[\]:;@\\,\".]+)*\Z")
-
-
-def quote(address: str) -> str:
-    """An address with its local part quoted where RFC 5321 section 4.1.2 wants it."""
-    local, at, domain = address.rpartition("@")
-    if not at:
-        local, domain = address, ""
-    if not local or _DOT_STRING.match(local):
-        return address
-    escaped = re.sub(r"([\\\"])", r"\\\1", local)
-    return f'"{escaped}"{at}{domain}'
 
 
 def xtext(value: str) -> str:
@@ -36,7 +21,7 @@ def _octets(char: str) -> bytes:
 
 def mail_command(session: Session, message: QueuedMessage, sender: str, size: int) -> str:
     """MAIL FROM with every parameter that the server understands."""
-    command = f"MAIL FROM:<{quote(sender)}>"
+    command = f"MAIL FROM:<{quote_821(sender)}>"
     if session.offers("SIZE"):
         command += f" SIZE={size}"
     if session.offers("8BITMIME") and message.body:
@@ -55,7 +40,7 @@ def mail_command(session: Session, message: QueuedMessage, sender: str, size: in
 
 def rcpt_command(session: Session, recipient: QueuedRecipient, address: str) -> str:
     """RCPT TO with ORCPT and NOTIFY."""
-    command = f"RCPT TO:<{quote(address)}>"
+    command = f"RCPT TO:<{quote_821(address)}>"
     if session.offers("DSN"):
         original = recipient.recipient.orcpt
         kind, semicolon, value = original.partition(";")

@@ -1,0 +1,112 @@
+"""A message in the active queue: what is under way, and what became of each recipient so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mta.delivery.bounce.report import Entry as NoticeEntry
+from mta.delivery.result import Dsn, Result, Status
+from mta.queue.changes import Outcome, Progress
+from mta.queue.message import Notify, QueuedMessage, QueuedRecipient
+
+
+@dataclass(slots=True)
+class Active:
+    """One message that the queue manager works on."""
+
+    message: QueuedMessage
+    since: float
+    """When it became active."""
+    entries: int = 0
+    """Deliveries that are not finished."""
+    content: bytes | None = None
+    """Kept while deliveries run."""
+    fault: str = ""
+    """Why the message cannot be read; it is set aside then."""
+    done: set[int] = field(default_factory=set)
+    """Recipients that need nothing more, by position."""
+    told: dict[int, Outcome] = field(default_factory=dict)
+    """Finished recipients whose sender is to be notified."""
+    waiting: dict[int, Outcome] = field(default_factory=dict)
+    """Recipients that are to be tried again."""
+    attempted: bool = False
+    """A delivery was tried; only then may a message expire."""
+
+    @classmethod
+    def of(cls, message: QueuedMessage, now: float) -> Active:
+        """From the queue: recipients with an outcome were finished before a crash and are only to be told."""
+        active = cls(message, now)
+        for recipient in message.recipients:
+            if recipient.outcome:
+                active.told[recipient.position] = Outcome(
+                    recipient.dsn, recipient.reason, recipient.outcome, recipient.record
+                )
+        return active
+
+    @property
+    def to_deliver(self) -> list[QueuedRecipient]:
+        return [recipient for recipient in self.message.recipients if not recipient.outcome]
+
+    def note(self, results: Iterable[Result]) -> None:
+        """Take down how a delivery went."""
+        for result in results:
+            position = result.recipient.position
+            outcome = outcome_of(result.dsn, str(result.action))
+            if result.status is Status.DEFERRED:
+                self.waiting[position] = outcome
+            elif _to_be_told(result):
+                self.told[position] = outcome
+            else:
+                self.done.add(position)
+
+    def progress(self, results: Sequence[Result]) -> Progress:
+        """The same for the database."""
+        positions = [result.recipient.position for result in results]
+        return Progress(
+            self.message.sequence,
+            done=[position for position in positions if position in self.done],
+            told={position: self.told[position] for position in positions if position in self.told},
+            waiting={position: self.waiting[position] for position in positions if position in self.waiting},
+        )
+
+    def waiting_progress(self, positions: Iterable[int]) -> Progress:
+        """Why those recipients wait, for the database."""
+        return Progress(self.message.sequence, waiting={position: self.waiting[position] for position in positions})
+
+    def notices(self, outcomes: dict[int, Outcome]) -> list[NoticeEntry]:
+        """Outcomes with their recipients, in the message's order."""
+        return [
+            NoticeEntry(recipient.recipient, outcomes[recipient.position])
+            for recipient in self.message.recipients
+            if recipient.position in outcomes
+        ]
+
+    @property
+    def failed(self) -> dict[int, Outcome]:
+        return {position: outcome for position, outcome in self.told.items() if outcome.action == "failed"}
+
+    @property
+    def succeeded(self) -> dict[int, Outcome]:
+        return {position: outcome for position, outcome in self.told.items() if outcome.action != "failed"}
+
+
+def outcome_of(dsn: Dsn, action: str) -> Outcome:
+    """A delivery's result as the queue keeps it."""
+    record = {
+        name: value
+        for name, value in (
+            ("mta_type", dsn.mta_type),
+            ("mta_name", dsn.mta_name),
+            ("diag_type", dsn.diag_type),
+            ("diag_text", dsn.diag_text),
+        )
+        if value
+    }
+    return Outcome(dsn.status, dsn.reason, action, record)
+
+
+def _to_be_told(result: Result) -> bool:
+    if result.status is Status.BOUNCED:
+        return True  # also with NOTIFY=NEVER: the postmaster may want to know; the sender will not be told
+    return bool(result.recipient.recipient.notify & Notify.SUCCESS) and not result.dsn.delegated

@@ -1,0 +1,83 @@
+"""The end of a message's stay in the active queue: removed, returned to its sender, warned about or deferred."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mta.delivery.bounce.notices import NoticeError, Notices
+from mta.queue.active import Active
+from mta.queue.changes import Change, Defer, Forget
+from mta.queue.errors import QueueError
+from mta.queue.message import NewMessage
+from mta.queue.settings import ManagerSettings
+from mta.queue.store import Queue
+
+logger = logging.getLogger("postfix.qmgr")
+
+
+@dataclass(slots=True)
+class Completion:
+    """Decides and makes the changes; all notices of a message and its own fate are one transaction."""
+
+    queue: Queue
+    notices: Notices
+    settings: ManagerSettings
+    clock: Callable[[], float]
+
+    async def changes(self, active: Active) -> list[Change]:
+        """What is to be written now that every delivery of the message has ended."""
+        try:
+            return await self._changes(active)
+        except (NoticeError, QueueError) as error:
+            # What the sender must be told cannot be told now: the message stays until it can.
+            logger.warning("%s: notification cannot be made: %s", active.message.queue_id, error)
+            return [self._defer(active, warned=False)]
+
+    async def _changes(self, active: Active) -> list[Change]:
+        message, now = active.message, self.clock()
+        content = (
+            self._content(active) if active.told or self._expired(active, now) or self._warns(active, now) else None
+        )
+        made: list[NewMessage] = []
+        if active.failed:
+            made += await self.notices.failure(message, active.notices(active.failed), content)
+        if active.succeeded:
+            made += await self.notices.success(message, active.notices(active.succeeded), content)
+        warned = False
+        if self._expired(active, now):
+            logger.info("%s: from=<%s>, status=expired, returned to sender", message.queue_id, message.sender)
+            expired = {position: replace(outcome, action="failed") for position, outcome in active.waiting.items()}
+            made += await self.notices.failure(message, active.notices(expired), content)
+        elif self._warns(active, now):
+            made += await self.notices.delay(message, active.notices(active.waiting), content)
+            warned = True
+        puts: list[Change] = [self.queue.new(notice) for notice in made]
+        if active.waiting and not self._expired(active, now):
+            told = [Forget(message.sequence, active.told)] if active.told else []
+            return [*puts, *told, self._defer(active, warned=warned)]
+        logger.info("%s: removed", message.queue_id)
+        return [*puts, self.queue.remove(message)]
+
+    def _expired(self, active: Active, now: float) -> bool:
+        message = active.message
+        lifetime = self.settings.lifetime(message.sender)
+        return bool(active.waiting) and active.attempted and now > message.arrival + lifetime
+
+    def _warns(self, active: Active, now: float) -> bool:
+        message, after = active.message, self.settings.delay_warning
+        return bool(active.waiting) and after > 0 and not message.warned and now > message.arrival + after
+
+    def _defer(self, active: Active, *, warned: bool) -> Defer:
+        now = self.clock()
+        return Defer(active.message.sequence, now + self.settings.backoff(now - active.message.arrival), warned=warned)
+
+    def _content(self, active: Active) -> bytes | None:
+        if active.content is not None:
+            return active.content
+        try:
+            return self.queue.content(active.message)
+        except QueueError as error:
+            logger.warning("%s: original message is unavailable: %s", active.message.queue_id, error)
+            return None

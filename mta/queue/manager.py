@@ -1,0 +1,389 @@
+"""qmgr(8): takes messages from the queue, hands them to the delivery agents and deals with what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mta.delivery.request import Agent, Request
+from mta.delivery.result import Dsn, Result, Status, Times, log_result
+from mta.queue.active import Active
+from mta.queue.changes import Change
+from mta.queue.completion import Completion
+from mta.queue.corrupt import set_aside
+from mta.queue.destinations import Destination, Transport
+from mta.queue.errors import QueueError
+from mta.queue.message import QueuedMessage, QueuedRecipient
+from mta.queue.reading import MessageCorrupt
+from mta.queue.routing import RETRY, Resolver, routes
+from mta.queue.settings import ManagerSettings, TransportSettings
+from mta.queue.store import Queue
+
+logger = logging.getLogger("postfix.qmgr")
+
+PORTION: Final = 100
+"""Messages taken from the database at once."""
+POLL: Final = 5.0
+"""Seconds between looks into the incoming queue when nobody says that there is something."""
+WRITE_RETRY: Final = (1.0, 5.0, 15.0, 60.0)
+"""Seconds between attempts to write a result; the message stays active meanwhile, so it is not sent again."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One delivery: some recipients of one message to one next hop."""
+
+    active: Active
+    recipients: Sequence[QueuedRecipient]
+    nexthop: str
+
+
+class Agents:
+    """Delivery agents and settings by transport name."""
+
+    def __init__(self, agents: Mapping[str, Agent], settings: Mapping[str, TransportSettings], fallback: Agent) -> None:
+        self._agents = agents
+        self._settings = settings
+        self._fallback = fallback
+        """For transports that master.cf does not have: defers (`mail transport unavailable`)."""
+
+    def agent(self, transport: str) -> Agent:
+        return self._agents.get(transport, self._fallback)
+
+    def settings(self, transport: str) -> TransportSettings:
+        return self._settings.get(transport, TransportSettings())
+
+    async def close(self) -> None:
+        for agent in {id(agent): agent for agent in self._agents.values()}.values():
+            await agent.close()
+
+
+class Manager:
+    """The scheduler. `run` works until `drain` is set; `wake`, `flush`, `retry` may be called from the loop's thread."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        resolver: Resolver,
+        agents: Agents,
+        completion: Completion,
+        settings: ManagerSettings,
+        *,
+        pickup: Callable[[], Awaitable[None]] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._queue = queue
+        self._resolver = resolver
+        self._agents = agents
+        self._completion = completion
+        self._settings = settings
+        self._pickup = pickup
+        self._clock = clock
+        self._transports: dict[str, Transport[Entry]] = {}
+        self._active: dict[int, Active] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._last_arrival = 0
+        self._incoming = True
+        self._due_cursor: tuple[float, int] | None = (0.0, 0)
+        self._due_until = self._clock()
+        self._flush_cursor: int | None = None
+        self._next_run = self._clock() + settings.queue_run_delay
+        self._draining = False
+
+    # --- requests --------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """New mail is in the queue or the maildrop."""
+        self._incoming = True
+        self._wake.set()
+
+    def flush(self) -> None:
+        """Try everything now: deferred mail, due or not, and dead destinations (postqueue -f)."""
+        for transport in self._transports.values():
+            transport.revive_all()
+        self._flush_cursor = 0
+        self.wake()
+
+    def scan_deferred(self) -> None:
+        """Look for deferred mail that is due."""
+        self._begin_run()
+        self._wake.set()
+
+    def retry(self, queue_id: str) -> None:
+        """Try one message now (postqueue -i)."""
+        message = self._queue.find(queue_id)
+        if message is not None and message.queue != "hold":
+            self._activate(message)
+
+    @property
+    def active_ids(self) -> list[str]:
+        """Queue ids of the active queue."""
+        return [active.message.queue_id for active in self._active.values()]
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way and nothing more is known to be due."""
+        return not self._active and not self._incoming and self._due_cursor is None and self._flush_cursor is None
+
+    # --- the main loop ---------------------------------------------------------------------------------------------
+
+    async def run(self, drain: asyncio.Event, *, until_idle: bool = False) -> None:
+        """Work until `drain` is set (or, for a single queue run, until nothing is left to do); then let deliveries end."""
+        draining = asyncio.create_task(drain.wait())
+        try:
+            while not drain.is_set():
+                await self._round()
+                if until_idle and self.idle:
+                    break
+                await self._sleep(draining)
+        finally:
+            self._draining = True
+            draining.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def abandon(self) -> None:
+        """End deliveries in the middle; their messages stay in the queue."""
+        self._draining = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _round(self) -> None:
+        self._wake.clear()
+        now = self._clock()
+        if now >= self._next_run:
+            self._begin_run()
+        if self._pickup is not None:
+            await self._pickup()
+        try:
+            self._admit(now)
+        except QueueError as error:
+            logger.error("%s", error)
+        self._dispatch()
+
+    def _begin_run(self) -> None:
+        now = self._clock()
+        self._next_run = now + self._settings.queue_run_delay
+        self._due_cursor, self._due_until = (0.0, 0), now
+        self._incoming = True
+        for transport in self._transports.values():
+            transport.forget_quiet(now)
+
+    async def _sleep(self, draining: asyncio.Task[bool]) -> None:
+        # The clock may be simulated: waits are short enough to notice that it was moved.
+        wait = min(POLL, max(0.0, self._next_run - self._clock()))
+        for transport in self._transports.values():
+            if (at := transport.next_time()) is not None:
+                wait = min(wait, max(0.0, at - self._clock()))
+        waking = asyncio.create_task(self._wake.wait())
+        try:
+            done, _ = await asyncio.wait({waking, draining}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waking.cancel()
+        if not done:
+            self._incoming = True
+
+    def _admit(self, now: float) -> None:
+        """Fill the active queue, new and deferred mail in turns: neither can starve the other (qmgr(8))."""
+        while len(self._active) < self._settings.active_limit and not self._draining:
+            admitted = 0
+            if self._incoming:
+                arrivals = self._queue.arrivals(self._last_arrival, PORTION)
+                self._incoming = len(arrivals) == PORTION
+                for message in arrivals:
+                    self._last_arrival = max(self._last_arrival, message.sequence)
+                    self._activate(message)
+                admitted += len(arrivals)
+            admitted += self._admit_deferred()
+            if not admitted and not self._incoming:
+                return
+
+    def _admit_deferred(self) -> int:
+        if self._flush_cursor is not None:
+            found = self._queue.deferred(self._flush_cursor, PORTION)
+            self._flush_cursor = found[-1].sequence if len(found) == PORTION else None
+        elif self._due_cursor is not None:
+            found = self._queue.due(self._due_until, self._due_cursor, PORTION)
+            self._due_cursor = (found[-1].next_attempt, found[-1].sequence) if len(found) == PORTION else None
+        else:
+            return 0
+        for message in found:
+            self._activate(message)
+        return len(found)
+
+    # --- one message -----------------------------------------------------------------------------------------------
+
+    def _activate(self, message: QueuedMessage) -> None:
+        if message.sequence in self._active:
+            return
+        active = self._active[message.sequence] = Active.of(message, self._clock())
+        logger.info(
+            "%s: from=<%s>, size=%d, nrcpt=%d (queue active)",
+            message.queue_id,
+            message.sender,
+            message.size,
+            len(message.recipients),
+        )
+        self._spawn(self._sort(active))
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Future[None]) -> None:
+        self._tasks.discard(task)  # type: ignore[arg-type]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("internal error", exc_info=error)
+
+    async def _sort(self, active: Active) -> None:
+        """Queue a delivery for each route."""
+        found = await routes(active.message, active.to_deliver, self._resolver, self._settings)
+        now = self._clock()
+        for route, recipients in found.items():
+            transport = self._transport(route.transport)
+            limit = transport.settings.recipient_limit
+            # Transports that take one recipient at a time know no other destination than him (qmgr_message_resolve).
+            by_recipient = limit == 1
+            for start in range(0, len(recipients), limit or len(recipients)):
+                portion = recipients[start : start + (limit or len(recipients))]
+                name = portion[0].recipient.address.casefold() if by_recipient else route.nexthop.casefold()
+                why = transport.dead(name, now)
+                if why is not None:
+                    self._suspend(active, portion, why)
+                    continue
+                active.entries += 1
+                destination = transport.destination(name, route.nexthop)
+                transport.add(destination, Entry(active, portion, route.nexthop))
+        if active.entries == 0:
+            await self._complete(active)
+        else:
+            self._dispatch()
+
+    def _transport(self, name: str) -> Transport[Entry]:
+        found = self._transports.get(name)
+        if found is None:
+            found = self._transports[name] = Transport(name, self._agents.settings(name))
+        return found
+
+    def _suspend(self, active: Active, recipients: Iterable[QueuedRecipient], why: Dsn) -> None:
+        """Defer without an attempt: the destination is dead for now. The log line is error(8)'s."""
+        dsn = why if why.reason.startswith(SUSPENDED) else why.with_reason(f"{SUSPENDED}{why.reason}")
+        times = Times(active.message.arrival, active.since)
+        results = [Result(recipient, Status.DEFERRED, dsn, "none", times) for recipient in recipients]
+        active.note(results)
+        for result in results:
+            log_result(logging.getLogger("postfix.error"), active.message, result, self._clock())
+
+    # --- deliveries ------------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        """Start what may start; transports and, within them, destinations take turns."""
+        started = True
+        while started and not self._draining:
+            started = False
+            now = self._clock()
+            for transport in self._transports.values():
+                turn = transport.next_turn(now)
+                if turn is not None:
+                    started = True
+                    self._spawn(self._deliver(transport, *turn))
+
+    async def _deliver(self, transport: Transport[Entry], destination: Destination[Entry], entry: Entry) -> None:
+        active = entry.active
+        request = Request(
+            message=active.message,
+            recipients=entry.recipients,
+            read_content=lambda: self._read(active),
+            nexthop=entry.nexthop,
+            times=Times(active.message.arrival, active.since, self._clock()),
+            more_to_come=lambda: transport.busy_with(destination, self._clock()),
+        )
+        try:
+            results = await self._agents.agent(transport.name).deliver(request)
+        finally:
+            transport.finished(destination, self._clock())
+        active.attempted = True
+        active.note(results)
+        self._feedback(transport, destination, results)
+        active.entries -= 1
+        if active.entries == 0:
+            await self._complete(active, results)
+        else:
+            self._queue.submit(active.progress(results), lambda error: None)
+        self._dispatch()
+
+    def _read(self, active: Active) -> bytes:
+        if active.content is None:
+            try:
+                active.content = self._queue.content(active.message)
+            except MessageCorrupt as error:
+                active.fault = str(error)
+                raise
+        return active.content
+
+    def _feedback(
+        self, transport: Transport[Entry], destination: Destination[Entry], results: Sequence[Result]
+    ) -> None:
+        why = next((result.site_failure for result in results if result.site_failure is not None), None)
+        if why is None:
+            transport.good(destination)
+            return
+        if not transport.bad(destination, why, self._clock(), self._settings.minimal_backoff):
+            return
+        for entry in transport.take_all(destination):
+            self._suspend(entry.active, entry.recipients, why)
+            entry.active.entries -= 1
+            if entry.active.entries == 0:
+                self._spawn(self._complete(entry.active))
+
+    async def _complete(self, active: Active, last: Sequence[Result] = ()) -> None:
+        """Every delivery of the message has ended: write what became of it."""
+        message = active.message
+        if active.fault:
+            changes = self._corrupt(active)
+        else:
+            changes = await self._completion.changes(active)
+            if active.waiting or not active.done.issuperset(r.position for r in active.to_deliver):
+                changes = [active.progress(last), *self._suspended(active, last), *changes]
+        active.content = None
+        await self._write(changes, message.queue_id)
+        self._active.pop(message.sequence, None)
+        self._wake.set()
+
+    def _suspended(self, active: Active, last: Sequence[Result]) -> list[Change]:
+        """Reasons of recipients that were deferred without an attempt."""
+        known = {result.recipient.position for result in last}
+        return [active.waiting_progress(set(active.waiting) - known)]
+
+    def _corrupt(self, active: Active) -> list[Change]:
+        message = active.message
+        if self._queue.find(message.queue_id) is None:
+            return []  # removed by postsuper(1) meanwhile
+        set_aside(self._queue, message, active.fault)
+        return [self._queue.remove(message)]
+
+    async def _write(self, changes: Sequence[Change], queue_id: str) -> None:
+        for attempt in range(1 << 30):
+            try:
+                await self._queue.change(*changes)
+            except QueueError as error:
+                logger.error("%s: cannot write the outcome: %s", queue_id, error)
+                pause = WRITE_RETRY[min(attempt, len(WRITE_RETRY) - 1)]
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.sleep(pause)
+                continue
+            return
+
+
+SUSPENDED: Final = "delivery temporarily suspended: "
+
+__all__ = ["RETRY", "Agents", "Manager"]

@@ -1,0 +1,76 @@
+"""Sorts a message's recipients by transport and next hop, as qmgr(8) does before it delivers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mta.queue.message import QueuedMessage, QueuedRecipient
+from mta.queue.settings import ManagerSettings
+from mta.tables import TableError
+
+logger = logging.getLogger("postfix.qmgr")
+
+ERROR, RETRY, DISCARD = "error", "retry", "discard"
+
+
+class Resolution(Protocol):
+    """What is needed of mta.address.Resolution."""
+
+    @property
+    def transport(self) -> str: ...
+    @property
+    def nexthop(self) -> str: ...
+    @property
+    def recipient(self) -> str: ...
+    @property
+    def error(self) -> bool: ...
+
+
+class Resolver(Protocol):
+    """mta.address.Resolver."""
+
+    async def resolve(self, address: str, sender: str = "", /) -> Resolution: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where some recipients go."""
+
+    transport: str
+    nexthop: str
+
+
+async def routes(
+    message: QueuedMessage, recipients: Sequence[QueuedRecipient], resolver: Resolver, settings: ManagerSettings
+) -> dict[Route, list[QueuedRecipient]]:
+    """Recipients by route, in their order. What cannot be resolved goes to `error` or `retry`."""
+    found: dict[Route, list[QueuedRecipient]] = {}
+    for recipient in recipients:
+        route = await _route(message, recipient, resolver, settings)
+        found.setdefault(route, []).append(recipient)
+    return found
+
+
+async def _route(
+    message: QueuedMessage, recipient: QueuedRecipient, resolver: Resolver, settings: ManagerSettings
+) -> Route:
+    address = recipient.recipient.address
+    if message.filter:
+        transport, _, nexthop = message.filter.partition(":")
+        return Route(transport, nexthop or address.rpartition("@")[2])
+    if address.casefold() == settings.double_bounce.casefold():
+        # Nobody reads it: a notice about a notice about a notice ends here (qmgr_message_resolve).
+        return Route(DISCARD, "undeliverable postmaster notification discarded")
+    try:
+        resolution = await resolver.resolve(address, message.sender)
+    except TableError as error:
+        logger.warning("%s: address resolution of %s failed: %s", message.queue_id, address, error)
+        return Route(RETRY, "4.3.0 address resolver failure")
+    if resolution.error:
+        return Route(ERROR, "5.1.3 bad address syntax")
+    if resolution.transport in settings.defer_transports:
+        return Route(RETRY, "4.3.2 deferred transport")
+    return Route(resolution.transport, resolution.nexthop)
