@@ -15,7 +15,7 @@ and to the wire (decode raises InvalidName with code None for what is not valid 
 INBOX is matched without regard to case. Every error is a StoreError; `.code` is the response code, `.text` the text.
 
 MailRoot
-    .open(path) -> MailRoot; .close()
+    .open(path) -> MailRoot; .user(username, [(NamespaceInfo, Location), ...]) -> UserStore; .close()
 
 UserStore
     .username; .namespaces -> tuple[NamespaceInfo, ...]; .separator (of the INBOX namespace)
@@ -37,7 +37,7 @@ Mailbox (context manager)
     .sync() -> Changes                   # applies what others did to .messages and tells it; also claims \\Recent
     .read(uid) -> bytes                  # CRLF form; raises Expunged
     .read_header(uid) -> bytes           # header and empty line, CRLF form; cheaper than read
-    .store(uids, "replace"|"add"|"remove", flags, unchanged_since=None) -> StoreResult   # NoPermission if read-only
+    .store(uids, "replace"|"add"|"remove", flags, unchanged_since=None) -> StoreResult   # ReadOnly if so opened
     .expunge(uids=None) -> tuple[int, ...]        # those \\Deleted; gone from .messages at once
     .copy(uids, destination) -> CopyResult; .move(uids, destination) -> CopyResult   # without UIDs gone
     .vanished(modseq) -> list[int] | None                     # UIDs expunged since (QRESYNC); None: unknown
@@ -63,8 +63,10 @@ from imap.store.errors import (
     NotPossible,
     NotSelectable,
     OverQuota,
+    ReadOnly,
     StoreError,
 )
+from imap.store.mailbox import Mailbox
 from imap.store.types import (
     SYSTEM_FLAGS,
     AppendResult,
@@ -79,6 +81,8 @@ from imap.store.types import (
     StoreMode,
     StoreResult,
 )
+from imap.store.user import MailRoot, UserStore
+from imap.store.watch import Watch
 
 __all__ = [
     "SYSTEM_FLAGS",
@@ -92,6 +96,8 @@ __all__ = [
     "InvalidName",
     "JailEscape",
     "LimitExceeded",
+    "MailRoot",
+    "Mailbox",
     "MailboxDeleted",
     "MailboxInfo",
     "Message",
@@ -102,9 +108,12 @@ __all__ = [
     "NotPossible",
     "NotSelectable",
     "OverQuota",
+    "ReadOnly",
     "SpecialMailbox",
     "Status",
     "StoreError",
     "StoreMode",
     "StoreResult",
+    "UserStore",
+    "Watch",
 ]

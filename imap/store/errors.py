@@ -64,8 +64,15 @@ class NotPossible(StoreError):
 class NoPermission(StoreError):
     """The file system, or the read-only mode of the mailbox, forbids it."""
 
-    code = "NOPERM"
+    code: str | None = "NOPERM"
     text = "Permission denied"
+
+
+class ReadOnly(NoPermission):
+    """A change on a mailbox that was opened by EXAMINE."""
+
+    code: str | None = None
+    text = "Mailbox is read-only"
 
 
 class InUse(StoreError):

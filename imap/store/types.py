@@ -1,7 +1,7 @@
 """The plain values that the mail store takes and returns."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 # The system flags that are kept (RFC 3501 section 2.3.2); \Recent is a property of the session, not of the message.
@@ -110,34 +110,60 @@ class Changes:
         return bool(self.expunged or self.appended or self.flags or self.keywords)
 
 
-@dataclass(slots=True)
 class Message:
-    """One message of an open mailbox; `flags` holds system flags and keywords, never \\Recent."""
+    """One message of an open mailbox; `flags` holds system flags and keywords, never \\Recent.
 
-    uid: int
-    flags: frozenset[str]
-    modseq: int
-    guid: str  # base name of the maildir file
-    recent: bool = False
-    _size: int | None = None
-    _internal_date: int | None = None
-    _measure: Callable[["Message"], None] = field(default=lambda message: None, repr=False, compare=False)
+    size, internal_date and guid are found out on first use and may raise Expunged if the file has gone.
+    """
+
+    __slots__ = ("_date", "_guid", "_measure", "_size", "flags", "modseq", "recent", "uid")
+
+    def __init__(
+        self,
+        uid: int,
+        flags: frozenset[str],
+        modseq: int,
+        measure: Callable[["Message"], tuple[int, int, str]],
+        *,
+        size: int | None = None,
+        internal_date: int | None = None,
+        recent: bool = False,
+    ) -> None:
+        self.uid = uid
+        self.flags = flags
+        self.modseq = modseq
+        self.recent = recent
+        self._measure = measure
+        self._size = size
+        self._date = internal_date
+        self._guid: str | None = None
+
+    def _fill(self) -> None:
+        self._size, self._date, self._guid = self._measure(self)
 
     @property
     def size(self) -> int:
-        """RFC822.SIZE: octets with CRLF line ends. Measured on first use, then remembered in the index.
-
-        Raises Expunged if the file has gone.
-        """
+        """RFC822.SIZE: octets with CRLF line ends; remembered in the index."""
         if self._size is None:
-            self._measure(self)
+            self._fill()
         assert self._size is not None
         return self._size
 
     @property
     def internal_date(self) -> int:
-        """INTERNALDATE, whole seconds since the epoch (the file's modification time). Raises Expunged."""
-        if self._internal_date is None:
-            self._measure(self)
-        assert self._internal_date is not None
-        return self._internal_date
+        """INTERNALDATE, whole seconds since the epoch (the file's modification time)."""
+        if self._date is None:
+            self._fill()
+        assert self._date is not None
+        return self._date
+
+    @property
+    def guid(self) -> str:
+        """What names this message for ever, also after COPY and MOVE (Dovecot's X-GUID)."""
+        if self._guid is None:
+            self._fill()
+        assert self._guid is not None
+        return self._guid
+
+    def __repr__(self) -> str:
+        return f"Message(uid={self.uid}, flags={sorted(self.flags)}, modseq={self.modseq})"

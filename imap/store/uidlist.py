@@ -42,6 +42,7 @@ class UidList:
     uidnext: int = 1
     guid: str = ""
     entries: list[Entry] = field(default_factory=list)
+    truncated: bool = False  # the last line was not finished: nothing may be added behind it
 
     def format(self) -> bytes:
         """The file's content."""
@@ -67,7 +68,7 @@ def parse(data: bytes) -> UidList:
         result.guid = ""
     last = 0
     lines = rest.split("\n")
-    lines.pop()  # behind the last newline: nothing, or a line that was not finished
+    result.truncated = bool(lines.pop())  # behind the last newline: nothing, or a line that was not finished
     for line in lines:
         entry = _LINE.fullmatch(line)
         if entry is None or int(entry[1]) <= last or int(entry[1]) > UID_MAX:

@@ -1,0 +1,285 @@
+"""An open mailbox as one session sees it: its messages, their text, and what other sessions do to it."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from imap.store import changes, filenames, transfer
+from imap.store.box import Box, Row, flag_set, load_by_id
+from imap.store.errors import Expunged, MailboxDeleted
+from imap.store.index import Index
+from imap.store.maildir import crlf, crlf_size
+from imap.store.transfer import Destinations
+from imap.store.types import Changes, CopyResult, Message, StoreMode, StoreResult
+from imap.store.watch import Watch
+
+_COLUMNS = "uid, bits, keywords, modseq, size, date"
+_FEW = 500  # so many UIDs are named in a statement; for more the whole mailbox is read
+_HEADER_CHUNK = 16 * 1024  # most headers fit
+_PENDING_LIMIT = 512  # measured sizes and dates are written to the index in lots of this many
+
+
+class Mailbox:
+    """See the interface in the package's docstring. Made by UserStore.open()."""
+
+    def __init__(self, name: str, box: Box, index: Index, destinations: Destinations, *, read_only: bool) -> None:
+        self.name = name
+        self.read_only = read_only
+        self.messages: dict[int, Message] = {}
+        self.keywords: tuple[str, ...] = ()
+        self.box = box
+        self.index = index
+        self._destinations = destinations
+        self._row_id = 0
+        self._modseq = -1
+        self._recent_from = 0
+        self._recent_to = 0
+        self._pending: dict[int, tuple[int, int]] = {}
+        row = self._current_row()
+        self._row_id = row.id
+        self.uidvalidity, self.uidnext, self.highest_modseq, self.guid = row.uidvalidity, 1, row.modseq, row.guid
+        self._apply(row)
+
+    # -- following what others do -------------------------------------------------------------------------------------
+
+    def sync(self) -> Changes:
+        """Apply what happened since the last call. Raises MailboxDeleted when the mailbox is no longer this one."""
+        self._flush()
+        row = self._current_row()
+        if row.uidvalidity != self.uidvalidity:
+            raise MailboxDeleted()
+        if row.id != self._row_id:  # the index was built anew: everything is compared
+            self._row_id, self._modseq = row.id, -1
+        return self._apply(row)
+
+    def _current_row(self) -> Row:
+        """The row, brought up to date with the disk; a session that may write claims \\Recent."""
+        try:
+            self.index.refresh()
+            row = load_by_id(self.index.connection, self._row_id)
+            claimed = row is not None and (self.read_only or row.first_recent >= row.uidnext)
+            if row is not None and claimed and self._is_current(row):
+                return row
+            with self.transaction() as (db, row):
+                if not self.read_only and row.first_recent < row.uidnext:
+                    self._recent_from, self._recent_to = row.first_recent, row.uidnext
+                    row.first_recent = row.uidnext
+                    db.execute("UPDATE mailbox SET first_recent = ? WHERE id = ?", (row.uidnext, row.id))
+                elif self.read_only:
+                    self._recent_from, self._recent_to = row.first_recent, row.uidnext
+            return row
+        except FileNotFoundError as error:
+            raise MailboxDeleted() from error
+
+    def _is_current(self, row: Row) -> bool:
+        self.box.key = row.name  # it may have been renamed
+        return self.box.is_current(row, move_new=not self.read_only)
+
+    @contextlib.contextmanager
+    def transaction(self, *, force: bool = False) -> Iterator[tuple[sqlite3.Connection, Row]]:
+        """A write transaction with the row as it is on disk now."""
+        with self.index.write() as db:
+            if self._row_id:
+                row = load_by_id(db, self._row_id)
+                if row is not None:
+                    self.box.key = row.name
+                elif not self.box.is_in_place():
+                    raise MailboxDeleted()
+            yield db, self.box.sync(db, move_new=not self.read_only, force=force)
+
+    def _apply(self, row: Row) -> Changes:
+        """Bring .messages up to the row's mod-sequence."""
+        if row.modseq == self._modseq and row.id == self._row_id:
+            return Changes()
+        first = self._modseq < 0 and not self.messages
+        db = self.index.connection
+        expunged = self._apply_expunged(db, row)
+        appended: list[int] = []
+        changed: list[int] = []
+        query = f"SELECT {_COLUMNS} FROM message WHERE mailbox = ?"  # noqa: S608
+        found = db.execute(
+            query + " ORDER BY uid" if first else query + " AND modseq > ? ORDER BY uid",
+            (row.id,) if first else (row.id, self._modseq),
+        )
+        for uid, bits, words, modseq, size, date in found:
+            flags = flag_set(bits, words)
+            message = self.messages.get(uid)
+            if message is None:
+                recent = self._recent_from <= uid < self._recent_to
+                self.messages[uid] = Message(
+                    uid, flags, modseq, self._measure, size=size, internal_date=date, recent=recent
+                )
+                appended.append(uid)
+            elif message.modseq != modseq:
+                if message.flags != flags:
+                    changed.append(uid)
+                message.flags, message.modseq = flags, modseq
+        known = self.keywords
+        self.keywords = tuple(self.box.keyword_names(db, row).values())
+        self.uidnext, self.highest_modseq, self._modseq = row.uidnext, row.modseq, row.modseq
+        return Changes(tuple(expunged), tuple(appended), tuple(changed), keywords=not set(self.keywords) <= set(known))
+
+    def _apply_expunged(self, db: sqlite3.Connection, row: Row) -> list[int]:
+        if self._modseq < row.floor:  # not all expunges since are remembered: compare
+            present = {uid for (uid,) in db.execute("SELECT uid FROM message WHERE mailbox = ?", (row.id,))}
+            gone = [uid for uid in self.messages if uid not in present]
+        else:
+            found = db.execute(
+                "SELECT uid FROM expunged WHERE mailbox = ? AND modseq > ? ORDER BY uid", (row.id, self._modseq)
+            )
+            gone = [uid for (uid,) in found if uid in self.messages]
+        for uid in gone:
+            del self.messages[uid]
+        return gone
+
+    def vanished(self, modseq: int) -> list[int] | None:
+        """UIDs expunged after `modseq`, ascending (RFC 7162); None if the index does not go back so far."""
+        db = self.index.connection
+        row = load_by_id(db, self._row_id)
+        if row is None or modseq < row.floor:
+            return None
+        found = db.execute(
+            "SELECT uid FROM expunged WHERE mailbox = ? AND modseq > ? ORDER BY uid", (self._row_id, modseq)
+        )
+        return [uid for (uid,) in found]
+
+    def watch(self) -> Watch:
+        """Be told of changes while idle."""
+        return Watch([self.box.maildir.cur, self.box.maildir.new])
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def read(self, uid: int) -> bytes:
+        """The whole message with CRLF line ends. Raises Expunged."""
+        return crlf(self._stored(uid))
+
+    def read_header(self, uid: int) -> bytes:
+        """The header and the empty line behind it, with CRLF line ends. Raises Expunged."""
+        head = self._stored(uid, _HEADER_CHUNK)
+        end = _header_end(head)
+        if end < 0 and len(head) == _HEADER_CHUNK:
+            head = self._stored(uid)
+            end = _header_end(head)
+        return crlf(head if end < 0 else head[:end])
+
+    def _stored(self, uid: int, count: int | None = None) -> bytes:
+        for attempt in range(3):
+            file, _ = self._file(uid)
+            try:
+                return self.box.maildir.read(file, count)
+            except FileNotFoundError:
+                with self.transaction(force=attempt > 0):  # renamed by another program: look again
+                    pass
+        raise Expunged()
+
+    def _file(self, uid: int) -> tuple[str, str]:
+        found: tuple[str, str] | None = self.index.connection.execute(
+            "SELECT file, extra FROM message WHERE mailbox = ? AND uid = ?", (self._row_id, uid)
+        ).fetchone()
+        if found is None:
+            raise Expunged()
+        return found
+
+    def _measure(self, message: Message) -> tuple[int, int, str]:
+        """Size, date and GUID of a message; what was not known goes to the index."""
+        uid = message.uid
+        size, date = self.index.connection.execute(
+            "SELECT size, date FROM message WHERE mailbox = ? AND uid = ?", (self._row_id, uid)
+        ).fetchone() or (None, None)
+        size, date = self._pending.get(uid, (size, date))
+        if size is None:
+            size = crlf_size(self._stored(uid))
+        if date is None:
+            date = self._date(uid)
+            self._pending[uid] = (size, date)
+            if len(self._pending) >= _PENDING_LIMIT:
+                self._flush()
+        file, extra = self._file(uid)
+        fields = {part[0]: part[1:] for part in extra.split()}
+        return size, date, fields.get("G") or filenames.split(file[4:])[0]
+
+    def _date(self, uid: int) -> int:
+        for _ in range(2):
+            place, name = self.box.maildir.locate(self._file(uid)[0])
+            try:
+                return int(place.stat(name).st_mtime)
+            except FileNotFoundError:
+                with self.transaction(force=True):
+                    pass
+        raise Expunged()
+
+    def _flush(self) -> None:
+        """Write measured sizes and dates to the index."""
+        if self._pending:
+            pending, self._pending = self._pending, {}
+            with self.index.write() as db:
+                db.executemany(
+                    "UPDATE message SET size = ?, date = ? WHERE mailbox = ? AND uid = ?",
+                    [(size, date, self._row_id, uid) for uid, (size, date) in pending.items()],
+                )
+
+    # -- values that the protocol side computed -----------------------------------------------------------------------
+
+    def cached(self, key: str, uids: Iterable[int]) -> dict[int, bytes]:
+        """The values put under `key` for these UIDs, as far as there are any."""
+        wanted = set(uids)
+        query = "SELECT uid, value FROM cache WHERE mailbox = ? AND key = ?"
+        parameters: list[object] = [self._row_id, key]
+        if len(wanted) <= _FEW:
+            query += f" AND uid IN ({', '.join('?' * len(wanted))})"
+            parameters += wanted
+        return {uid: value for uid, value in self.index.connection.execute(query, parameters) if uid in wanted}
+
+    def cache(self, key: str, values: Mapping[int, bytes]) -> None:
+        """Keep a value for each UID until the message is expunged or the index is built anew."""
+        with self.index.write() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO cache (mailbox, uid, key, value) VALUES (?, ?, ?, ?)",
+                [(self._row_id, uid, key, value) for uid, value in values.items() if uid in self.messages],
+            )
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    def store(
+        self, uids: Iterable[int], mode: StoreMode, flags: Iterable[str], unchanged_since: int | None = None
+    ) -> StoreResult:
+        """Change flags and keywords. Raises NoPermission if read-only, LimitExceeded for too many keywords."""
+        return changes.store(self, uids, mode, flags, unchanged_since)
+
+    def expunge(self, uids: Iterable[int] | None = None) -> tuple[int, ...]:
+        """Remove the messages that are \\Deleted (among `uids`, if given); returns their UIDs, ascending."""
+        return changes.expunge(self, uids)
+
+    def copy(self, uids: Iterable[int], destination: str) -> CopyResult:
+        """Copy messages with flags, keywords and dates: all or none. Raises NonExistent and the like."""
+        return transfer.copy(self, self._destinations, uids, destination, move=False)
+
+    def move(self, uids: Iterable[int], destination: str) -> CopyResult:
+        """Copy and expunge in one step (RFC 6851)."""
+        return transfer.copy(self, self._destinations, uids, destination, move=True)
+
+    def close(self) -> None:
+        """Give descriptors back and write what was measured."""
+        with contextlib.suppress(sqlite3.Error):
+            self._flush()
+        self.box.maildir.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _header_end(stored: bytes) -> int:
+    """Where the body begins in stored octets; -1 if the header does not end here."""
+    if stored.startswith(b"\n"):
+        return 1
+    if stored.startswith(b"\r\n"):
+        return 2
+    ends = [end + len(mark) for mark in (b"\n\n", b"\n\r\n") if (end := stored.find(mark)) >= 0]
+    return min(ends, default=-1)

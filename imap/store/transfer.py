@@ -1,0 +1,141 @@
+"""APPEND, COPY and MOVE: messages get their file, then their UID, then their row, all of a command or none."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from imap.store import changes, filenames
+from imap.store.box import Arrival, Box, Row, split_flags
+from imap.store.errors import Expunged, ReadOnly
+from imap.store.index import Index
+from imap.store.maildir import Maildir, disk_error
+from imap.store.types import AppendResult, CopyResult, NewMail
+
+if TYPE_CHECKING:
+    from imap.store.mailbox import Mailbox
+
+
+class Destinations(Protocol):
+    """Opens mailboxes by name for writing into them: the user's store."""
+
+    def destination(self, name: str) -> contextlib.AbstractContextManager[tuple[Box, Index]]:
+        """The mailbox's box and index. Raises NonExistent, InvalidName."""
+        ...
+
+
+def append(box: Box, index: Index, mails: Sequence[NewMail]) -> AppendResult:
+    """Store new mails: all or none. They are durable when this returns."""
+    maildir = box.maildir
+    saved = []
+    try:
+        for mail in mails:
+            saved.append(maildir.save(mail.data, mail.internal_date))
+    except BaseException:
+        for item in saved:
+            maildir.forget(item)
+        raise
+    with index.write() as db:
+        row = box.sync(db, move_new=False)
+        row.modseq += 1
+        arrivals: list[Arrival] = []
+        with _undo_on_error(maildir, arrivals):
+            for item, mail in zip(saved, mails, strict=True):
+                bits, words = split_flags(mail.flags)
+                names = box.add_keywords(db, row, words)
+                file, text = _final_name(item.base, bits, words, names)
+                maildir.publish(item, file)
+                arrivals.append(Arrival(file, bits, text, size=item.size, date=item.date))
+            maildir.settle(*{arrival.file[:3] for arrival in arrivals})
+            uids = box.adopt(db, row, arrivals)
+        row.in_new += sum(arrival.file.startswith("new/") for arrival in arrivals)
+        box.settle(db, row)
+    return AppendResult(row.uidvalidity, tuple(uids))
+
+
+def _final_name(base: str, bits: int, words: Sequence[str], names: dict[int, str]) -> tuple[str, str]:
+    """The file for these flags, and the keywords as text. A mail without flags goes to new/, as Dovecot does."""
+    numbers = {name.casefold(): number for number, name in names.items()}
+    chosen = sorted({names[numbers[word.casefold()]] for word in words})
+    if not bits and not words:
+        return "new/" + base, ""
+    return "cur/" + base + filenames.info(bits, [numbers[word.casefold()] for word in words]), " ".join(chosen)
+
+
+@contextmanager
+def _undo_on_error(maildir: Maildir, arrivals: list[Arrival]) -> Iterator[None]:
+    """Take published files back if the command fails."""
+    try:
+        yield
+    except BaseException as error:
+        for arrival in arrivals:
+            place, name = maildir.locate(arrival.file)
+            place.unlink(name, missing_ok=True)
+        if isinstance(error, OSError):
+            raise disk_error(error) from error
+        raise
+
+
+def copy(
+    mailbox: "Mailbox", destinations: Destinations, uids: Iterable[int], destination: str, *, move: bool
+) -> CopyResult:
+    """See Mailbox.copy and Mailbox.move."""
+    if move and mailbox.read_only:
+        raise ReadOnly()
+    with destinations.destination(destination) as (box, index):
+        if index is not mailbox.index:
+            return _copy_across(mailbox, box, index, uids, move=move)
+        with mailbox.transaction() as (db, row):
+            same = box.key == mailbox.box.key
+            target = row if same else box.sync(db, move_new=False)
+            found = changes.select(db, row, uids)
+            target.modseq += 1
+            arrivals: list[Arrival] = []
+            with _undo_on_error(box.maildir, arrivals):
+                for message in found:
+                    arrivals.append(_link(mailbox, db, box, target, message))
+                box.maildir.settle(*{arrival.file[:3] for arrival in arrivals})
+                new = box.adopt(db, target, arrivals)
+            target.in_new += sum(arrival.file.startswith("new/") for arrival in arrivals)
+            box.settle(db, target)
+            if move:
+                changes.remove(mailbox, db, row, [(message.uid, message.file) for message in found])
+    return CopyResult(target.uidvalidity, tuple(message.uid for message in found), tuple(new))
+
+
+def _link(mailbox: "Mailbox", db: object, box: Box, target: Row, message: changes.Found) -> Arrival:
+    """Give a message's file a second name in the destination: no octet is copied, the date stays."""
+    base, _ = filenames.split(message.file[4:])
+    known, size = filenames.sizes(base)
+    size = message.size if message.size is not None else size
+    new_base = filenames.unique.next()
+    if known is not None:
+        new_base += f",S={known}"
+    if size is not None:
+        new_base += f",W={size}"
+    fields = {part[0]: part[1:] for part in message.extra.split()}
+    guid = fields.get("G") or base
+    words = message.keywords.split()
+    names = box.add_keywords(mailbox.index.connection, target, words)
+    file, text = _final_name(new_base, message.bits, words, names)
+    source, name = mailbox.box.maildir.locate(message.file)
+    place, new_name = box.maildir.locate(file)
+    try:
+        source.link(name, place, new_name)
+    except FileNotFoundError as error:
+        raise Expunged() from error
+    return Arrival(file, message.bits, text, f"G{guid}", size, message.date)
+
+
+def _copy_across(mailbox: "Mailbox", box: Box, index: Index, uids: Iterable[int], *, move: bool) -> CopyResult:
+    """Copy into another location, which has an index of its own."""
+    present = [uid for uid in sorted(set(uids)) if uid in mailbox.messages]
+    mails = [
+        NewMail(mailbox.read(uid), mailbox.messages[uid].flags, mailbox.messages[uid].internal_date) for uid in present
+    ]
+    result = append(box, index, mails)
+    if move:
+        with mailbox.transaction() as (db, row):
+            found = changes.select(db, row, present)
+            changes.remove(mailbox, db, row, [(message.uid, message.file) for message in found])
+    return CopyResult(result.uidvalidity, tuple(present), result.uids)

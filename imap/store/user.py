@@ -1,0 +1,362 @@
+"""One user's mail: namespaces, the names in them, and opening, making, renaming and removing mailboxes."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from imap.store import transfer
+from imap.store.box import Box
+from imap.store.errors import InUse, InvalidName, NonExistent, NotPossible, StoreError
+from imap.store.index import Index
+from imap.store.jail import Directory
+from imap.store.layout import INBOX, Parts, check_new, split, to_disk
+from imap.store.location import Location
+from imap.store.mailbox import Mailbox
+from imap.store.maildir import Fsync, disk_error
+from imap.store.place import Place
+from imap.store.types import AppendResult, MailboxInfo, NamespaceInfo, NewMail, SpecialMailbox, Status
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class MailRoot:
+    """The mail root, held by one descriptor that every path starts from."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open it. Raises OSError."""
+        return cls(Directory.root(path))
+
+    def user(
+        self, username: str, namespaces: Sequence[tuple[NamespaceInfo, Location]], fsync: Fsync = "optimized"
+    ) -> "UserStore":
+        """A user's store. One namespace must have `inbox` set."""
+        return UserStore(username, [Namespace(info, Place(self.directory, at, fsync)) for info, at in namespaces])
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self.directory.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace with its opened location."""
+
+    info: NamespaceInfo
+    place: Place
+
+    def name(self, parts: Parts) -> str:
+        """The full name of decoded parts."""
+        if parts == INBOX and self.info.inbox:
+            return "INBOX"
+        return self.info.prefix + self.info.separator.join(parts)
+
+
+def _guarded(method: Callable[P, R]) -> Callable[P, R]:
+    """Damage of the index and failures of the disk inside an operation become typed errors."""
+
+    @wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except sqlite3.DatabaseError as error:
+            store = args[0]
+            if isinstance(store, UserStore) and not isinstance(error, sqlite3.OperationalError):
+                store.rebuild(error)
+            raise StoreError(code="SERVERBUG", reason=f"index: {error}") from error
+        except OSError as error:
+            raise disk_error(error) from error
+
+    return guarded
+
+
+class UserStore:
+    """See the interface in the package's docstring."""
+
+    def __init__(self, username: str, namespaces: Sequence[Namespace]) -> None:
+        self.username = username
+        # The longest prefix that fits decides.
+        self._namespaces = sorted(namespaces, key=lambda namespace: -len(namespace.info.prefix))
+        self._inbox = next(namespace for namespace in namespaces if namespace.info.inbox)
+        self.namespaces = tuple(namespace.info for namespace in namespaces)
+        self.separator = self._inbox.info.separator
+
+    # -- names --------------------------------------------------------------------------------------------------------
+
+    def _namespace(self, name: str) -> Namespace:
+        if name.upper() == "INBOX":
+            return self._inbox
+        for namespace in self._namespaces:
+            prefix = namespace.info.prefix
+            folded = name[: len(prefix)]
+            if folded == prefix or (folded.upper() == prefix.upper() and prefix.upper().startswith("INBOX")):
+                return namespace
+        raise InvalidName("Invalid namespace", code="CANNOT")
+
+    def _resolve(self, name: str) -> tuple[Namespace, Parts]:
+        """The namespace and the decoded parts of a name. Raises InvalidName."""
+        namespace = self._namespace(name)
+        if name.upper() == "INBOX":
+            return namespace, INBOX
+        rest = name[len(namespace.info.prefix) :]
+        return namespace, split(rest, namespace.info.separator, namespace.place.location.separator)
+
+    def namespace_of(self, name: str) -> NamespaceInfo:
+        """The namespace that a name belongs to. Raises InvalidName."""
+        return self._namespace(name).info
+
+    def validate(self, name: str, creating: bool = False) -> None:
+        """Raises InvalidName for a name that cannot be; the disk is not touched."""
+        namespace, parts = self._resolve(name)
+        if creating:
+            check_new(parts)
+        namespace.place.folder(parts)
+
+    def exists(self, name: str) -> bool:
+        """Whether a selectable mailbox of this name is there (or comes up by itself when opened)."""
+        namespace, parts = self._resolve(name)
+        return namespace.place.exists(parts) or _comes_by_itself(namespace, parts) is not None
+
+    @_guarded
+    def list_mailboxes(self) -> list[MailboxInfo]:
+        """Everything visible, parents included, sorted by name."""
+        result: list[MailboxInfo] = []
+        subscribed = set(self.subscriptions())
+        for namespace in self._namespaces:
+            if namespace.info.listed == "no":
+                continue
+            if namespace.info.prefix:
+                namespace.place.root.make_directories(namespace.place.location.root).close()
+            result += _names_of(namespace, subscribed)
+        return sorted(result, key=lambda info: (info.name != "INBOX", info.name))
+
+    # -- making and removing ------------------------------------------------------------------------------------------
+
+    @_guarded
+    def create(self, name: str) -> None:
+        """Make a mailbox; a trailing separator is left off. Raises AlreadyExists, InvalidName."""
+        namespace = self._namespace(name)
+        directory_only = name.endswith(namespace.info.separator)
+        namespace, parts = self._resolve(name.removesuffix(namespace.info.separator) if directory_only else name)
+        check_new(parts)
+        if directory_only and namespace.place.location.layout == "fs":
+            namespace.place.create_directory(parts)
+        else:
+            namespace.place.create(parts)
+
+    @_guarded
+    def delete(self, name: str) -> None:
+        """Remove a mailbox. Raises NonExistent, NotPossible for INBOX."""
+        if not name:
+            raise NotPossible("Storage root can't be deleted")
+        namespace, parts = self._resolve(name)
+        if parts == INBOX and namespace.info.inbox:
+            raise StoreError("INBOX can't be deleted")
+        try:
+            namespace.place.delete(parts)
+        except NonExistent:
+            raise NonExistent(name) from None
+
+    @_guarded
+    def rename(self, old: str, new: str) -> None:
+        """Rename a mailbox with all below it. Raises NonExistent, AlreadyExists, NotPossible."""
+        source, old_parts = self._resolve(old)
+        target, new_parts = self._resolve(new)
+        check_new(new_parts)
+        if old_parts == INBOX and source.info.inbox:
+            raise NotPossible("Renaming INBOX isn't supported")
+        if source is not target:
+            raise NotPossible("Can't rename mailboxes across specified storages")
+        if len(new_parts) > len(old_parts) and new_parts[: len(old_parts)] == old_parts:
+            raise StoreError("Can't rename mailbox under its own child")
+        try:
+            source.place.rename(old_parts, new_parts)
+        except NonExistent:
+            raise NonExistent(old) from None
+
+    # -- subscriptions ------------------------------------------------------------------------------------------------
+
+    def subscribe(self, name: str) -> None:
+        """Subscribe to an existing mailbox. Raises NonExistent."""
+        try:
+            known = self.exists(name.removesuffix(self.separator))
+        except InvalidName as error:
+            if error.code is None:
+                raise
+            known = False
+        if not known:
+            raise NonExistent(name)
+        namespace, parts = self._resolve(name.removesuffix(self.separator))
+        self._subscribe(namespace, parts, subscribed=True)
+
+    def unsubscribe(self, name: str) -> None:
+        """Unsubscribe; a name that is not subscribed is fine. Raises InvalidName."""
+        namespace, parts = self._resolve(name)
+        self._subscribe(namespace, parts, subscribed=False)
+
+    def _subscribe(self, namespace: Namespace, parts: Parts, *, subscribed: bool) -> None:
+        holder = namespace
+        disk = to_disk(parts)
+        if not namespace.info.subscriptions:
+            holder = next((n for n in self._namespaces if n.info.subscriptions and not n.info.prefix), namespace)
+            prefix = namespace.info.prefix.strip(namespace.info.separator)
+            disk = (*to_disk(tuple(prefix.split(namespace.info.separator))), *disk) if prefix else disk
+        holder.place.subscribe(disk, subscribed)
+
+    def subscriptions(self) -> list[str]:
+        """The subscribed names, in the order of the files; mailboxes with `auto = subscribe` come last."""
+        found: dict[str, None] = {}
+        for namespace in self._namespaces:
+            if namespace.info.subscriptions:
+                found.update(dict.fromkeys(namespace.name(parts) for parts in namespace.place.subscriptions()))
+        for namespace in self._namespaces:
+            for special in namespace.info.mailboxes:
+                if special.auto == "subscribe":
+                    found.setdefault(namespace.info.prefix + special.name)
+        return list(found)
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    def _open_box(self, name: str) -> tuple[Box, Index]:
+        """The mailbox, made now if it is INBOX or an `auto` one. Raises NonExistent."""
+        namespace, parts = self._resolve(name)
+        place = namespace.place
+        if not place.exists(parts):
+            auto = _comes_by_itself(namespace, parts)
+            if auto is None:
+                raise NonExistent(name)
+            with contextlib.suppress(StoreError):
+                place.create(parts)
+            if auto == "subscribe":
+                self._subscribe(namespace, parts, subscribed=True)
+        try:
+            return place.open(parts), place.index
+        except NonExistent:
+            raise NonExistent(name) from None
+
+    @_guarded
+    def open(self, name: str, read_only: bool = False) -> Mailbox:
+        """Open a mailbox for a session. Raises NonExistent, InvalidName."""
+        box, index = self._open_box(name)
+        try:
+            return Mailbox(name, box, index, self, read_only=read_only)
+        except BaseException:
+            box.maildir.close()
+            raise
+
+    @contextlib.contextmanager
+    def destination(self, name: str) -> Iterator[tuple[Box, Index]]:
+        """A mailbox to write into."""
+        box, index = self._open_box(name)
+        with contextlib.closing(box.maildir):
+            yield box, index
+
+    @_guarded
+    def append(self, name: str, mails: Sequence[NewMail]) -> AppendResult:
+        """Store mails, all or none, durably. Raises NonExistent, OverQuota, LimitExceeded."""
+        with self.destination(name) as (box, index):
+            return transfer.append(box, index, mails)
+
+    @_guarded
+    def status(self, name: str, size: bool = False) -> Status:
+        """Counts of a mailbox, without opening it for a session. Raises NonExistent."""
+        with self.destination(name) as (box, index):
+            with Mailbox(name, box, index, self, read_only=True) as mailbox:
+                total = sum(message.size for message in mailbox.messages.values()) if size else None
+                return _count(mailbox, index, total)
+
+    def rebuild(self, error: Exception) -> None:
+        """Throw damaged indexes away; the next use makes them anew. Raises InUse to have the client try again."""
+        for namespace in self._namespaces:
+            namespace.place.discard_index(str(error))
+        raise InUse(reason=f"index: {error}") from error
+
+    def close(self) -> None:
+        """Give descriptors back."""
+        for namespace in self._namespaces:
+            namespace.place.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _count(mailbox: Mailbox, index: Index, size: int | None) -> Status:
+    messages = mailbox.messages.values()
+    unseen = sum("\\Seen" not in message.flags for message in messages)
+    deleted = sum("\\Deleted" in message.flags for message in messages)
+    return Status(
+        messages=len(messages),
+        recent=sum(message.recent for message in messages),
+        unseen=unseen,
+        deleted=deleted,
+        uidnext=mailbox.uidnext,
+        uidvalidity=mailbox.uidvalidity,
+        highest_modseq=mailbox.highest_modseq,
+        guid=mailbox.guid,
+        size=size,
+    )
+
+
+def _comes_by_itself(namespace: Namespace, parts: Parts) -> str | None:
+    """ "create" or "subscribe" for a mailbox that is made when it is first opened."""
+    if parts == INBOX and namespace.info.inbox:
+        return "create"
+    name = namespace.info.separator.join(parts)
+    found = next((special for special in namespace.info.mailboxes if special.name == name), None)
+    return found.auto if found is not None and found.auto != "no" else None
+
+
+def _names_of(namespace: Namespace, subscribed: set[str]) -> list[MailboxInfo]:
+    """The names of one namespace: those on disk, those that come by themselves, and the parents of both."""
+    info, place = namespace.info, namespace.place
+    found = set(place.names())
+    found.update(tuple(special.name.split(info.separator)) for special in info.mailboxes if special.auto != "no")
+    if info.inbox:
+        found.add(INBOX)
+    elif INBOX in found and not info.prefix:
+        found.discard(INBOX)
+    present = {parts for parts in found if place.location.layout == "maildir++" or _selectable(namespace, parts)}
+    everything = {parts[:depth] for parts in found for depth in range(1, len(parts) + 1)}
+    parents = {parts[:-1] for parts in everything if len(parts) > 1}
+    result = [
+        MailboxInfo(
+            name=namespace.name(parts),
+            selectable=parts in present,
+            has_children=parts in parents,
+            subscribed=namespace.name(parts) in subscribed,
+            special_use=_special_use(info.mailboxes, info.separator.join(parts)),
+            separator=info.separator,
+            namespace=info.prefix,
+        )
+        for parts in everything
+    ]
+    own = info.prefix.removesuffix(info.separator)
+    if own and own.upper() != "INBOX" and (result or info.listed == "yes"):
+        result.append(
+            MailboxInfo(
+                own, selectable=False, has_children=bool(result), separator=info.separator, namespace=info.prefix
+            )
+        )
+    return result
+
+
+def _selectable(namespace: Namespace, parts: Parts) -> bool:
+    return namespace.place.exists(parts) or _comes_by_itself(namespace, parts) is not None
+
+
+def _special_use(mailboxes: Sequence[SpecialMailbox], name: str) -> tuple[str, ...]:
+    return next((special.special_use for special in mailboxes if special.name == name), ())
