@@ -66,8 +66,8 @@ def make_pbkdf2(password: bytes, rounds: int) -> str:
 
 
 def verify_truncated(password: bytes, stored: str) -> bool:
-    """PLAIN-TRUNC: with ``length-`` in front only the first ``length`` octets of the password count."""
+    """PLAIN-TRUNC, ``length-password``: only the first ``length`` octets of the password count."""
     length, dash, kept = stored.partition("-")
     if not dash or not re.fullmatch(r"[0-9]{1,5}", length):
-        return hmac.compare_digest(password, stored.encode("utf-8", "surrogateescape"))
+        raise InvalidHash("PLAIN-TRUNC missing length: prefix")
     return hmac.compare_digest(password[: int(length)], kept.encode("utf-8", "surrogateescape"))

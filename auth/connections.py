@@ -1,0 +1,346 @@
+"""Connections of the auth service: one asyncio protocol per client socket and one per master or userdb socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import struct
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from socket import SO_PEERCRED, SOL_SOCKET
+from typing import Any
+
+from .authenticator import Result, UserResult, describe
+from .core import Core
+from .databases import DatabaseError
+from .exchange import Exchange, Outcome
+from .mechanisms import MECHANISMS
+from .protocol import MasterServerConnection, Parameters, ProtocolError, ServerConnection, master_server, server
+from .replies import fail_words, ok_words, pass_words, user_words
+from .request import AuthRequest, BadUsername
+
+log = logging.getLogger("dovecot.auth")
+
+REQUEST_TIMEOUT = 150.0
+"""Seconds a client may take to answer a challenge (Dovecot's AUTH_REQUEST_TIMEOUT_SECS)."""
+
+FINISHED_KEPT = 60.0
+"""Seconds a finished log-in can be asked for by the master; then its process has died."""
+
+BACKLOG_MAX = 1 << 20
+"""Octets of replies waiting for a client that does not read; then it is cut off."""
+
+
+class _Connection(asyncio.Protocol):
+    """What client and master connections share: the transport, the tasks, the end."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self._transport: asyncio.Transport | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are under way."""
+        return bool(self._tasks)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.core.connections.add(self)
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.core.connections.discard(self)
+        self.core.changed.set()
+        for task in self._tasks:
+            task.cancel()
+
+    def close(self) -> None:
+        """End the connection once what is due has been sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def pending(self) -> bytes:
+        """Bytes due to the peer."""
+        raise AssertionError("every connection has a machine behind it")
+
+    def _flush(self) -> None:
+        data = self.pending()
+        if not data or self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > BACKLOG_MAX:
+            log.warning("auth client does not read its replies, disconnecting it")
+            self._transport.abort()
+            return
+        self._transport.write(data)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self.core.changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("BUG: an auth request failed: %s", type(error).__name__, exc_info=error)
+            self.close()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A request between a challenge and its response."""
+
+    task: asyncio.Task[None] | None = None
+    response: asyncio.Future[bytes] | None = None
+
+
+class ClientConnection(_Connection):
+    """A client socket: SASL exchanges. On log-in sockets (``keeps``) a finished one stays for the master to ask for."""
+
+    def __init__(self, core: Core, *, keeps: bool) -> None:
+        super().__init__(core)
+        self.cookie = secrets.token_hex(16)
+        self.pid = 0
+        self._keeps = keeps
+        self._requests: dict[int, _Waiting] = {}
+        self._finished: dict[int, AuthRequest] = {}
+        self._machine = ServerConnection(
+            core.mechanisms, spid=core.server_pid, cuid=core.next_connection(), cookie=self.cookie
+        )
+
+    def pending(self) -> bytes:
+        return self._machine.data_to_send()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for event in self._machine.receive(data):
+                self._event(event)
+        except ProtocolError as error:
+            log.error("BUG: Authentication client (pid %d) %s", self.pid, error)
+            self._flush()
+            self.close()
+            return
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._keeps and self.core.clients.get(self.pid) is self:
+            del self.core.clients[self.pid]
+
+    def _event(self, event: server.Event) -> None:
+        match event:
+            case server.Handshake(pid):
+                self._handshake(pid)
+            case server.Begin(id):
+                waiting = self._requests[id] = _Waiting()
+                waiting.task = self._spawn(self._serve(event, waiting))
+            case server.Continue(id, data):
+                held = self._requests.get(id)
+                if held is not None and held.response is not None and not held.response.done():
+                    held.response.set_result(data)
+            case server.Cancel(id) | server.Malformed(id):
+                ended = self._requests.pop(id, None)
+                if ended is not None and ended.task is not None:
+                    ended.task.cancel()
+
+    def _handshake(self, pid: int) -> None:
+        self.pid = pid
+        if self._keeps:
+            if pid in self.core.clients:
+                raise ProtocolError(f"gave the process id {pid} of an existing connection")
+            self.core.clients[pid] = self
+
+    async def _serve(self, begin: server.Begin, waiting: _Waiting) -> None:
+        request = AuthRequest(self.core.settings, begin.parameters, begin.mechanism, begin.id)
+
+        async def ask_client(challenge: bytes) -> bytes:
+            waiting.response = asyncio.get_running_loop().create_future()
+            self._machine.send_challenge(begin.id, challenge)
+            self._flush()
+            return await asyncio.wait_for(waiting.response, REQUEST_TIMEOUT)
+
+        try:
+            await self._exchange(begin, request, ask_client)
+        except TimeoutError:
+            log.info("%s: Request timed out waiting for client to continue authentication", describe(request))
+            self._machine.forget(begin.id)
+        finally:
+            self._requests.pop(begin.id, None)
+        self._flush()
+
+    async def _exchange(
+        self, begin: server.Begin, request: AuthRequest, ask_client: Callable[[bytes], Awaitable[bytes]]
+    ) -> None:
+        parameters = begin.parameters
+        address = "" if parameters.no_penalty else parameters.rip
+        if address and (wait := self.core.penalties.wait(address)):
+            await asyncio.sleep(wait)
+        if self.core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
+            self._machine.send_fail(begin.id, ["reason=Client didn't present valid SSL certificate"])
+            return
+        exchange = Exchange(self.core.authenticator, request, ask_client)
+        outcome = await exchange.run(MECHANISMS[begin.mechanism], self.core.environment, begin.initial)
+        if outcome.success:
+            await self._succeed(begin, request, outcome, address, ask_client)
+        else:
+            await self._refuse(begin, request, outcome, address, exchange.password_sum)
+
+    async def _succeed(
+        self,
+        begin: server.Begin,
+        request: AuthRequest,
+        outcome: Outcome,
+        address: str,
+        ask_client: Callable[[bytes], Awaitable[bytes]],
+    ) -> None:
+        final = outcome.data
+        if final and not begin.parameters.final_resp_ok:
+            # The client takes no data with the success: one more round (RFC 4422 section 3.7).
+            await ask_client(final)
+            final = b""
+        if address:
+            self.core.penalties.succeeded(address)
+        if self._keeps and not begin.parameters.nologin:
+            self._finished[begin.id] = request
+            asyncio.get_running_loop().call_later(FINISHED_KEPT, self._finished.pop, begin.id, None)
+        self._machine.send_ok(begin.id, ok_words(request, final))
+
+    async def _refuse(
+        self, begin: server.Begin, request: AuthRequest, outcome: Outcome, address: str, checksum: int
+    ) -> None:
+        words = fail_words(request, outcome.result)
+        if address and outcome.result is not Result.INTERNAL:
+            self.core.penalties.failed(address, checksum)
+        if "nodelay" not in request.extra and self.core.settings.failure_delay:
+            await asyncio.sleep(self.core.settings.failure_delay)
+        self._machine.send_fail(begin.id, words)
+
+    def take_finished(self, id: int) -> AuthRequest | None:
+        """A finished log-in, handed out once."""
+        return self._finished.pop(id, None)
+
+
+class MasterConnection(_Connection):
+    """A master socket (finished log-ins, cache) or userdb socket (lookups only)."""
+
+    def __init__(self, core: Core, *, userdb_only: bool, mode: int) -> None:
+        super().__init__(core)
+        self._machine = MasterServerConnection(spid=core.server_pid, userdb_only=userdb_only)
+        self._userdb_only = userdb_only
+        self._mode = mode
+        self._only_uid: int | None = None
+
+    def pending(self) -> bytes:
+        return self._machine.data_to_send()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._only_uid = self._restriction(transport)
+        super().connection_made(transport)
+
+    def _restriction(self, transport: asyncio.BaseTransport) -> int | None:
+        """A world-writable userdb socket serves strangers only what concerns their own uid (wiki Services, auth)."""
+        sock = transport.get_extra_info("socket")
+        if not self._userdb_only or self._mode != 0o666 or sock is None:
+            return None
+        _, uid, gid = struct.unpack("3i", sock.getsockopt(SOL_SOCKET, SO_PEERCRED, struct.calcsize("3i")))
+        if uid in (0, self.core.uid) or gid == self.core.gid:
+            return None
+        return int(uid)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for event in self._machine.receive(data):
+                self._spawn(self._serve(event))
+        except ProtocolError as error:
+            log.error("BUG: Auth master client %s", error)
+            self._flush()
+            self.close()
+            return
+        self._flush()
+
+    async def _serve(self, event: master_server.Event) -> None:
+        match event:
+            case master_server.UserLookup(id, user, parameters):
+                await self._user(id, user, parameters)
+            case master_server.PassLookup(id, user, parameters):
+                await self._pass(id, user, parameters)
+            case master_server.ListUsers(id):
+                await self._list(id)
+            case master_server.FinishedLogin(id, pid, login, cookie):
+                await self._finished(id, pid, login, cookie)
+            case master_server.FlushCache(id):
+                self._machine.send_flushed(id, self.core.authenticator.hasher.remembered.flush())
+        self._flush()
+
+    def _request(self, user: str, parameters: Parameters) -> AuthRequest | None:
+        request = AuthRequest(self.core.settings, parameters)
+        request.userdb_lookup = True
+        try:
+            request.set_user(user)
+        except BadUsername as error:
+            log.info("userdb lookup: %s", error)
+            return None
+        return request
+
+    async def _user(self, id: int, user: str, parameters: Parameters) -> None:
+        request = self._request(user, parameters)
+        if request is None:
+            self._machine.send_fail(id)
+        else:
+            await self._answer_user(id, request)
+
+    async def _answer_user(self, id: int, request: AuthRequest) -> None:
+        result = await self.core.authenticator.user(request)
+        fields = request.userdb_fields()
+        if result is UserResult.OK and self._only_uid is not None and fields.get("uid") != str(self._only_uid):
+            log.error("%s: Auth client (uid %d) may not look up this user", describe(request), self._only_uid)
+            result = UserResult.INTERNAL
+        if result is UserResult.OK:
+            self._machine.send_user(id, request.user or "", user_words(request))
+        elif result is UserResult.UNKNOWN:
+            self._machine.send_not_found(id)
+        else:
+            reason = fields.get("reason") if request.tempfailed else None
+            self._machine.send_fail(id, [] if reason is None else [f"reason={reason}"])
+
+    async def _pass(self, id: int, user: str, parameters: Parameters) -> None:
+        request = self._request(user, parameters)
+        if request is None or self._only_uid is not None:
+            self._machine.send_fail(id)
+            return
+        result, _ = await self.core.authenticator.credentials(request, "")
+        if result is Result.OK:
+            self._machine.send_pass(id, pass_words(request))
+        elif result in (Result.UNKNOWN, Result.DISABLED, Result.EXPIRED):
+            self._machine.send_not_found(id)
+        else:
+            self._machine.send_fail(id)
+
+    async def _list(self, id: int) -> None:
+        if self._only_uid is not None:
+            self._machine.send_done(id, failed=True)
+            return
+        try:
+            async for user in self.core.authenticator.users():
+                self._machine.send_listed(id, user)
+                self._flush()
+        except DatabaseError as error:
+            log.error("%s", error)
+            self._machine.send_done(id, failed=True)
+        else:
+            self._machine.send_done(id)
+
+    async def _finished(self, id: int, pid: int, login: int, cookie: str) -> None:
+        client = self.core.clients.get(pid)
+        known = isinstance(client, ClientConnection) and secrets.compare_digest(client.cookie, cookie)
+        request = client.take_finished(login) if isinstance(client, ClientConnection) and known else None
+        if request is None:
+            log.error("Master requested auth for nonexistent client %d or request %d", pid, login)
+            self._machine.send_fail(id)
+        else:
+            await self._answer_user(id, request)

@@ -1,0 +1,81 @@
+"""What all connections of the auth service share: settings, databases, mechanisms, penalties, and one another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from typing import Protocol
+
+from .authenticator import Authenticator
+from .databases import BadArguments
+from .dovecotconf import DovecotConfig
+from .exchange import environment_of
+from .hashing import FairPool, Hasher, Remembered
+from .mechanisms import MECHANISMS, REFUSED_BY_NAME
+from .penalty import Penalties
+from .settings import AuthSettings
+
+log = logging.getLogger("dovecot.auth")
+
+
+class Connection(Protocol):
+    """A connection as the service sees it."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are under way."""
+
+    def close(self) -> None:
+        """End it once what is due has been sent."""
+
+
+class Core:
+    """The service behind its sockets. Raises BadArguments when the configuration cannot be served."""
+
+    def __init__(self, config: DovecotConfig) -> None:
+        self.settings = AuthSettings.of(config)
+        self._pool = FairPool()
+        hasher = Hasher(self._pool, Remembered(self.settings.cache_size, self.settings.cache_ttl))
+        self.authenticator = Authenticator(self.settings, hasher)
+        self.mechanisms = announced(self.settings, self.authenticator)
+        self.environment = environment_of(self.authenticator, secrets.token_bytes)
+        self.penalties = Penalties(enabled=_penalty_enabled(config))
+        self.connections: set[Connection] = set()
+        self.clients: dict[int, Connection] = {}
+        self.server_pid = os.getpid()
+        self.uid = os.geteuid()
+        self.gid = os.getegid()
+        self._connections = 0
+        self.changed = asyncio.Event()
+
+    def next_connection(self) -> int:
+        """A number for a new client connection (CUID)."""
+        self._connections += 1
+        return self._connections
+
+    def close(self) -> None:
+        """Give up the hashing threads."""
+        self._pool.close()
+
+
+def announced(settings: AuthSettings, authenticator: Authenticator) -> Mapping[str, tuple[str, ...]]:
+    """The configured mechanisms with their flags, in order. Raises BadArguments for one that cannot be served."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in settings.mechanisms:
+        if name in REFUSED_BY_NAME:
+            raise BadArguments(f"auth_mechanisms: {name} is not offered: {REFUSED_BY_NAME[name]}")
+        if name not in MECHANISMS:
+            raise BadArguments(f"Unknown authentication mechanism '{name}'")
+        entry = MECHANISMS[name]
+        if not authenticator.can(entry.needs):
+            raise BadArguments(f"{name} mechanism can't be supported with given passdbs")
+        found[name] = entry.flags
+    return found
+
+
+def _penalty_enabled(config: DovecotConfig) -> bool:
+    """Dovecot's documented switch: the anvil-auth-penalty socket with mode 0."""
+    return any(listener.tag == "anvil-auth-penalty" for listener in config.service("anvil").listeners)

@@ -1,0 +1,64 @@
+"""static and prefetch: databases that need no file (doc/wiki PasswordDatabase/Static, UserDatabase/Prefetch)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from auth import schemes
+from auth.request import AuthRequest
+from auth.settings import template
+
+from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase
+
+
+class StaticPassdb(PassDatabase):
+    """Every user exists, with the same password (``password=``), with none (``nopassword=y``), or for lookups only."""
+
+    driver = "static"
+
+    def __init__(self, args: str) -> None:
+        super().__init__("PLAIN")
+        self._fields = template(args)
+
+    async def lookup(self, request: AuthRequest) -> Entry | None:
+        pairs = [(name, request.expand(value)) for name, value in self._fields]
+        password = next((value for name, value in pairs if name in ("password", "password_noscheme")), None)
+        return Entry(password, [(name, value) for name, value in pairs if not name.startswith("password")])
+
+    def sample(self) -> str | None:
+        return next((value for name, value in self._fields if name == "password"), None)
+
+
+Exists = Callable[[AuthRequest], Awaitable[bool]]
+
+
+class StaticUserdb(UserDatabase):
+    """The same template for every user; unless ``allow_all_users=yes`` the passdbs must know the user."""
+
+    driver = "static"
+
+    def __init__(self, args: str, exists: Exists) -> None:
+        pairs = template(args)
+        self._allow_all = any(name == "allow_all_users" and value == "yes" for name, value in pairs)
+        self._fields = tuple((name, value) for name, value in pairs if name != "allow_all_users")
+        self._exists = exists
+        if not schemes.SCHEMES:
+            raise BadArguments("no password schemes")
+
+    async def lookup(self, request: AuthRequest) -> Pairs | None:
+        if not self._allow_all and not request.password_verified and not await self._exists(request):
+            return None
+        return [(name, request.expand(value)) for name, value in self._fields]
+
+
+class PrefetchUserdb(UserDatabase):
+    """The ``userdb_`` fields that the passdb lookup of this very log-in has brought; nothing for others."""
+
+    driver = "prefetch"
+
+    async def lookup(self, request: AuthRequest) -> Pairs | None:
+        if request.prefetched:
+            return []
+        if not request.mechanism:
+            return None
+        raise DatabaseError("userdb prefetch used, but passdb didn't return userdb fields")

@@ -1,0 +1,63 @@
+"""Fields of a request: what passdb and userdb say of a user, with the marks to return to when a database fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field; ``hidden`` ones are kept but not told to the client."""
+
+    value: str | None
+    hidden: bool = False
+
+
+class Fields:
+    """Ordered fields with unique names."""
+
+    def __init__(self) -> None:
+        self._fields: dict[str, Field] = {}
+        self._kept: dict[str, Field] = {}
+
+    def add(self, name: str, value: str | None, *, hidden: bool = False) -> None:
+        """Set a field; ``value`` None is a bare word."""
+        self._fields[name] = Field(value, hidden)
+
+    def remove(self, name: str) -> None:
+        """Drop a field if it is there."""
+        self._fields.pop(name, None)
+
+    def get(self, name: str) -> str | None:
+        """The value, "" for a bare word, None when the field is not there."""
+        found = self._fields.get(name)
+        return None if found is None else found.value or ""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def snapshot(self) -> None:
+        """Keep the present fields: a later ``rollback`` returns to them."""
+        self._kept = dict(self._fields)
+
+    def rollback(self) -> None:
+        """Drop what was added since the last ``snapshot``."""
+        self._fields = dict(self._kept)
+
+    def words(self) -> list[str]:
+        """The visible fields as words of a reply."""
+        return [
+            name if field.value is None else f"{name}={field.value}"
+            for name, field in self._fields.items()
+            if not field.hidden
+        ]
+
+    def __repr__(self) -> str:
+        return f"Fields({list(self._fields)})"

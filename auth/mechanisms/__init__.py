@@ -1,0 +1,42 @@
+"""SASL mechanisms as pure steps, and the table of those the service can offer (RFC 4422)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .challenge import apop, cram_md5
+from .digest_md5 import digest_md5
+from .oauth2 import oauthbearer, xoauth2
+from .plain import anonymous, external, login, plain
+from .scram import scram
+from .steps import Environment, MechanismEntry, Refused, Steps
+
+__all__ = ["MECHANISMS", "REFUSED_BY_NAME", "Environment", "MechanismEntry", "Refused", "Steps"]
+
+MECHANISMS: Mapping[str, MechanismEntry] = {
+    entry.name: entry
+    for entry in (
+        MechanismEntry("ANONYMOUS", ("anonymous",), "", anonymous),
+        MechanismEntry("APOP", ("private", "dictionary", "active"), "lookup", apop),
+        MechanismEntry("CRAM-MD5", ("dictionary", "active"), "lookup", cram_md5),
+        MechanismEntry("DIGEST-MD5", ("dictionary", "active", "mutual-auth"), "lookup", digest_md5),
+        MechanismEntry("EXTERNAL", (), "verify", external),
+        MechanismEntry("LOGIN", ("plaintext",), "verify", login),
+        MechanismEntry("PLAIN", ("plaintext",), "verify", plain),
+        MechanismEntry("OAUTHBEARER", ("plaintext",), "verify", oauthbearer),
+        MechanismEntry("XOAUTH2", ("plaintext",), "verify", xoauth2),
+        MechanismEntry("SCRAM-SHA-1", ("mutual-auth",), "lookup", scram("SCRAM-SHA-1", "sha1")),
+        MechanismEntry("SCRAM-SHA-256", ("mutual-auth",), "lookup", scram("SCRAM-SHA-256", "sha256")),
+    )
+}
+"""Mechanisms by name, with the flags their MECH line has."""
+
+REFUSED_BY_NAME: Mapping[str, str] = {
+    "NTLM": "its LM and NT hashes are equal to clear-text passwords and are broken in seconds",
+    "LANMAN": "its hashes are broken in seconds",
+    "RPA": "CompuServe's mechanism has no clients left",
+    "SKEY": "OTP has replaced it",
+    "SRP": "no maintained implementation exists",
+    "KERBEROS_V4": "Kerberos 4 is broken by design (single DES) and gone from all systems",
+}
+"""Known names that are not offered, with the reason that is logged."""

@@ -1,0 +1,114 @@
+"""SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+
+from auth.schemes.sasl import ScramKeys, parse_scram
+
+from .steps import (
+    ActAs,
+    Challenge,
+    Credentials,
+    Done,
+    Environment,
+    Identify,
+    Refused,
+    Steps,
+    as_bytes,
+    first_response,
+    text,
+)
+
+_NAME_ESCAPE = re.compile("=(2C|3D)?")
+NONCE_OCTETS = 18
+"""Random octets of the server's part of the nonce."""
+
+
+def scram(name: str, algorithm: str) -> Callable[[Environment], Steps]:
+    """The mechanism ``name`` over the hash ``algorithm``."""
+
+    def start(environment: Environment) -> Steps:
+        message = yield from first_response()
+        header, authzid, user, bare, client_nonce = _client_first(text(message))
+        yield Identify(user)
+        if authzid and authzid != user:
+            yield ActAs(authzid)
+        stored = as_bytes((yield Credentials(name)))
+        keys = parse_scram(stored.decode(), algorithm)
+        nonce = client_nonce + base64.b64encode(environment.nonce(NONCE_OCTETS)).decode()
+        server_first = f"r={nonce},s={base64.b64encode(keys.salt).decode()},i={keys.rounds}"
+        response = as_bytes((yield Challenge(server_first.encode("utf-8", "surrogateescape"))))
+        without_proof, proof = _client_final(text(response), header, nonce)
+        signed = f"{bare},{server_first},{without_proof}".encode("utf-8", "surrogateescape")
+        _check_proof(keys, algorithm, signed, proof)
+        signature = hmac.digest(keys.server_key, signed, algorithm)
+        return Done(b"v=" + base64.b64encode(signature))
+
+    return start
+
+
+def _client_first(message: str) -> tuple[str, str, str, str, str]:
+    """GS2 header, authorization identity, user, client-first-message-bare and nonce (RFC 5802 section 7)."""
+    fields = message.split(",")
+    if len(fields) < 4:
+        raise Refused("invalid initial client message")
+    flag, authzid = fields[0], fields[1]
+    if flag.startswith("p="):
+        raise Refused("channel binding not supported")
+    if flag not in ("n", "y"):
+        raise Refused("invalid GS2 header")
+    if authzid and not authzid.startswith("a="):
+        raise Refused("invalid authzid field")
+    if fields[2].startswith("m="):
+        raise Refused("mandatory extensions not supported")
+    if not fields[2].startswith("n="):
+        raise Refused("invalid username field")
+    if not fields[3].startswith("r=") or len(fields[3]) < 3:
+        raise Refused("invalid client nonce")
+    return f"{flag},{authzid},", _name(authzid[2:]), _name(fields[2][2:]), ",".join(fields[2:]), fields[3][2:]
+
+
+def _name(escaped: str) -> str:
+    """A saslname: ``=2C`` is a comma, ``=3D`` an equals sign, any other ``=`` an error."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] is None:
+            raise Refused("username contains forbidden '='")
+        return "," if match[1] == "2C" else "="
+
+    return _NAME_ESCAPE.sub(replace, escaped)
+
+
+def _client_final(message: str, header: str, nonce: str) -> tuple[str, bytes]:
+    """The message without its proof, and the proof."""
+    fields = message.split(",")
+    if len(fields) < 3:
+        raise Refused("invalid final client message")
+    binding = base64.b64encode(header.encode("utf-8", "surrogateescape")).decode()
+    if not hmac.compare_digest(fields[0].encode("utf-8", "surrogateescape"), f"c={binding}".encode()):
+        raise Refused("invalid channel binding data")
+    given = fields[1].encode("utf-8", "surrogateescape")
+    if not hmac.compare_digest(given, f"r={nonce}".encode("utf-8", "surrogateescape")):
+        raise Refused("wrong nonce")
+    if not fields[-1].startswith("p="):
+        raise Refused("invalid client proof")
+    try:
+        proof = base64.b64decode(fields[-1][2:].encode("utf-8", "surrogateescape"), validate=True)
+    except binascii.Error:
+        raise Refused("invalid base64 encoding of the client proof") from None
+    return ",".join(fields[:-1]), proof
+
+
+def _check_proof(keys: ScramKeys, algorithm: str, signed: bytes, proof: bytes) -> None:
+    signature = hmac.digest(keys.stored_key, signed, algorithm)
+    if len(proof) != len(signature):
+        raise Refused("invalid client proof")
+    client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
+    if not hmac.compare_digest(hashlib.new(algorithm, client_key).digest(), keys.stored_key):
+        raise Refused("password mismatch")

@@ -1,0 +1,243 @@
+"""One user being authenticated or looked up: names, fields, the rules of auth_username_* (wiki Authentication)."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+from . import variables
+from .fields import Fields
+from .protocol import Parameters
+from .settings import AuthSettings
+
+FIELD_CHARS_REFUSED = frozenset("\x01\t\r\n")
+"""Characters Dovecot refuses in passwords: they end words and lines of its protocols."""
+
+
+class BadUsername(Exception):
+    """A user name that the settings forbid; the text is for the log."""
+
+
+class AuthRequest:
+    """What is known of one user so far. Passwords are never kept here."""
+
+    def __init__(self, settings: AuthSettings, parameters: Parameters, mechanism: str = "", id: int = 0) -> None:
+        self.settings = settings
+        self.parameters = parameters
+        self.mechanism = mechanism
+        self.id = id
+        self.user: str | None = None
+        self.original_user: str | None = None
+        self.login_user: str | None = None
+        """Whom a master user wants to act as, while the master user itself is being checked."""
+        self.master_user: str | None = None
+        self.extra = Fields()
+        self.userdb: Fields | None = None
+        self.prefetched = False
+        self.password_verified = False
+        self.failed = False
+        self.tempfailed = False
+        self.userdb_lookup = False
+        if parameters.cert_username and settings.ssl_username_from_cert:
+            self.user = parameters.cert_username
+
+    def __repr__(self) -> str:
+        return f"AuthRequest(id={self.id}, user={self.user!r}, mechanism={self.mechanism!r})"
+
+    def set_user(self, name: str) -> None:
+        """Take the name a client gave. Raises BadUsername."""
+        separator = self.settings.master_user_separator[:1]
+        login = None
+        if separator and not self.userdb_lookup and separator in name:
+            login, _, name = name.partition(separator)
+        if self.original_user is None:
+            self.original_user = name
+        if self.parameters.cert_username and self.settings.ssl_username_from_cert:
+            name = self.parameters.cert_username
+        self.user = None
+        self.user = self.normalised(name)
+        if login is not None:
+            self.set_login_user(login)
+
+    def set_login_user(self, name: str) -> None:
+        """Take the name of the user a master user wants to be. Raises BadUsername."""
+        if not name:
+            raise BadUsername("Master user login attempted to use empty login username")
+        name = self.normalised(name)
+        if name != self.user:
+            self.login_user = name
+
+    def become_login_user(self) -> None:
+        """The master user has proved itself: go on as the user it wants to be."""
+        assert self.login_user is not None
+        self.master_user, self.user, self.login_user = self.user, self.login_user, None
+
+    def normalised(self, name: str) -> str:
+        """The name after auth_default_realm, auth_username_translation, _chars and _format. Raises BadUsername."""
+        settings = self.settings
+        if not name:
+            raise BadUsername("Empty username")
+        if settings.default_realm and "@" not in name:
+            name = f"{name}@{settings.default_realm}"
+        name = name.translate(settings.username_translation)
+        for char in name:
+            if settings.username_chars and char not in settings.username_chars:
+                raise BadUsername(f"Username character disallowed by auth_username_chars: 0x{ord(char):02x}")
+        if settings.username_format:
+            before, self.user = self.user, name
+            name = self.expand(settings.username_format)
+            self.user = before
+        if not name:
+            raise BadUsername("Empty username")
+        return name
+
+    def change_user(self, field: str, value: str) -> None:
+        """``user=``, ``username=`` or ``domain=`` of a database."""
+        local, at, domain = (self.user or "").partition("@")
+        if field == "username":
+            value = value if "@" in value else f"{value}{at}{domain}"
+        elif field == "domain":
+            value = f"{local}@{value}" if value else local
+        self.user = value
+
+    def set_field(self, name: str, value: str, *, hidden: bool = False) -> None:
+        """A field of a passdb entry; its special names act (doc/wiki PasswordDatabase/ExtraFields)."""
+        name, _, suffix = name.partition(":")
+        if not name or (suffix in ("protected", "default") and name in self.extra):
+            return
+        if name in ("user", "username", "domain"):
+            self.change_user(name, value)
+        elif name == "login_user":
+            self.login_user = value
+        elif name == "allow_nets":
+            self._check_networks(value, self.parameters.rip)
+        elif name == "allow_real_nets":
+            self._check_networks(value, self.parameters.real_rip or self.parameters.rip)
+        elif name == "fail":
+            self.failed = True
+        elif name.startswith("userdb_"):
+            self.prefetched = True
+            self.set_userdb_field(name.removeprefix("userdb_"), value)
+        elif name in ("password", "password_noscheme", "noauthenticate"):
+            pass
+        elif name == "nopassword":
+            self.extra.add(name, None, hidden=hidden)
+            return
+        else:
+            self.extra.add(name, value or None, hidden=hidden)
+            return
+        self.extra.add(name, value, hidden=True)
+
+    def set_userdb_field(self, name: str, value: str) -> None:
+        """A field of a userdb entry (doc/wiki UserDatabase/ExtraFields)."""
+        fields = self.userdb_fields()
+        name, _, suffix = name.partition(":")
+        if not name or (suffix in ("protected", "default") and name in fields):
+            return
+        if name in ("uid", "gid"):
+            number = parse_id(name, value)
+            if number is None:
+                self.tempfailed = True
+                return
+            value = str(number)
+        elif name == "tempfail":
+            self.tempfailed = value != "no"
+            return
+        elif name in ("user", "username", "domain"):
+            self.change_user(name, value)
+            return
+        fields.add(name, value or None)
+
+    def userdb_fields(self) -> Fields:
+        """The userdb's fields, begun when first asked for."""
+        if self.userdb is None:
+            self.userdb = Fields()
+        return self.userdb
+
+    def _check_networks(self, networks: str, address: str) -> None:
+        """``allow_nets``: the client must come from one of them; ``local`` stands for an unknown address."""
+        words = networks.replace(",", " ").split()
+        if not address:
+            self.failed = self.failed or "local" not in words
+            return
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            self.failed = True
+            return
+        for word in words:
+            try:
+                if ip in ipaddress.ip_network(word, strict=False):
+                    return
+            except ValueError:
+                continue
+        self.failed = True
+
+    def expand(self, text: str) -> str:
+        """Replace the ``%`` variables of a setting or field."""
+        return variables.expand(text, self.variable)
+
+    def variable(self, name: str) -> str | None:
+        """The value of a ``%`` variable of the auth service (doc/wiki Variables)."""
+        given = self.parameters
+        if name.startswith("passdb:"):
+            return self.extra.get(name[7:]) or ""
+        if name.startswith("userdb:"):
+            return (self.userdb.get(name[7:]) if self.userdb is not None else None) or ""
+        if name in _SHORT:
+            name = _SHORT[name]
+        user = self.user or ""
+        if name.startswith("orig_"):
+            name, user = name.removeprefix("orig_"), self.original_user or ""
+        elif name.startswith("login_"):
+            name, user = name.removeprefix("login_"), self.login_user or ""
+        elif name.startswith("auth_"):
+            name, user = name.removeprefix("auth_"), self.master_user or self.user or ""
+        local, _, domain = user.partition("@")
+        values = {
+            "user": user,
+            "username": local,
+            "domain": domain,
+            "domain_first": domain,
+            "domain_last": user.rpartition("@")[2] if "@" in user else "",
+            "master_user": self.master_user or "",
+            "service": given.service or "",
+            "protocol": given.service or "",
+            "lip": given.lip,
+            "rip": given.rip,
+            "lport": str(given.lport or ""),
+            "rport": str(given.rport or ""),
+            "real_lip": given.real_lip or given.lip,
+            "real_rip": given.real_rip or given.rip,
+            "real_lport": str(given.real_lport or given.lport or ""),
+            "real_rport": str(given.real_rport or given.rport or ""),
+            "local_name": given.local_name,
+            "session": given.session,
+            "client_id": given.client_id,
+            "mech": self.mechanism,
+            "secured": "secured" if given.secured else "",
+            "cert": "valid" if given.valid_client_cert else "",
+            "pid": str(os.getpid()),
+            "home": (self.userdb.get("home") if self.userdb is not None else None) or "",
+            "hostname": self.settings.hostname,
+        }
+        return values.get(name)
+
+
+_SHORT = {
+    "u": "user", "n": "username", "d": "domain", "s": "service", "l": "lip", "r": "rip", "a": "lport", "b": "rport",
+    "m": "mech", "c": "secured", "k": "cert", "p": "pid", "h": "home",
+}  # fmt: skip
+
+
+def parse_id(kind: str, value: str) -> int | None:
+    """A user or group id, written as a number or as a name of this machine; None when it is neither."""
+    if value.isascii() and value.isdigit() and len(value) <= 10:
+        return int(value) if int(value) < 2**32 - 1 else None
+    import grp
+    import pwd
+
+    try:
+        return pwd.getpwnam(value).pw_uid if kind == "uid" else grp.getgrnam(value).gr_gid
+    except KeyError:
+        return None

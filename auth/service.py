@@ -1,0 +1,99 @@
+"""The auth service as a process: it serves the sockets the supervisor has bound (wiki Services, auth)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from .connections import ClientConnection, MasterConnection
+from .core import Core
+from .dovecotconf import DovecotConfig
+
+log = logging.getLogger("dovecot.auth")
+
+ACCEPT_PAUSE = 0.5
+"""Seconds to wait after accept() has failed for want of descriptors."""
+
+
+class Bound(Protocol):
+    """A listening, non-blocking socket and what the configuration says of it."""
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket."""
+
+    @property
+    def tag(self) -> str:
+        """The last part of the listener's path, or the name of its block."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """``mode`` in octal for unix sockets."""
+
+
+Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
+
+
+def socket_type(tag: str) -> str:
+    """What a socket serves, by the word after the last ``-`` of its name, as Dovecot has it:
+    ``login``, ``master``, ``userdb``, else ``client``."""
+    suffix = tag.rpartition("-")[2]
+    return suffix if suffix in ("login", "master", "userdb") else "client"
+
+
+def prepare(config: DovecotConfig, sockets: Sequence[Bound]) -> Serve:
+    """Open what the configuration names; the returned coroutine function serves until it is drained.
+
+    Raises BadArguments (a line for the administrator) when a database or mechanism cannot be.
+    """
+    core = Core(config.protocol("auth"))
+    log.setLevel(logging.DEBUG if core.settings.debug else logging.INFO if core.settings.verbose else logging.WARNING)
+    limit = config.service("auth").client_limit
+
+    async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
+        acceptors = [asyncio.create_task(_accept(core, bound, limit)) for bound in sockets]
+        ready()
+        try:
+            await drain.wait()
+            for task in acceptors:
+                task.cancel()
+            while any(connection.busy for connection in core.connections):
+                core.changed.clear()
+                await core.changed.wait()
+        finally:
+            for task in acceptors:
+                task.cancel()
+            for connection in list(core.connections):
+                connection.close()
+            core.close()
+
+    return serve
+
+
+async def _accept(core: Core, bound: Bound, limit: int) -> None:
+    """Take connections of one socket for ever; at the client limit they wait in the kernel's queue."""
+    loop = asyncio.get_running_loop()
+    make = _factory(core, bound)
+    while True:
+        while len(core.connections) >= limit:
+            core.changed.clear()
+            await core.changed.wait()
+        try:
+            accepted, _ = await loop.sock_accept(bound.socket)
+        except OSError as error:
+            log.warning("accept(%s) failed: %s", bound.tag, error)
+            await asyncio.sleep(ACCEPT_PAUSE)
+            continue
+        accepted.setblocking(False)
+        await loop.connect_accepted_socket(make, accepted)
+
+
+def _factory(core: Core, bound: Bound) -> Callable[[], asyncio.Protocol]:
+    kind = socket_type(bound.tag)
+    mode = int(bound.options.get("mode") or "0600", 8)
+    if kind in ("master", "userdb"):
+        return lambda: MasterConnection(core, userdb_only=kind == "userdb", mode=mode)
+    return lambda: ClientConnection(core, keeps=kind == "login")

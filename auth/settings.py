@@ -1,0 +1,125 @@
+"""The settings of dovecot.conf that decide how users are authenticated, read once and typed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .dovecotconf import DovecotConfig, View
+
+Rule = str
+"""``return-ok``, ``return``, ``return-fail``, ``continue``, ``continue-ok``, ``continue-fail``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """One passdb or userdb block; for a userdb the passdb-only settings have their defaults."""
+
+    driver: str
+    args: str
+    default_fields: tuple[tuple[str, str], ...]
+    override_fields: tuple[tuple[str, str], ...]
+    skip: str
+    result_success: Rule
+    result_failure: Rule
+    result_internalfail: Rule
+    mechanisms: frozenset[str] = frozenset()
+    username_filter: tuple[str, ...] = ()
+    deny: bool = False
+    master: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """Settings of the auth service. Times in seconds, ``cache_size`` in octets."""
+
+    mechanisms: tuple[str, ...]
+    realms: tuple[str, ...]
+    default_realm: str
+    username_chars: frozenset[str]
+    username_translation: Mapping[int, str]
+    username_format: str
+    master_user_separator: str
+    anonymous_username: str
+    failure_delay: float
+    cache_size: int
+    cache_ttl: float
+    cache_negative_ttl: float
+    ssl_require_client_cert: bool
+    ssl_username_from_cert: bool
+    verbose: bool
+    debug: bool
+    worker_max_count: int
+    hostname: str
+    passdbs: tuple[DatabaseSettings, ...]
+    userdbs: tuple[DatabaseSettings, ...]
+
+    @classmethod
+    def of(cls, config: DovecotConfig) -> AuthSettings:
+        """Read them from dovecot.conf; what ``protocol`` blocks add is the caller's choice of view."""
+        translation = config.str("auth_username_translation")
+        pairs = zip(translation[::2], translation[1::2], strict=False)
+        return cls(
+            mechanisms=tuple(word.upper() for word in config.list("auth_mechanisms")),
+            realms=tuple(config.list("auth_realms")),
+            default_realm=config.str("auth_default_realm"),
+            username_chars=frozenset(config.str("auth_username_chars")),
+            username_translation={ord(old): new for old, new in pairs},
+            username_format=config.str("auth_username_format"),
+            master_user_separator=config.str("auth_master_user_separator"),
+            anonymous_username=config.str("auth_anonymous_username"),
+            failure_delay=config.seconds("auth_failure_delay"),
+            cache_size=config.size("auth_cache_size"),
+            cache_ttl=config.seconds("auth_cache_ttl"),
+            cache_negative_ttl=config.seconds("auth_cache_negative_ttl"),
+            ssl_require_client_cert=config.bool("auth_ssl_require_client_cert"),
+            ssl_username_from_cert=config.bool("auth_ssl_username_from_cert"),
+            verbose=config.bool("auth_verbose"),
+            debug=config.bool("auth_debug"),
+            worker_max_count=config.int("auth_worker_max_count"),
+            hostname=config.str("hostname") or socket.gethostname(),
+            passdbs=tuple(_passdb(block) for block in config.blocks("passdb")),
+            userdbs=tuple(_database(block) for block in config.blocks("userdb")),
+        )
+
+
+def template(text: str) -> tuple[tuple[str, str], ...]:
+    """``name=value`` words of a template; a bare word has the value ``""``."""
+    pairs = (word.partition("=") for word in text.split())
+    return tuple((name, value) for name, _, value in pairs if name)
+
+
+def _database(block: View) -> DatabaseSettings:
+    return DatabaseSettings(
+        driver=block.str("driver"),
+        args=block.str("args"),
+        default_fields=template(block.str("default_fields")),
+        override_fields=template(block.str("override_fields")),
+        skip=block.str("skip"),
+        result_success=block.str("result_success"),
+        result_failure=block.str("result_failure"),
+        result_internalfail=block.str("result_internalfail"),
+    )
+
+
+def _passdb(block: View) -> DatabaseSettings:
+    base = _database(block)
+    success = base.result_success
+    if block.bool("pass"):
+        # The old way of saying that a master passdb's success continues with the user's own entry.
+        success = "continue"
+    return DatabaseSettings(
+        driver=base.driver,
+        args=base.args,
+        default_fields=base.default_fields,
+        override_fields=base.override_fields,
+        skip=base.skip,
+        result_success=success,
+        result_failure=base.result_failure,
+        result_internalfail=base.result_internalfail,
+        mechanisms=frozenset(word.upper() for word in block.list("mechanisms")),
+        username_filter=tuple(block.str("username_filter").replace(",", " ").split()),
+        deny=block.bool("deny"),
+        master=block.bool("master"),
+    )

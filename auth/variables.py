@@ -1,0 +1,113 @@
+"""``%`` variables of Dovecot's settings (doc/wiki Variables): short and long names, modifiers, offset and width."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+
+_VARIABLE = re.compile(r"%(?:(%)|(?P<numbers>-?[0-9]*(?:\.-?[0-9]+)?)(?P<modifiers>[LUEXRHNMDT]*)(?:\{(?P<long>(?:[^{}]|\{[^{}]*\}|%\{[^{}]*\})*)\}|(?P<short>.)))", re.DOTALL)  # fmt: skip  # noqa: E501 - one grammar, one line
+_HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
+_COMPARISONS: dict[str, Callable[[str, str], bool]] = {
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "gt": lambda a, b: a > b,
+    "ge": lambda a, b: a >= b,
+    "==": lambda a, b: _integer(a) == _integer(b),
+    "!=": lambda a, b: _integer(a) != _integer(b),
+    "<": lambda a, b: _integer(a) < _integer(b),
+    "<=": lambda a, b: _integer(a) <= _integer(b),
+    ">": lambda a, b: _integer(a) > _integer(b),
+    ">=": lambda a, b: _integer(a) >= _integer(b),
+}
+
+Lookup = Callable[[str], "str | None"]
+"""Value of a variable by its long name or its single letter; None when there is no such variable."""
+
+
+def expand(text: str, lookup: Lookup, escape: Callable[[str], str] | None = None) -> str:
+    """Replace the variables of ``text``; each value passes through ``escape``, so that it cannot break the result."""
+    if "%" not in text:
+        return text
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1]:
+            return "%"
+        name = match["long"] if match["long"] is not None else match["short"]
+        value = _cut(_modify(_value(name, lookup), match["modifiers"]), match["numbers"])
+        return escape(value) if escape is not None else value
+
+    return _VARIABLE.sub(replace, text)
+
+
+def _value(name: str, lookup: Lookup) -> str:
+    if name.startswith("if;"):
+        return _condition(name.split(";")[1:], lookup)
+    function, colon, rest = name.partition(":")
+    algorithm = function.partition(";")[0]
+    if colon and algorithm in _HASHES:
+        plain = lookup(rest) or ""
+        return hashlib.new(algorithm, plain.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+    value = lookup(name)
+    return f"UNSUPPORTED_VARIABLE_{name}" if value is None else value
+
+
+def _condition(parts: list[str], lookup: Lookup) -> str:
+    """``%{if;left;operator;right;then;else}``."""
+    if len(parts) < 4:
+        return ""
+    left, operator, right, then, *otherwise = parts
+    compare = _COMPARISONS.get(operator)
+    if compare is None:
+        return ""
+    chosen = then if compare(expand(left, lookup), expand(right, lookup)) else (otherwise or [""])[0]
+    return expand(chosen, lookup)
+
+
+def _modify(value: str, modifiers: str) -> str:
+    for letter in modifiers:
+        value = _MODIFIERS[letter](value)
+    return value
+
+
+def _cut(value: str, numbers: str) -> str:
+    """``%5u`` keeps 5 characters, ``%2.5u`` skips 2, a negative offset counts from the end, ``%05u`` pads with 0."""
+    if not numbers:
+        return value
+    first, dot, second = numbers.partition(".")
+    offset, width = (_integer(first), _integer(second)) if dot else (0, _integer(first))
+    if dot and offset < 0:
+        offset = max(len(value) + offset, 0)
+    if not dot and width < 0:
+        return value[width:]
+    kept = value[offset : offset + width] if width >= 0 else value[offset:width]
+    return kept.rjust(width, "0") if first.lstrip("-").startswith("0") and width > 0 else kept
+
+
+def _integer(text: str) -> int:
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else 0
+
+
+def _escape(value: str) -> str:
+    return re.sub(r"([\"'\\])", r"\\\1", value)
+
+
+def _new_hash(value: str) -> str:
+    """Dovecot's ``%N``: the MD5 of the text as eight hexadecimal digits."""
+    return hashlib.md5(value.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()[:8]
+
+
+_MODIFIERS: dict[str, Callable[[str], str]] = {
+    "L": str.lower,
+    "U": str.upper,
+    "E": _escape,
+    "X": lambda value: f"{_integer(value):x}",
+    "R": lambda value: value[::-1],
+    "H": _new_hash,
+    "N": _new_hash,
+    "M": lambda value: hashlib.md5(value.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest(),
+    "D": lambda value: value.replace(".", ",dc="),
+    "T": str.strip,
+}
