@@ -18,6 +18,8 @@ from mta.config.lines import BadLine, logical_lines, split_list, split_setting
 from mta.config.parameter import Kind, Parameter
 from mta.config.parameters import PARAMETERS, service_parameter
 
+# Set by the program itself; a value in main.cf is ignored.
+READ_ONLY = ("process_id", "process_name", "service_name")
 # Far beyond any real main.cf; a device or a mistaken path must not fill the memory.
 FILE_LIMIT = 8 << 20
 
@@ -41,13 +43,11 @@ class MainConfig:
         confdir: Path,
         settings: Mapping[str, Setting],
         found: Iterable[ConfigWarning] = (),
-        referenced: Iterable[str] = (),
     ) -> None:
         self.confdir = confdir
         self._settings = dict(settings)
         self._settings["config_directory"] = Setting(str(confdir), Location("config_directory"))
         self.reader_warnings = tuple(found)
-        self._referenced_elsewhere = tuple(referenced)
 
     @classmethod
     def load(cls, confdir: Path | str, overrides: Mapping[str, str] = MappingProxyType({})) -> MainConfig:
@@ -69,7 +69,7 @@ class MainConfig:
 
     def _overridden(self, overrides: Mapping[str, str], where: Location) -> MainConfig:
         added = {name: Setting(value, where) for name, value in overrides.items()}
-        return MainConfig(self.confdir, {**self._settings, **added}, self.reader_warnings, self._referenced_elsewhere)
+        return MainConfig(self.confdir, {**self._settings, **added}, self.reader_warnings)
 
     # What was written.
 
@@ -89,7 +89,7 @@ class MainConfig:
 
     def raw(self, name: str) -> str | None:
         """The value as written or the declared default, references unexpanded; None for an unknown name."""
-        setting = self._settings.get(name)
+        setting = self._settings.get(name) if name not in READ_ONLY else None
         return setting.value if setting else self.default(name)
 
     def default(self, name: str) -> str | None:
@@ -166,17 +166,17 @@ class MainConfig:
 
     @cached_property
     def unused(self) -> builtins.list[builtins.str]:
-        """Names that are set but neither declared, nor a restriction class, nor mentioned by another value."""
-        unknown = [name for name in self._settings if declared(name) is None]
-        if not unknown:
-            return []
-        used = set(self._referenced_elsewhere)
-        used.update(self.list("smtpd_restriction_classes"))
-        for name in {*PARAMETERS, *self._settings}:
-            parameter = declared(name)
-            if parameter is None or parameter.kind is not Kind.RAW:
-                used.update(_references(self.raw(name) or ""))
-        return sorted(name for name in unknown if name not in used)
+        """Names that are set but neither declared nor used by main.cf, nor by the master.cf beside it."""
+        # Imported here: master.cf and the analysis need this class.
+        from mta.config.mastercf import MasterConfig
+        from mta.config.usage import analyse
+
+        try:
+            services = MasterConfig.load(self.confdir)
+        except ConfigErrors:
+            # A missing or broken master.cf is reported by whoever needs it.
+            services = MasterConfig()
+        return analyse(self, services).unused_main
 
     @property
     def warnings(self) -> builtins.list[builtins.str]:
@@ -249,13 +249,6 @@ def read_settings(path: Path) -> tuple[dict[str, Setting], list[ConfigWarning]]:
     return settings, warnings
 
 
-def _references(text: str) -> list[str]:
-    try:
-        return expand.references(text)
-    except expand.ExpandError:
-        return []
-
-
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -284,6 +277,5 @@ _RUNTIME: Mapping[str, Callable[[MainConfig], str]] = {
     "myhostname": _myhostname,
     "mydomain": _mydomain,
     "mynetworks": _mynetworks,
-    "config_directory": lambda config: str(config.confdir),
     "process_id": lambda _config: str(os.getpid()),
 }
