@@ -19,6 +19,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]
 
 from tls.errors import TLSConfigError
 from tls.policy import Policy, Version
+from tls.verification import Verification, note_and_accept, note_and_judge
 
 PEM = Path | str | bytes
 """A PEM file by its path, or (bytes, or text with `-----BEGIN`) the PEM itself, as Dovecot's `<file` yields it."""
@@ -117,7 +118,9 @@ class TwistedServerOptions:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A fresh connection over memory buffers (IOpenSSLServerConnectionCreator)."""
-        return SSL.Connection(self._context, None)
+        connection = SSL.Connection(self._context, None)
+        Verification.attach(connection)
+        return connection
 
 
 def twisted_server_options(
@@ -142,8 +145,11 @@ def twisted_server_options(
             with _file_of(client_ca) as path, _config_errors(f"{_name_of(client_ca)}: no usable CA certificates"):
                 context.load_verify_locations(path)
                 context.load_client_ca(path.encode())
+        # A resumed session would bring its certificate back unexamined.
+        context.set_options(SSL.OP_NO_TICKET)
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         mode = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if require_client_certificate else 0)
-        context.set_verify(mode, lambda connection, certificate, error, depth, verified: bool(verified))
+        context.set_verify(mode, note_and_judge if require_client_certificate else note_and_accept)
     return TwistedServerOptions(context)
 
 
