@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -66,3 +68,190 @@ def run(confdirs: tuple[Path, ...], ready_fd: int | None) -> None:
         command="run",
         ready_fd=ready_fd,
     )
+
+
+@hardmail.command()
+@click.option("--profile", "profile_name", default="hardened", show_default=True, help="Which ready-made lab.")
+@click.option("--dir", "directory", type=DIRECTORY, help="Keep the lab here; the same directory starts it again.")
+@click.option("--json", "as_json", is_flag=True, help="Print endpoints and users as one line of JSON once it is ready.")
+@click.option("-d", "--detach", is_flag=True, help="Return once it is ready; end it with `hardmail stop`.")
+@click.option("--instance", "instances", multiple=True, metavar="NAME", help="Start only this one; may be repeated.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="FILE:LINES",
+    help="Append LINES to a file of the lab, such as mailhost/main.cf; may be repeated.",
+)
+@click.option("--keep", is_flag=True, help="Do not remove the temporary directory at the end.")
+@click.option("--ready-fd", type=int, metavar="N", help="Write a line to this descriptor once everything accepts.")
+def up(
+    profile_name: str,
+    directory: Path | None,
+    as_json: bool,
+    detach: bool,
+    instances: tuple[str, ...],
+    changes: tuple[str, ...],
+    keep: bool,
+    ready_fd: int | None,
+) -> None:
+    """Bring up a ready-made lab on free loopback ports: null client, mail host, outside world, DNS.
+
+    Stays in the foreground until Ctrl-C; a temporary lab is removed at the end. Every lab has its own certificate
+    authority and its own random passwords.
+
+    \b
+    Examples:
+      hardmail up
+      hardmail up --dir ./lab --detach && hardmail status && hardmail stop
+      hardmail up --json --set 'mailhost/main.cf:smtpd_tls_auth_only = no'
+    """
+    from lab import up as module
+
+    for change in changes:
+        if ":" not in change:
+            raise click.BadParameter(f"{change!r} is not FILE:LINES", param_hint="--set")
+    module.up(
+        profile_name,
+        directory,
+        instances=instances,
+        changes=[(file, lines) for file, _, lines in (change.partition(":") for change in changes)],
+        as_json=as_json,
+        detach=detach,
+        keep=keep,
+        ready_fd=ready_fd,
+    )
+
+
+WHICH = [
+    click.option("--dir", "directory", type=DIRECTORY, help="The lab in this directory (default: the youngest)."),
+    click.option("-c", "confdir", type=DIRECTORY, metavar="CONFDIR", help="The one that runs this configuration."),
+]
+
+
+def which(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that choose a running supervisor."""
+    for option in reversed(WHICH):
+        command = option(command)
+    return command
+
+
+@hardmail.command()
+@which
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(directory: Path | None, confdir: Path | None, as_json: bool) -> None:
+    """Show what runs: services, processes, listeners. Exit status 69 if nothing does.
+
+    \b
+    Example:
+      hardmail status --json
+    """
+    import json
+    import time
+    from dataclasses import asdict
+
+    from lab import state
+
+    states = [state.find(directory, confdir)] if directory or confdir else state.running()
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in states]))
+    for entry in [] if as_json else states:
+        age = int(time.time() - entry.started)
+        where = entry.directory or ", ".join(entry.confdirs)
+        click.echo(f"hardmail {entry.command} {where}: process {entry.pid}, running for {age} s")
+        for service in entry.services:
+            pids = " ".join(map(str, service["pids"])) or "down"
+            click.echo(f"  {service['name']:<28} {pids:<16} {', '.join(service['listeners'])}")
+    if not states:
+        from lab.errors import NotRunning
+
+        raise NotRunning("nothing runs; start it with: hardmail up")
+
+
+@hardmail.command()
+@which
+def reload(directory: Path | None, confdir: Path | None) -> None:
+    """Have the configuration read anew; no connection is dropped. Errors are in the log, the old one then stays.
+
+    \b
+    Example:
+      hardmail reload -c /etc/postfix
+    """
+    import signal
+
+    from lab import state
+
+    entry = state.find(directory, confdir)
+    state.tell(entry, signal.SIGHUP)
+    click.echo(f"hardmail: process {entry.pid} reloads")
+
+
+@hardmail.command()
+@which
+def stop(directory: Path | None, confdir: Path | None) -> None:
+    """Stop a lab or a `hardmail run`, and wait until everything has ended.
+
+    \b
+    Example:
+      hardmail stop --dir ./lab
+    """
+    from lab import state
+
+    entry = state.find(directory, confdir)
+    state.stop(entry)
+    click.echo(f"hardmail: process {entry.pid} has stopped")
+
+
+@hardmail.command()
+@click.option(
+    "-c",
+    "confdirs",
+    type=CONFDIR,
+    multiple=True,
+    required=True,
+    metavar="CONFDIR",
+    help="Directory with main.cf and master.cf, and/or dovecot.conf; may be given several times.",
+)
+def check(confdirs: tuple[Path, ...]) -> None:
+    """Check a configuration: all its errors and warnings, file and line. Exit status 78 if it cannot run.
+
+    \b
+    Example:
+      hardmail check -c /etc/postfix
+    """
+    from lab import check as module
+
+    findings = module.check(confdirs)
+    for finding in findings:
+        click.echo(str(finding))
+    sys.exit(module.status(findings))
+
+
+@hardmail.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def test(arguments: tuple[str, ...]) -> None:
+    """Run the test suite, quick tests first; arguments go to pytest.
+
+    \b
+    Example:
+      hardmail test -k smuggling
+    """
+    from lab import selftest
+
+    sys.exit(selftest.run(list(arguments)))
+
+
+@hardmail.command()
+@click.option("--only", multiple=True, metavar="SLUG", help="Show only this behaviour; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, with the whole dialogues.")
+@click.option("--keep", is_flag=True, help="Leave the configuration, logs and mail of the stacks in place.")
+def demo(only: tuple[str, ...], as_json: bool, keep: bool) -> None:
+    """Bring the whole stack up, send real mail through it, and show each behaviour on the wire.
+
+    \b
+    Example:
+      hardmail demo --only no-open-relay
+    """
+    from lab import demo as module
+
+    sys.exit(module.demo(only, as_json=as_json, keep=keep))

@@ -37,11 +37,12 @@ class InetListener:
     port: int
     tag: str
     options: Mapping[str, str] = field(default_factory=_empty, compare=False, hash=False)
+    datagram: bool = False
 
     @property
     def key(self) -> tuple[str, str, int]:
         """What makes this the same listener across reloads."""
-        return ("inet", self.host, self.port)
+        return ("udp" if self.datagram else "tcp", self.host, self.port)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -90,7 +91,6 @@ class Sockets:
 
     def adopt(self, listener: Listener, sock: socket.socket) -> None:
         """Take over a socket that is bound already (a lab instance chose its ports before it wrote its files)."""
-        self._listen(sock)
         self._sockets[listener.key] = sock
 
     def bind(self, listeners: Iterable[Listener], *, patience: float = 0.0) -> list[Key]:
@@ -105,6 +105,9 @@ class Sockets:
             if listener.key in self._sockets:
                 if isinstance(listener, UnixListener):
                     self._own(listener, listener.path)
+                elif not listener.datagram:
+                    self[listener].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    self[listener].listen(BACKLOG)
                 continue
             try:
                 self._sockets[listener.key] = self._bind_patiently(listener, deadline)
@@ -156,14 +159,31 @@ class Sockets:
                 time.sleep(0.02)
 
     def _bind_inet(self, listener: InetListener) -> socket.socket:
-        family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = self.reserve(listener.host, listener.port, datagram=listener.datagram, reuse=True)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if not listener.datagram:
+                sock.listen(BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    @staticmethod
+    def reserve(host: str, port: int, *, datagram: bool = False, reuse: bool = False) -> socket.socket:
+        """A bound, non-blocking socket that does not listen yet: nobody else can have the port. Raises OSError.
+
+        `reuse`: take a port although connections of a former listener still linger on it; two sockets that say so
+        can share a port until one listens, so a port that the kernel is to choose must do without.
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM if datagram else socket.SOCK_STREAM)
+        try:
+            if reuse and not datagram:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind((listener.host, listener.port))
-            self._listen(sock)
+            sock.bind((host, port))
+            sock.setblocking(False)
         except OSError:
             sock.close()
             raise
@@ -209,11 +229,6 @@ class Sockets:
         if privileged():
             os.chown(path, listener.uid, listener.gid, follow_symlinks=False)
         path.chmod(listener.mode)
-
-    @staticmethod
-    def _listen(sock: socket.socket) -> None:
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
 
 
 def _answers(path: Path) -> bool:

@@ -195,8 +195,10 @@ class _Reader:
         return fields
 
     def _mail_paths(self) -> tuple[Path, ...]:
-        from imap.config import MailSettings
-
+        try:
+            from imap.config import MailSettings
+        except ModuleNotFoundError:
+            return ()
         settings = MailSettings.from_config(self.config)
         return (Path(settings.mail_root),)
 

@@ -27,8 +27,9 @@ PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587, "lmtp"
 
 # What one queue manager process does for all these master.cf lines.
 QUEUE_COMMANDS = frozenset(
-    """pickup cleanup qmgr nqmgr oqmgr smtp lmtp local virtual error discard bounce pipe trivial-rewrite flush
-    showq scache tlsmgr anvil proxymap verify postlogd tlsproxy""".split()
+    ("pickup", "cleanup", "qmgr", "nqmgr", "oqmgr", "bounce", "trivial-rewrite", "flush", "showq", "scache")
+    + ("smtp", "lmtp", "local", "virtual", "error", "discard", "pipe")
+    + ("tlsmgr", "tlsproxy", "anvil", "proxymap", "verify", "postlogd")
 )
 # Lines whose work is done inside smtpd, or that have nothing to do here.
 SMTPD_COMMANDS = frozenset(["smtpd", "postscreen"])

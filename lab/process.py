@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import NoReturn
 
 from lab import logs
@@ -172,10 +173,10 @@ def _reset_signals() -> None:
 
 def _close_others(keep: set[int]) -> None:
     """Close what the supervisor was started with or holds for itself: a service inherits its listeners only."""
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in keep:
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if number > 2 and number not in keep:
             with contextlib.suppress(OSError):  # the listing's own descriptor
-                os.close(int(name))
+                os.close(number)
 
 
 def _reason(error: BaseException) -> str:

@@ -114,6 +114,7 @@ class Supervisor:
                     log.warning("%s", warning)
             self._lock(self.plans)
             self._prepare_directories(self.plans)
+            self._close_unwanted(self.plans)
             self.sockets.bind(_listeners(self.plans), patience=self._patience())
             self._import(self.plans)
             gc.collect()
@@ -405,7 +406,10 @@ class Supervisor:
                 os.kill(worker.pid, signal.SIGHUP)
                 if worker.service.reload_limit is not None:
                     worker.terminate_at = time.monotonic() + worker.service.reload_limit
-        wanted = {listener.key for listener in _listeners(reload.plans)}
+        self._close_unwanted(reload.plans)
+
+    def _close_unwanted(self, plans: Iterable[Plan]) -> None:
+        wanted = {listener.key for listener in _listeners(plans)}
         self.sockets.close([key for key in self.sockets if key not in wanted])
 
     def _abandon_reload(self, reason: str) -> None:

@@ -1,0 +1,60 @@
+"""`hardmail check`: everything that is wrong, or probably not meant, in a configuration, before it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from lab import plan
+from lab.errors import PlanError
+from lab.service import Plan
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line for the operator."""
+
+    severity: str  # error, warning or danger
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.text}"
+
+
+class Danger(NamedTuple):
+    """A combination of settings that works but opens a hole."""
+
+    slug: str  # the behaviour that it defeats
+    source: str  # where the source documents warn of it
+    text: str
+    holds: Callable[[Plan], bool]
+
+
+# Dangerous combinations, each with the section that says why; `hardmail check` names the ones that hold.
+DANGERS: tuple[Danger, ...] = ()
+
+
+def check(confdirs: Iterable[Path]) -> list[Finding]:
+    """All errors, else all warnings and dangerous combinations."""
+    findings: list[Finding] = []
+    for confdir in confdirs:
+        try:
+            found = plan.load(confdir)
+        except PlanError as error:
+            findings += [Finding("error", line) for line in error.lines]
+            continue
+        findings += [Finding("warning", line) for line in found.warnings]
+        findings += [
+            Finding("danger", f"{danger.text} ({danger.slug}; {danger.source})")
+            for danger in DANGERS
+            if danger.holds(found)
+        ]
+    return findings
+
+
+def status(findings: Sequence[Finding]) -> int:
+    """The exit status: 78 (EX_CONFIG) if there is an error."""
+    return os.EX_CONFIG if any(finding.severity == "error" for finding in findings) else os.EX_OK

@@ -1,0 +1,160 @@
+"""`hardmail up`: a ready-made profile on free ports, in the foreground or behind the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import plan, profile, python_paths, runner
+from lab.errors import LabError
+from lab.identity import service_identity
+from lab.listeners import InetListener, Listener, Sockets
+from lab.logs import LogTarget
+from lab.profile import Lab
+from lab.service import Plan, Rules, Service
+
+DNS_ENTRY = "lab.dns:prepare"
+
+
+def up(
+    profile_name: str,
+    directory: Path | None,
+    *,
+    instances: Sequence[str] = (),
+    changes: Sequence[tuple[str, str]] = (),
+    as_json: bool = False,
+    detach: bool = False,
+    keep: bool = False,
+    ready_fd: int | None = None,
+) -> None:
+    """Bring a lab up and supervise it until told to stop; detached, return once it is ready. Raises LabError."""
+    parent = _into_background() if detach else None
+    temporary = directory is None
+    place = Path(tempfile.mkdtemp(prefix="hardmail-")) if directory is None else directory.absolute()
+    try:
+        if (place / profile.LAB_FILE).exists():
+            lab = profile.open_lab(place)
+            if changes:
+                raise LabError(f"{place} is a lab already: edit its files instead of --set")
+        else:
+            lab = profile.render(profile_name, place, changes)
+        unknown = [name for name in instances if name not in lab.instances]
+        if unknown:
+            raise LabError(f"no instance is called {unknown[0]}; there are: {', '.join(lab.instances)}")
+        chosen = list(instances) or lab.instances
+        runner.run(
+            lambda: plans(lab, chosen),
+            command="up",
+            sockets=_sockets(lab, chosen),
+            ready_fd=ready_fd,
+            directory=place,
+            announce=lambda: _announce(lab, as_json=as_json, parent=parent),
+        )
+    finally:
+        if temporary and not keep:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def plans(lab: Lab, instances: Sequence[str]) -> list[Plan]:
+    """The plans of these instances, and of the name server that they all ask. Raises PlanError."""
+    found = plan.load_all([(Path(lab.instance(name)["confdir"]), name) for name in instances])
+    return [*found, _dns(lab)] if lab.info.get("nameserver") else found
+
+
+def _dns(lab: Lab) -> Plan:
+    """The lab's name server; it runs whichever instances do."""
+    host, port = lab.info["nameserver"]
+    zones = lab.directory / "dns"
+    listeners: tuple[Listener, ...] = (
+        InetListener(host, port, "dns-tcp"),
+        InetListener(host, port, "dns", datagram=True),
+    )
+    log = LogTarget(postfix_file=lab.directory / "log" / "dns.log")
+    service = Service(
+        name="dns",
+        entry=DNS_ENTRY,
+        config=zones,
+        listeners=listeners,
+        identity=service_identity("nobody", explicit=True, role="mta", parameter="the name server"),
+        rules=Rules(read=(*python_paths.SYSTEM, zones)),
+        log=log,
+        outlives=True,
+    )
+    return Plan(zones, (service,), (lab.directory / "lab.pid",), log=log)
+
+
+def _sockets(lab: Lab, chosen: Sequence[str]) -> Sockets:
+    """The reserved sockets of the chosen instances; the others stay bound, so that nobody takes their ports."""
+    sockets = Sockets()
+    for name, reserved in lab.reserved.items():
+        for listener, sock in reserved:
+            if name in chosen or listener.tag.startswith("dns"):
+                sockets.adopt(listener, sock)
+    return sockets
+
+
+def _announce(lab: Lab, *, as_json: bool, parent: int | None) -> None:
+    """Print where everything is; after that, a detached lab lets go of the terminal."""
+    if as_json:
+        print(json.dumps(lab.described()), flush=True)
+    else:
+        print("\n".join(describe(lab)), flush=True)
+        if parent is None:
+            print("Ctrl-C ends it.", flush=True)
+    if parent is not None:
+        _let_go(lab, parent)
+
+
+def describe(lab: Lab) -> list[str]:
+    """The endpoints, users and files for a person."""
+    lines = [f"hardmail lab in {lab.directory} (logs in {lab.info['log']})"]
+    for name in lab.instances:
+        instance = lab.instance(name)
+        lines.append(f"  {name:<11} {instance['name']}")
+        for service, (address, port) in instance["endpoints"].items():
+            lines.append(f"    {service:<12} {address}:{port}")
+    lines.append(f"  authority   {lab.info['ca_file']}")
+    lines.append("  users")
+    lines += [f"    {account.address:<24} {account.password}" for account in lab.accounts]
+    return lines
+
+
+# -- behind the terminal ---------------------------------------------------------------------------------------
+
+
+def _into_background() -> int:
+    """Fork. The child gets a pipe to report on; the parent exits once the child is ready, or as the child does."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writer)
+        with open(reader, "rb") as pipe:  # noqa: PTH123 - a descriptor
+            ready = pipe.read(1)
+        if ready:
+            sys.exit(os.EX_OK)
+        _, status = os.waitpid(pid, 0)
+        sys.exit(os.waitstatus_to_exitcode(status))
+    os.close(reader)
+    os.setsid()
+    return writer
+
+
+def _let_go(lab: Lab, parent: int) -> None:
+    """Move the standard streams away from the terminal, and tell the waiting parent."""
+    null = os.open(os.devnull, os.O_RDWR)
+    log = os.open(lab.directory / "log" / "hardmail.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(null)
+    os.close(log)
+    os.write(parent, b"R")
+    os.close(parent)
+
+
+__all__ = ["describe", "plans", "up"]
