@@ -2,7 +2,7 @@
 
     maildir:PATH[:LAYOUT=maildir++|fs][:INBOX=PATH][:CONTROL=PATH][:INDEX=PATH|MEMORY]
 
-`%` variables and `~` are already expanded; `::` inside a path stands for one colon. Paths come out relative to the
+`%` variables are already expanded; `::` inside a path stands for one colon. Paths come out relative to the
 mail root, which they may not leave.
 """
 
@@ -38,12 +38,16 @@ class Location:
         return "." if self.layout == "maildir++" else "/"
 
 
-def parse(text: str, mail_root: str) -> Location:
-    """Read an expanded mail_location. Raises BadLocation."""
+def parse(text: str, mail_root: str, home: str | None = None) -> Location:
+    """Read a mail_location whose variables are expanded; `~/` stands for the home directory. Raises BadLocation."""
     fields = [part.replace("\0", ":") for part in text.replace("::", "\0").split(":")]
     if fields[0].casefold() != "maildir" or len(fields) < 2 or not fields[1]:
         raise BadLocation(reason=f"mail_location {text!r}: only maildir:PATH is served")
-    root = beneath(fields[1], mail_root)
+
+    def place(path: str) -> str:
+        return beneath(_at_home(path, home), mail_root)
+
+    root = place(fields[1])
     options: dict[str, str] = {}
     for field in fields[2:]:
         key, equals, value = field.partition("=")
@@ -53,17 +57,25 @@ def parse(text: str, mail_root: str) -> Location:
     layout = options.get("LAYOUT", "maildir++").casefold()
     if layout not in ("maildir++", "fs"):
         raise BadLocation(reason=f"mail_location {text!r}: unknown LAYOUT {layout!r}")
-    control = beneath(options["CONTROL"], mail_root) if "CONTROL" in options else root
+    control = place(options["CONTROL"]) if "CONTROL" in options else root
     index: str | None = control
     if "INDEX" in options:
-        index = None if options["INDEX"] == "MEMORY" else beneath(options["INDEX"], mail_root)
+        index = None if options["INDEX"] == "MEMORY" else place(options["INDEX"])
     return Location(
         root=root,
         layout="fs" if layout == "fs" else "maildir++",
-        inbox=beneath(options["INBOX"], mail_root) if "INBOX" in options else root,
+        inbox=place(options["INBOX"]) if "INBOX" in options else root,
         control=control,
         index=index,
     )
+
+
+def _at_home(path: str, home: str | None) -> str:
+    if path != "~" and not path.startswith("~/"):
+        return path
+    if not home:
+        raise BadLocation(reason=f"mail path {path!r} needs a home directory, which the userdb does not give")
+    return home.rstrip("/") + path[1:]
 
 
 def beneath(path: str, mail_root: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-from imap.store import transfer
+from imap.store import location, transfer
 from imap.store.box import Box
 from imap.store.errors import InUse, InvalidName, NonExistent, NotPossible, StoreError
 from imap.store.index import Index
@@ -37,10 +37,19 @@ class MailRoot:
         return cls(Directory.root(path))
 
     def user(
-        self, username: str, namespaces: Sequence[tuple[NamespaceInfo, Location]], fsync: Fsync = "optimized"
+        self,
+        username: str,
+        namespaces: Sequence[tuple[NamespaceInfo, Location]],
+        fsync: Fsync = "optimized",
+        anywhere: str | None = None,
     ) -> "UserStore":
-        """A user's store. One namespace must have `inbox` set."""
-        return UserStore(username, [Namespace(info, Place(self.directory, at, fsync)) for info, at in namespaces])
+        """A user's store. One namespace must have `inbox` set.
+
+        `anywhere` is the path of the mail root if names that begin with `/` may open any maildir beneath it
+        (mail_full_filesystem_access); None, and they are refused.
+        """
+        opened = [Namespace(info, Place(self.directory, at, fsync)) for info, at in namespaces]
+        return UserStore(username, opened, anywhere)
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -82,8 +91,9 @@ def _guarded(method: Callable[P, R]) -> Callable[P, R]:
 class UserStore:
     """See the interface in the package's docstring."""
 
-    def __init__(self, username: str, namespaces: Sequence[Namespace]) -> None:
+    def __init__(self, username: str, namespaces: Sequence[Namespace], anywhere: str | None = None) -> None:
         self.username = username
+        self._anywhere = anywhere
         # The longest prefix that fits decides.
         self._namespaces = sorted(namespaces, key=lambda namespace: -len(namespace.info.prefix))
         self._inbox = next(namespace for namespace in namespaces if namespace.info.inbox)
@@ -104,11 +114,22 @@ class UserStore:
 
     def _resolve(self, name: str) -> tuple[Namespace, Parts]:
         """The namespace and the decoded parts of a name. Raises InvalidName."""
+        if self._anywhere is not None and name.startswith("/"):
+            return self._foreign(name, self._anywhere), INBOX
         namespace = self._namespace(name)
         if name.upper() == "INBOX":
             return namespace, INBOX
         rest = name[len(namespace.info.prefix) :]
         return namespace, split(rest, namespace.info.separator, namespace.place.location.separator)
+
+    def _foreign(self, path: str, mail_root: str) -> Namespace:
+        """mail_full_filesystem_access: the maildir at an absolute path. The descriptor's jail still holds."""
+        place = Place(self._inbox.place.root, location.parse(f"maildir:{path.replace(':', '::')}", mail_root))
+        found = Namespace(NamespaceInfo(path, "/", listed="no", subscriptions=False), place)
+        if not place.exists(INBOX):
+            raise NonExistent(path)
+        self._namespaces.append(found)
+        return found
 
     def namespace_of(self, name: str) -> NamespaceInfo:
         """The namespace that a name belongs to. Raises InvalidName."""

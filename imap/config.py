@@ -1,0 +1,219 @@
+"""What dovecot.conf says about mail: the mail root, each user's location and namespaces, special-use mailboxes."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from auth.variables import expand
+from imap.store import MailRoot, NamespaceInfo, SpecialMailbox, UserStore
+from imap.store.location import BadLocation, Location, parse
+from imap.store.maildir import Fsync
+
+if TYPE_CHECKING:
+    from auth.dovecotconf import DovecotConfig, View
+
+_HOME_FIELD = re.compile(r"(?:^|\s)(?:userdb_)?(?:home|mail)=(\S+)")
+# Where no setting tells, a passwd-file is read for its home directories, up to this size.
+_PASSWD_FILE_LIMIT = 4 * 1024 * 1024
+_SYSTEM_HOMES = "/home"  # userdb { driver = passwd }
+_DEFAULT_LOCATION = "maildir:~/Maildir"  # Dovecot's autodetection, for a user who has no mail yet
+
+
+class NoMailRoot(ValueError):
+    """The configuration does not tell under which directory all mail lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Namespace:
+    """A namespace block, variables not yet expanded."""
+
+    info: NamespaceInfo
+    location: str  # "" = mail_location
+    separator: str  # "" = the layout's own
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """Settings of dovecot.conf on mail storage, as one protocol sees them."""
+
+    mail_root: Path
+    mail_location: str
+    mail_home: str
+    fsync: Fsync
+    full_access: bool
+    namespaces: tuple[_Namespace, ...]
+
+    @classmethod
+    def from_config(cls, config: DovecotConfig) -> MailSettings:
+        """Read the settings. Raises NoMailRoot (a ValueError)."""
+        return cls(
+            mail_root=Path(mail_root(config)),
+            mail_location=config.str("mail_location"),
+            mail_home=config.str("mail_home"),
+            fsync=cast("Fsync", config.str("mail_fsync")),
+            full_access=config.bool("mail_full_filesystem_access"),
+            namespaces=tuple(_namespaces(config)),
+        )
+
+    def user_store(self, root: MailRoot, username: str, fields: Mapping[str, str]) -> UserStore:
+        """A user's mail by the fields of the userdb (home, mail, uid ...). Raises StoreError (BadLocation)."""
+        home = fields.get("home") or expand(self.mail_home, _Variables(username, fields, "")) or None
+        variables = _Variables(username, fields, home or "")
+        default = fields.get("mail") or expand(self.mail_location, variables) or _DEFAULT_LOCATION
+        namespaces = [
+            self._namespace(namespace, expand(namespace.location, variables) or default, home, variables)
+            for namespace in self.namespaces
+        ]
+        anywhere = str(self.mail_root) if self.full_access else None
+        return root.user(username, namespaces, self.fsync, anywhere)
+
+    def _namespace(
+        self, namespace: _Namespace, location: str, home: str | None, variables: _Variables
+    ) -> tuple[NamespaceInfo, Location]:
+        place = parse(location, str(self.mail_root), home)
+        info = namespace.info
+        named = NamespaceInfo(
+            prefix=expand(info.prefix, variables),
+            separator=namespace.separator or place.separator,
+            kind=info.kind,
+            inbox=info.inbox,
+            hidden=info.hidden,
+            listed=info.listed,
+            subscriptions=info.subscriptions,
+            mailboxes=info.mailboxes,
+        )
+        return named, place
+
+
+class _Variables:
+    """The `%` variables of mail settings (doc/wiki Variables). What comes from a user's name cannot be a path."""
+
+    def __init__(self, username: str, fields: Mapping[str, str], home: str) -> None:
+        name, at, domain = username.partition("@")
+        self._fields = fields
+        self._values = {
+            **dict.fromkeys(("u", "user"), username),
+            **dict.fromkeys(("n", "username"), name),
+            **dict.fromkeys(("d", "domain"), domain if at else ""),
+            **dict.fromkeys(("i", "uid"), fields.get("uid", "")),
+            **dict.fromkeys(("g", "gid"), fields.get("gid", "")),
+            **dict.fromkeys(("p", "pid"), str(os.getpid())),
+            "hostname": os.uname().nodename,
+        }
+        self._home = home
+
+    def __call__(self, name: str) -> str | None:
+        if name in ("h", "home"):
+            return self._home
+        if name.startswith(("userdb:", "auth_")):
+            return self._fields.get(name.partition(":")[2].partition(":")[0], "")
+        value = self._values.get(name)
+        if value is not None and ("/" in value or "\0" in value or value in (".", "..")):
+            raise BadLocation(reason=f"user name cannot be part of a path: {value!r}")
+        return value
+
+
+def _namespaces(config: DovecotConfig) -> Iterator[_Namespace]:
+    """The namespace blocks; without any, one with an empty prefix that holds INBOX."""
+    blocks = [block for block in config.blocks("namespace") if not block.bool("disabled")]
+    if not blocks:
+        yield _Namespace(NamespaceInfo(prefix="", separator=".", inbox=True), "", "")
+        return
+    inbox = next((block for block in blocks if block.bool("inbox")), None) or next(
+        (block for block in blocks if block.str("type") == "private"), blocks[0]
+    )
+    for block in blocks:
+        yield _Namespace(
+            NamespaceInfo(
+                prefix=block.str("prefix"),
+                separator=".",
+                kind=cast("Literal['private', 'shared', 'public']", block.str("type")),
+                inbox=block is inbox,
+                hidden=block.bool("hidden"),
+                listed=cast("Literal['yes', 'no', 'children']", block.str("list")),
+                subscriptions=block.bool("subscriptions"),
+                mailboxes=tuple(_special(view) for view in block.blocks("mailbox")),
+            ),
+            block.str("location"),
+            block.str("separator"),
+        )
+
+
+def _special(block: View) -> SpecialMailbox:
+    return SpecialMailbox(
+        name=block.str("name") or block.name,
+        special_use=tuple(block.str("special_use").split()),
+        auto=cast("Literal['no', 'create', 'subscribe']", block.str("auto")),
+    )
+
+
+def mail_root(config: DovecotConfig) -> str:
+    """The directory that holds all mail: `hardmail_mail_root`, else what the paths of mail and homes begin with.
+
+    Raises NoMailRoot when nothing tells, or only "/" would do.
+    """
+    try:
+        own = config.str("hardmail_mail_root")
+    except KeyError:
+        own = ""
+    if own:
+        return posixpath.normpath(own)
+    prefixes = {_static_prefix(path) for path in _paths(config)}
+    if not prefixes:
+        raise NoMailRoot("hardmail_mail_root is not set, and neither mail_location nor a home directory tells it")
+    common = posixpath.commonpath(prefixes)
+    if common == "/":
+        raise NoMailRoot(f"hardmail_mail_root is not set, and mail lies under {', '.join(sorted(prefixes))}")
+    return common
+
+
+def _static_prefix(template: str) -> str:
+    """The directory before the first variable."""
+    path, percent, _ = template.partition("%")
+    return posixpath.normpath(path.rpartition("/")[0] or "/" if percent else path)
+
+
+def _paths(config: DovecotConfig) -> Iterator[str]:
+    """Every absolute path template on which mail may lie."""
+    locations = [config.str("mail_location"), *(block.str("location") for block in config.blocks("namespace"))]
+    for location in locations:
+        for field in location.split(":")[1:]:
+            path = field.rpartition("=")[2]
+            if path.startswith("/"):
+                yield path
+    if config.str("mail_home").startswith("/"):
+        yield config.str("mail_home")
+    for block in (*config.blocks("passdb"), *config.blocks("userdb")):
+        yield from _homes(block)
+
+
+def _homes(block: View) -> Iterator[str]:
+    for setting in ("args", "default_fields", "override_fields"):
+        for path in _HOME_FIELD.findall(block.str(setting)):
+            path = path.partition(":")[2].partition(":")[0] or path if ":" in path else path
+            if path.startswith("/"):
+                yield path
+    if block.str("driver") == "passwd" and block.node.kind == "userdb":
+        yield _SYSTEM_HOMES
+    if block.str("driver") == "passwd-file":
+        yield from _homes_in_file(block.str("args").split()[-1:])
+
+
+def _homes_in_file(arguments: Sequence[str]) -> Iterator[str]:
+    """The parents of the home directories that a passwd-file names (sixth field)."""
+    for name in arguments:
+        try:
+            with Path(name).open("rb") as file:
+                text = file.read(_PASSWD_FILE_LIMIT).decode("utf-8", "surrogateescape")
+        except OSError:
+            continue
+        for line in text.splitlines():
+            home = (line.split(":") + [""] * 6)[5]
+            if home.startswith("/") and not line.startswith("#"):
+                yield posixpath.dirname(home.rstrip("/").split("/./")[0]) or "/"
