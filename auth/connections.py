@@ -9,7 +9,7 @@ import struct
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from socket import SO_PEERCRED, SOL_SOCKET
-from typing import Any
+from typing import Any, cast
 
 from .authenticator import Result, UserResult, describe
 from .core import Core
@@ -46,8 +46,7 @@ class _Connection(asyncio.Protocol):
         return bool(self._tasks)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self.core.connections.add(self)
         self._flush()
 
