@@ -168,7 +168,7 @@ def _route(cursor: Cursor) -> bytes | None:
 
 
 def _bare_address(cursor: Cursor, draft: _Draft) -> None:
-    cursor.comment = None
+    cursor.forget_comment()
     quoted = cursor.peek() == 0x22
     _local_part(cursor, draft)
     at = cursor.peek() == 0x40

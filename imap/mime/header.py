@@ -16,8 +16,8 @@ _LINE_END = re.compile(rb"\r?\n")
 class Field(NamedTuple):
     """One header field: ``name`` as written, and offsets into the message.
 
-    ``start`` is where the name begins, ``value`` where the text after the colon begins, ``end`` is behind the line end of
-    the last continuation line. A line without a colon is a field whose whole line is the name.
+    ``start`` is where the name begins, ``value`` where the text after the colon begins, ``end`` is behind the line
+    end of the last continuation line. A line without a colon is a field whose whole line is the name.
     """
 
     name: bytes

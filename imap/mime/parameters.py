@@ -1,4 +1,4 @@
-"""Content-Type and Content-Disposition: the value and its parameters (RFC 2045 section 5.1, continuations of RFC 2231)."""
+"""Content-Type and Content-Disposition: value and parameters (RFC 2045 section 5.1, continuations of RFC 2231)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def disposition(value: bytes) -> tuple[bytes, Parameters] | None:
 
 
 def parameters(cursor: Cursor) -> Parameters:
-    """Every ``; name=value`` from the cursor on; RFC 2231 pieces are joined under ``name`` or ``name*``, behind the others."""
+    """Every ``; name=value`` from the cursor on; joined RFC 2231 pieces (``name`` or ``name*``) follow the others."""
     plain: list[tuple[bytes, bytes]] = []
     pieces: dict[bytes, list[tuple[int, bool, bytes]]] = {}
     count = 0

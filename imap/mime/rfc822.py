@@ -27,6 +27,10 @@ class Cursor:
         self.comment: bytes | None = None  # text of the last comment skipped
         self.broken = False  # whether a comment was met that never ends
 
+    def forget_comment(self) -> None:
+        """Forget the comments skipped so far."""
+        self.comment = None
+
     def more(self) -> bool:
         """Whether anything is left."""
         return self.position < self.end

@@ -67,6 +67,11 @@ class Section:
         found = self._raw(root, message)
         return found if found is None else found.replace(b"\0", b"\x80")
 
+    def resolve_header(self, header: bytes) -> bytes:
+        """As :meth:`resolve`, from the top header alone; only where ``header_only`` holds."""
+        found = header if self.kind == "HEADER" else self.filter(header)
+        return found.replace(b"\0", b"\x80")
+
     def _raw(self, root: Part, message: bytes) -> bytes | None:
         part = _descend(root, self.path)
         if part is None:
@@ -101,7 +106,7 @@ class Section:
 
 
 def _descend(root: Part, path: tuple[int, ...]) -> Part | None:
-    """The part with that number; a part that is no multipart is its own part 1, an enclosed message is looked through."""
+    """The part with that number; what is no multipart is its own part 1, an enclosed message is looked through."""
     part, alone = root, False
     for depth, number in enumerate(path):
         if depth > 0 and part.is_message and part.children:

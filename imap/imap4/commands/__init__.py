@@ -1,0 +1,52 @@
+"""The commands of IMAP, one class each, found by name."""
+
+from imap.imap4.commands.append import Append
+from imap.imap4.commands.authentication import Authenticate, Login, StartTls
+from imap.imap4.commands.base import Command
+from imap.imap4.commands.extension import Enable, Id, Idle, Namespace
+from imap.imap4.commands.fetch import Fetch
+from imap.imap4.commands.general import Capability, Check, Logout, Noop
+from imap.imap4.commands.listing import List, Lsub, Xlist
+from imap.imap4.commands.mailbox import Create, Delete, Rename, Status, Subscribe, Unsubscribe
+from imap.imap4.commands.message import Copy, Expunge, Move, Store
+from imap.imap4.commands.search import Search, Sort, Thread
+from imap.imap4.commands.select import Close, Examine, Select, Unselect
+
+COMMANDS: dict[str, type[Command]] = {
+    each.name: each
+    for each in (
+        Append,
+        Authenticate,
+        Capability,
+        Check,
+        Close,
+        Copy,
+        Create,
+        Delete,
+        Enable,
+        Examine,
+        Expunge,
+        Fetch,
+        Id,
+        Idle,
+        List,
+        Login,
+        Logout,
+        Lsub,
+        Move,
+        Namespace,
+        Noop,
+        Rename,
+        Search,
+        Select,
+        Sort,
+        StartTls,
+        Status,
+        Store,
+        Subscribe,
+        Thread,
+        Unselect,
+        Unsubscribe,
+        Xlist,
+    )
+}

@@ -1,0 +1,88 @@
+"""APPEND (RFC 3501 section 6.3.11), several messages at once (MULTIAPPEND, RFC 3502)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imap.imap4 import arguments as syntax
+from imap.imap4 import sequence
+from imap.imap4.arguments import Arguments, Group, Quoted
+from imap.imap4.commands.base import Command, Reply
+from imap.imap4.commands.flags import flag_set
+from imap.imap4.commands.names import mailbox_name
+from imap.imap4.dates import read_date_time
+from imap.imap4.errors import INVALID, MISSING, Bad, No
+from imap.imap4.reader import Literal
+from imap.store import NewMail, NonExistent, NotSelectable
+
+if TYPE_CHECKING:
+    from imap.imap4.session import Session
+
+# One message; bounds what a client can make the server hold.
+MAX_MESSAGE = 64 << 20
+
+
+class Append(Command):
+    """APPEND mailbox [(flags)] [date-time] literal ..."""
+
+    name = "APPEND"
+
+    def literal_limit(self, session: Session, pieces: Sequence[bytes], offset: int) -> int:
+        before = Arguments(syntax.parse(pieces[:1], offset))
+        if not before.more():
+            return 0  # the name of the mailbox itself
+        if len(pieces) == 1:
+            self._destination(session, before.astring())
+            self._options(before)
+            before.end()
+        return MAX_MESSAGE
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        assert session.store is not None
+        name = self._destination(session, arguments.astring())
+        mails: list[NewMail] = []
+        while arguments.more() or not mails:
+            flags, date = self._options(arguments)
+            if not arguments.more():
+                raise Bad("Missing message size")
+            data = arguments.take()
+            if not isinstance(data, Literal):
+                raise Bad(INVALID)
+            if not data:
+                raise No("Can't save a zero byte message")
+            mails.append(NewMail(bytes(data), flags, date))
+        try:
+            result = session.store.append(name, mails)
+        except (NonExistent, NotSelectable) as error:
+            raise No(error.text, "TRYCREATE") from error
+        return Reply("Append completed.", f"APPENDUID {result.uidvalidity} {sequence.write(result.uids).decode()}")
+
+    @staticmethod
+    def _destination(session: Session, wire: bytes) -> str:
+        assert session.store is not None
+        name = mailbox_name(wire)
+        session.store.validate(name)
+        if not session.store.exists(name):
+            raise No(f"Mailbox doesn't exist: {name}", "TRYCREATE")
+        return name
+
+    @staticmethod
+    def _options(arguments: Arguments) -> tuple[frozenset[str], float | None]:
+        flags: frozenset[str] = frozenset()
+        date: float | None = None
+        item = arguments.peek()
+        if isinstance(item, Group):
+            flags = flag_set(item)
+            arguments.take()
+            item = arguments.peek()
+        if isinstance(item, Quoted):
+            date = read_date_time(item)
+            if date is None:
+                raise Bad("Invalid internal date.")
+            arguments.take()
+        elif item is None and not arguments.more():
+            pass
+        elif not isinstance(item, Literal):
+            raise Bad(INVALID if item is not None else MISSING)
+        return flags, date

@@ -1,0 +1,82 @@
+"""STARTTLS, AUTHENTICATE and LOGIN (RFC 3501 section 6.2, SASL-IR of RFC 4959), worded as Dovecot does."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from imap.imap4.commands.base import Command, Flush, Reply, State
+from imap.imap4.errors import MISSING, Bad, Disconnect, No
+from imap.login import MAX_ATTEMPTS, PLAINTEXT_EXPOSED, LoginFailed, Outcome
+from imap.store import UserStore
+
+if TYPE_CHECKING:
+    from imap.imap4.arguments import Arguments
+    from imap.imap4.session import Session
+
+
+class StartTls(Command):
+    """STARTTLS: what was sent in the clear behind it is refused, never carried into TLS (RFC 3501 section 6.2.1)."""
+
+    name = "STARTTLS"
+    states = State.NOT_AUTHENTICATED
+    flush = Flush.NOTHING
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        if not session.login.tls_possible:
+            raise Bad("TLS support isn't enabled.")
+        if session.login.tls:
+            raise Bad("TLS is already active.")
+        return Reply("Begin TLS negotiation now.", start_tls=True)
+
+
+class Login(Command):
+    """LOGIN user password."""
+
+    name = "LOGIN"
+    states = State.NOT_AUTHENTICATED
+
+    async def run(self, session: Session, arguments: Arguments) -> Reply:
+        user, password = arguments.astring(), arguments.astring()
+        if not session.login.plaintext_allowed:
+            session.write(f"* BAD [ALERT] {PLAINTEXT_EXPOSED}\r\n".encode())
+        return await _admitted(session, session.login.password(user, password))
+
+
+class Authenticate(Command):
+    """AUTHENTICATE mechanism [initial-response]."""
+
+    name = "AUTHENTICATE"
+    states = State.NOT_AUTHENTICATED
+
+    async def run(self, session: Session, arguments: Arguments) -> Reply:
+        if not arguments.more():
+            raise Bad(MISSING)
+        mechanism = arguments.word()
+        initial = arguments.atom() if arguments.more() else None
+        arguments.end()
+
+        async def ask(challenge: bytes) -> bytes:
+            session.write(b"+ " + base64.b64encode(challenge) + b"\r\n")
+            session.flush()
+            return await session.read_line()
+
+        return await _admitted(session, session.login.sasl(mechanism, initial, ask))
+
+
+async def _admitted(session: Session, attempt: Awaitable[UserStore]) -> Reply:
+    """Await the auth service's word and enter the authenticated state. Raises No or Bad as the failure is worded."""
+    try:
+        store = await attempt
+    except LoginFailed as failure:
+        if failure.outcome is Outcome.CANCELLED:
+            raise Bad(failure.text) from None
+        if session.login.attempts >= MAX_ATTEMPTS:
+            raise Disconnect("Too many failed authentication attempts.") from None
+        raise No(failure.text, failure.outcome.imap) from None
+    if session.closed:
+        store.close()
+        raise Disconnect("")
+    session.logged_in_as(store)
+    return Reply("Logged in", f"CAPABILITY {session.capabilities()}")

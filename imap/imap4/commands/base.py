@@ -1,0 +1,80 @@
+"""What a command is: a name, the states that allow it, and a ``run`` that returns the text of its tagged answer."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from imap.imap4.arguments import Arguments
+    from imap.imap4.session import Session
+
+
+class State(Flag):
+    """The states of RFC 3501 section 3; a command names those in which it is allowed."""
+
+    NOT_AUTHENTICATED = auto()
+    AUTHENTICATED = auto()
+    SELECTED = auto()
+
+
+LOGGED_IN = State.AUTHENTICATED | State.SELECTED
+ANY_STATE = State.NOT_AUTHENTICATED | LOGGED_IN
+
+
+class Flush(Flag):
+    """Which news of the selected mailbox are told before the tagged answer (RFC 3501 sections 5.5 and 7.4.1)."""
+
+    NOTHING = 0
+    NEWS = auto()  # EXISTS, RECENT, FETCH
+    EXPUNGES = auto()
+    ALL = NEWS | EXPUNGES
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The tagged answer of a command that did not raise: ``tag OK [code] text``."""
+
+    text: str
+    code: str | None = None
+    status: str = "OK"
+    close: bool = False  # the connection ends with it (LOGOUT)
+    start_tls: bool = False  # TLS begins behind it (STARTTLS)
+
+
+Result = Reply | Coroutine[Any, Any, Reply]
+
+
+class Command:
+    """Base of all commands. One object serves one command of one session."""
+
+    name: ClassVar[str]
+    states: ClassVar[State] = LOGGED_IN
+    # Whether the command may stand behind UID (RFC 3501 section 6.4.8); the object's ``uid`` says whether it does.
+    takes_uid: ClassVar[bool] = False
+    only_uid: ClassVar[bool] = False
+    flush: ClassVar[Flush] = Flush.ALL
+    flush_uid: ClassVar[Flush] = Flush.ALL
+
+    def __init__(self, tag: bytes, *, uid: bool = False) -> None:
+        self.tag = tag
+        self.uid = uid
+
+    def run(self, session: Session, arguments: Arguments) -> Result:
+        """Do it. Raises ReplyError (or a StoreError, which the session turns into NO), or Disconnect."""
+        raise NotImplementedError(self.name)  # every command defines it; Command itself is never looked up
+
+    def literal_limit(self, session: Session, pieces: Sequence[bytes], offset: int) -> int:
+        """How many octets the literal announced behind ``pieces`` may have; 0: the limit of a line.
+
+        Raises ReplyError (or StoreError) to refuse the command before the literal is sent. ``offset`` is where the
+        arguments begin in the first piece.
+        """
+        return 0
+
+    @property
+    def news(self) -> Flush:
+        """Which news may be told with the answer to this command."""
+        return self.flush_uid if self.uid else self.flush

@@ -1,0 +1,155 @@
+"""Small extensions: ENABLE (RFC 5161), ID (RFC 2971), IDLE (RFC 2177), NAMESPACE (RFC 2342)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imap.imap4.arguments import Arguments
+from imap.imap4.commands.base import ANY_STATE, LOGGED_IN, Command, Reply
+from imap.imap4.errors import Bad
+from imap.imap4.syntax import nstring, string
+from imap.store import MailboxDeleted, NamespaceInfo, Watch
+
+if TYPE_CHECKING:
+    from imap.imap4.session import Session
+
+# A client that idles is told something at least this often, so that a dead connection is noticed.
+STILL_HERE = 120.0
+
+
+class Enable(Command):
+    """ENABLE capability ..."""
+
+    name = "ENABLE"
+    states = ANY_STATE
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        enabled: list[str] = []
+        while arguments.more():
+            word = arguments.word()
+            if not session.logged_in or word not in ("CONDSTORE", "QRESYNC"):
+                continue
+            if word not in session.enabled:
+                enabled.append(word)
+            session.enabled |= {word, "CONDSTORE"}
+        view = session.view
+        if view is not None and session.enabled:
+            view.condstore, view.qresync = True, "QRESYNC" in session.enabled
+        session.write(" ".join(["* ENABLED", *enabled]).encode() + b"\r\n")
+        return Reply("Enabled.")
+
+
+class Id(Command):
+    """ID: tells what ``imap_id_send`` allows."""
+
+    name = "ID"
+    states = ANY_STATE
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        session.write(b"* ID " + identification(session.settings.id_send) + b"\r\n")
+        return Reply("ID completed.")
+
+
+def identification(setting: str) -> bytes:
+    """The list for ``imap_id_send``: pairs of name and value, ``*`` for the default value, NIL for none."""
+    words = _words(setting)
+    defaults = {"name": "hardmail", "os": platform.system(), "os-version": platform.release()}
+    pairs: list[bytes] = []
+    for name, value in zip(words[::2], words[1::2], strict=False):
+        if name is None:
+            continue
+        if value == "*":
+            value = defaults.get(name.lower())
+        pairs.append(string(name.encode()) + b" " + nstring(value.encode() if value is not None else None))
+    return b"(" + b" ".join(pairs) + b")" if pairs else b"NIL"
+
+
+def _words(setting: str) -> Sequence[str | None]:
+    from imap.imap4 import arguments as syntax
+
+    items = syntax.parse((setting.encode(),), 0)
+    words: list[str | None] = []
+    for item in items:
+        if isinstance(item, syntax.Group):
+            continue
+        words.append(None if isinstance(item, syntax.Atom) and item.upper() == b"NIL" else item.decode())
+    return words
+
+
+class Namespace(Command):
+    """NAMESPACE: personal, other users', shared."""
+
+    name = "NAMESPACE"
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        assert session.store is not None
+        kinds = ("private", "shared", "public")
+        lists = [
+            _namespaces([each for each in session.store.namespaces if each.kind == kind and not each.hidden])
+            for kind in kinds
+        ]
+        session.write(b"* NAMESPACE " + b" ".join(lists) + b"\r\n")
+        return Reply("Namespace completed.")
+
+
+def _namespaces(infos: Sequence[NamespaceInfo]) -> bytes:
+    if not infos:
+        return b"NIL"
+    pairs = (b"(%b %b)" % (string(each.prefix.encode()), string(each.separator.encode())) for each in infos)
+    return b"(" + b"".join(pairs) + b")"
+
+
+class Idle(Command):
+    """IDLE: news at once, until DONE."""
+
+    name = "IDLE"
+    states = LOGGED_IN
+
+    async def run(self, session: Session, arguments: Arguments) -> Reply:
+        session.write(b"+ idling\r\n")
+        view = session.view
+        if view is not None:
+            view.sync(session.write, expunges=True)
+        session.flush()
+        with contextlib.ExitStack() as cleanup:
+            if view is not None:
+                watch = view.mailbox.watch()
+                cleanup.callback(watch.close)
+                _follow(session, watch, cleanup)
+            line = await session.read_line()
+        if line.strip().upper() != b"DONE":
+            raise Bad("Expected DONE.")
+        return Reply("Idle completed.")
+
+
+def _follow(session: Session, watch: Watch, cleanup: contextlib.ExitStack) -> None:
+    """Tell news whenever the watch reports a change, and now and then that the server is still here."""
+    loop = asyncio.get_running_loop()
+    descriptor = watch.fileno()
+    interval = session.settings.idle_notify or STILL_HERE
+
+    def changed() -> None:
+        watch.drain()
+        view = session.view
+        if session.closed or view is None:
+            return
+        try:
+            view.sync(session.write, expunges=True)
+        except MailboxDeleted as error:
+            session.bye(error.text)
+            return
+        session.flush()
+
+    async def still_here() -> None:
+        while True:
+            await asyncio.sleep(interval)
+            session.write(b"* OK Still here\r\n")
+            session.flush()
+
+    loop.add_reader(descriptor, changed)
+    cleanup.callback(loop.remove_reader, descriptor)
+    cleanup.callback(loop.create_task(still_here()).cancel)

@@ -1,0 +1,130 @@
+"""FETCH and UID FETCH (RFC 3501 section 6.4.5), CHANGEDSINCE and VANISHED (RFC 7162)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from imap.imap4 import sequence
+from imap.imap4.arguments import Arguments
+from imap.imap4.commands.base import Command, Flush, Reply, State
+from imap.imap4.commands.message import enable_condstore, selected
+from imap.imap4.content import Content
+from imap.imap4.errors import Bad
+from imap.imap4.fetch import Items
+from imap.imap4.sequence import SequenceSet
+from imap.imap4.view import View
+from imap.store import Expunged, Message
+
+if TYPE_CHECKING:
+    from imap.imap4.session import Session
+
+# Messages whose flags are set, and whose cached values are read and written, in one go.
+CHUNK = 100
+
+
+class Fetch(Command):
+    """FETCH set items [(modifiers)]."""
+
+    name = "FETCH"
+    states = State.SELECTED
+    takes_uid = True
+    flush = Flush.NEWS
+
+    changed_since: int | None = None
+    vanished = False
+
+    async def run(self, session: Session, arguments: Arguments) -> Reply:
+        view = selected(session)
+        text = arguments.atom()
+        items = Items(view)
+        if self.uid:
+            items.add("UID")
+        if not arguments.more():
+            raise Bad("Missing arguments.")
+        items.read(arguments)
+        if arguments.more():
+            self._modifiers(session, arguments)
+        arguments.end()
+        numbers = view.numbers(text, uid=self.uid)
+        if self.changed_since is not None:
+            items.add("MODSEQ")
+        if items.wants_modseq:
+            enable_condstore(session, view)
+        if self.vanished:
+            self._tell_vanished(session, view, text)
+        missing = False
+        while chunk := list(islice(numbers, CHUNK)):
+            missing |= await self._fetch(session, view, items, chunk)
+        if missing:
+            return Reply("Some of the requested messages no longer exist.", "EXPUNGEISSUED", status="NO")
+        return Reply("Fetch completed.")
+
+    def _modifiers(self, session: Session, arguments: Arguments) -> None:
+        group = arguments.group()
+        while group.more():
+            word = group.word()
+            if word == "CHANGEDSINCE":
+                self.changed_since = group.number()
+            elif word == "VANISHED" and self.uid:
+                self.vanished = True
+            else:
+                raise Bad("Unknown FETCH modifier")
+        if self.vanished and (self.changed_since is None or "QRESYNC" not in session.enabled):
+            raise Bad("VANISHED needs CHANGEDSINCE and QRESYNC.")
+
+    def _tell_vanished(self, session: Session, view: View, text: bytes) -> None:
+        assert self.changed_since is not None
+        mailbox = view.mailbox
+        gone: Sequence[int] | None = mailbox.vanished(self.changed_since)
+        ranges = SequenceSet.parse(text).resolved(mailbox.uidnext - 1)
+        if gone is None:
+            gone = [uid for a, b in ranges for uid in range(a, min(b, mailbox.uidnext - 1) + 1)]
+        told = [
+            uid for uid in gone if uid not in mailbox.messages and any(first <= uid <= last for first, last in ranges)
+        ]
+        if told:
+            session.write(b"* VANISHED (EARLIER) " + sequence.write(told) + b"\r\n")
+
+    async def _fetch(self, session: Session, view: View, items: Items, numbers: list[int]) -> bool:
+        """Answer for some messages; whether one of them is gone."""
+        found: list[tuple[int, Message]] = []
+        missing = False
+        for number in numbers:
+            message = view.message(number)
+            if message is None:
+                missing = True
+            elif self.changed_since is None or message.modseq > self.changed_since:
+                found.append((number, message))
+        newly_seen = self._mark_seen(view, items, found)
+        uids = [message.uid for _, message in found]
+        cached = {key: view.mailbox.cached(key, uids) for key in items.cache_keys}
+        fresh: dict[str, dict[int, bytes]] = {key: {} for key in cached}
+        for number, message in found:
+            known = {key: values[message.uid] for key, values in cached.items() if message.uid in values}
+            had = set(known)
+            try:
+                text = items.render(Content(view.mailbox, message, number), known)
+            except Expunged:
+                missing = True
+                continue
+            for key in known.keys() - had:
+                fresh[key][message.uid] = known[key]
+            if message.uid in newly_seen and not items.wants_flags:
+                text += b" FLAGS " + view.flags(message)
+                if view.condstore and not items.wants_modseq:
+                    text += b" MODSEQ (%d)" % message.modseq
+            session.write(b"* %d FETCH (" % number + text + b")\r\n")
+            await session.breathe()
+        for key, values in fresh.items():
+            if values:
+                view.mailbox.cache(key, values)
+        return missing
+
+    @staticmethod
+    def _mark_seen(view: View, items: Items, found: list[tuple[int, Message]]) -> set[int]:
+        if not items.sets_seen or view.mailbox.read_only:
+            return set()
+        unseen = [message.uid for _, message in found if "\\Seen" not in message.flags]
+        return set(view.mailbox.store(unseen, "add", {"\\Seen"}).changed) if unseen else set()

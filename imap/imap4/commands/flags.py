@@ -1,0 +1,35 @@
+"""Flags as a client writes them (RFC 3501 section 2.3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from imap.imap4.arguments import Argument, Atom
+from imap.imap4.errors import Bad, No
+from imap.store import SYSTEM_FLAGS
+
+# Dovecot's limit on the length of a keyword (mail_max_keyword_length).
+MAX_KEYWORD = 50
+
+_SYSTEM = {flag.upper(): flag for flag in SYSTEM_FLAGS}
+
+
+def flag_set(items: Iterable[Argument]) -> frozenset[str]:
+    """Read flags. Raises Bad for a system flag that is none, No for a keyword that cannot be kept."""
+    flags: set[str] = set()
+    for item in items:
+        if not isinstance(item, Atom):
+            raise Bad("Flags list contains non-atoms.")
+        text = item.decode("ascii")
+        if text.startswith("\\"):
+            known = _SYSTEM.get(text.upper())
+            if known is None:
+                raise Bad(f"Invalid system flag {text.upper()}")
+            flags.add(known)
+            continue
+        if len(text) > MAX_KEYWORD:
+            raise No("Keyword length too long", "LIMIT")
+        if any(char in '(){]%*"\\' for char in text):
+            raise No("Invalid characters in keyword", "CANNOT")
+        flags.add(text)
+    return frozenset(flags)

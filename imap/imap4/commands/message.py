@@ -1,0 +1,190 @@
+"""Changing messages: STORE, COPY, MOVE, EXPUNGE (RFC 3501 section 6.4; UIDPLUS RFC 4315, MOVE RFC 6851, RFC 7162)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from imap.imap4 import sequence
+from imap.imap4.arguments import Arguments, Group
+from imap.imap4.commands.base import Command, Flush, Reply, State
+from imap.imap4.commands.flags import flag_set
+from imap.imap4.commands.names import mailbox_name
+from imap.imap4.errors import INVALID, MISSING, Bad, No
+from imap.imap4.sequence import SequenceSet
+from imap.imap4.view import View
+from imap.store import NonExistent, NotSelectable, StoreMode
+
+if TYPE_CHECKING:
+    from imap.imap4.session import Session
+
+_MODES: dict[str, StoreMode] = {"": "replace", "+": "add", "-": "remove"}
+
+
+def selected(session: Session) -> View:
+    """The view of a session in the selected state."""
+    assert session.view is not None
+    return session.view
+
+
+class Store(Command):
+    """STORE set [(UNCHANGEDSINCE n)] [+|-]FLAGS[.SILENT] flags."""
+
+    name = "STORE"
+    states = State.SELECTED
+    takes_uid = True
+    flush = Flush.NEWS
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        view = selected(session)
+        numbers = list(view.numbers(arguments.atom(), uid=self.uid))
+        unchanged_since = self._modifiers(session, view, arguments) if arguments.is_group() else None
+        mode, silent = self._item(arguments.word())
+        flags = flag_set(self._flags(arguments))
+        if view.mailbox.read_only:
+            return Reply("Store ignored with read-only mailbox.")
+        uids = [view.uids[number - 1] for number in numbers]
+        known = view.mailbox.keywords
+        result = view.mailbox.store(uids, mode, flags, unchanged_since)
+        if view.mailbox.keywords != known:
+            view.tell_keywords(session.write)
+        changed = sorted(result.changed)
+        if not silent:
+            view.tell_flags(session.write, changed, uid=self.uid)
+        elif view.condstore:
+            self._tell_modseq(session, view, changed)
+        if result.modified:
+            modified = sequence.write(
+                sorted(result.modified) if self.uid else sorted(filter(None, map(view.number, result.modified)))
+            )
+            return Reply("Conditional store failed.", f"MODIFIED {modified.decode()}")
+        if result.missing:
+            return Reply("Some of the messages no longer exist.", "EXPUNGEISSUED", status="NO")
+        return Reply("Store completed.")
+
+    @staticmethod
+    def _modifiers(session: Session, view: View, arguments: Arguments) -> int:
+        group = arguments.group()
+        if group.word() != "UNCHANGEDSINCE":
+            raise Bad("Unknown STORE modifier")
+        value = group.number()
+        group.end()
+        enable_condstore(session, view)
+        return value
+
+    @staticmethod
+    def _item(item: str) -> tuple[StoreMode, bool]:
+        silent = item.endswith(".SILENT")
+        sign, _, rest = item.removesuffix(".SILENT").rpartition("FLAGS")
+        if rest or sign not in _MODES or not item.removesuffix(".SILENT").endswith("FLAGS"):
+            raise Bad(INVALID)
+        return _MODES[sign], silent
+
+    @staticmethod
+    def _flags(arguments: Arguments) -> Group | list[Group]:
+        rest = arguments.rest()
+        if len(rest) == 1 and isinstance(rest[0], Group):
+            return rest[0]
+        return rest  # type: ignore[return-value]
+
+    def _tell_modseq(self, session: Session, view: View, uids: list[int]) -> None:
+        for uid in uids:
+            message = view.mailbox.messages.get(uid)
+            if message is not None:
+                with_uid = b"UID %d " % uid if self.uid or view.qresync else b""
+                number = view.number(uid)
+                session.write(b"* %d FETCH (%bMODSEQ (%d))\r\n" % (number, with_uid, message.modseq))
+
+
+def enable_condstore(session: Session, view: View) -> None:
+    """The first command that uses mod-sequences turns them on (RFC 7162 section 3.1)."""
+    if not view.condstore:
+        view.condstore = True
+        session.enabled.add("CONDSTORE")
+        session.write(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % view.mailbox.highest_modseq)
+
+
+class Copy(Command):
+    """COPY set mailbox."""
+
+    name = "COPY"
+    states = State.SELECTED
+    takes_uid = True
+    flush = Flush.NEWS
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        view = selected(session)
+        text = arguments.atom()
+        if not arguments.more():
+            raise Bad(MISSING)
+        destination = arguments.astring()
+        uids = [view.uids[number - 1] for number in view.numbers(text, uid=self.uid)]
+        name = mailbox_name(destination)
+        try:
+            return self._carry(session, view, uids, name)
+        except (NonExistent, NotSelectable) as error:
+            raise No(error.text, "TRYCREATE") from error
+
+    def _carry(self, session: Session, view: View, uids: list[int], name: str) -> Reply:
+        if not uids:
+            self._exists(session, name)
+            return Reply("No messages found.")
+        copied = view.mailbox.copy(uids, name)
+        if not copied.source:
+            raise No("Some of the requested messages no longer exist.", "EXPUNGEISSUED")
+        return Reply("Copy completed.", _copyuid(copied.uidvalidity, copied.source, copied.destination))
+
+    @staticmethod
+    def _exists(session: Session, name: str) -> None:
+        assert session.store is not None
+        session.store.validate(name)
+        if not session.store.exists(name):
+            raise NonExistent(name)
+
+
+def _copyuid(uidvalidity: int, source: tuple[int, ...], destination: tuple[int, ...]) -> str:
+    return f"COPYUID {uidvalidity} {sequence.write(source).decode()} {sequence.write(destination).decode()}"
+
+
+class Move(Copy):
+    """MOVE set mailbox: COPYUID comes untagged, before the EXPUNGEs (RFC 6851 section 4.3)."""
+
+    name = "MOVE"
+    flush = Flush.ALL
+
+    def _carry(self, session: Session, view: View, uids: list[int], name: str) -> Reply:
+        if not uids:
+            self._exists(session, name)
+            return Reply("No messages found.")
+        if view.mailbox.read_only:
+            raise No("Mailbox is read-only", "CANNOT")
+        moved = view.mailbox.move(uids, name)
+        if moved.source:
+            code = _copyuid(moved.uidvalidity, moved.source, moved.destination)
+            session.write(f"* OK [{code}] Moved UIDs.\r\n".encode())
+            view.expunged(moved.source)
+        return Reply("Move completed.")
+
+
+class Expunge(Command):
+    """EXPUNGE, and UID EXPUNGE set (RFC 4315 section 2.1)."""
+
+    name = "EXPUNGE"
+    states = State.SELECTED
+    takes_uid = True
+    quiet: ClassVar[bool] = False
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        view = selected(session)
+        uids: list[int] | None = None
+        if self.uid:
+            if not arguments.more():
+                raise Bad(MISSING)
+            text = arguments.atom()
+            if text == b"$":
+                uids = list(view.saved)
+            else:
+                ranges = SequenceSet.parse(text, "Invalid UID messageset").uid_positions(view.uids)
+                uids = [view.uids[number - 1] for each in ranges for number in each]
+        if not view.mailbox.read_only:
+            view.expunged(view.mailbox.expunge(uids))
+        return Reply("Expunge completed.")

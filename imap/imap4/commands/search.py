@@ -1,0 +1,198 @@
+"""SEARCH, SORT and THREAD with their UID forms; RETURN options of ESEARCH, ESORT, SEARCHRES (RFC 4731, 5267, 5182)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from imap.imap4 import sequence
+from imap.imap4.arguments import Arguments, Atom
+from imap.imap4.commands.base import Command, Flush, Reply, State
+from imap.imap4.commands.message import enable_condstore, selected
+from imap.imap4.content import Content
+from imap.imap4.errors import Bad, No
+from imap.imap4.search.keys import Key, KeyReader
+from imap.imap4.search.order import SortProgram, field, sent_date
+from imap.imap4.search.subject import base_subject
+from imap.imap4.search.text import decode_words, known_charset
+from imap.imap4.search.thread import ALGORITHMS, Threadable, message_ids, write_threads
+from imap.imap4.syntax import string
+from imap.imap4.view import View
+from imap.store import Expunged
+
+if TYPE_CHECKING:
+    from imap.imap4.session import Session
+
+_RETURN = ("MIN", "MAX", "COUNT", "ALL", "SAVE")
+
+
+def _charset(name: bytes) -> str:
+    charset = name.decode("latin-1")
+    if not known_charset(charset):
+        raise No(f"Unknown charset: {charset[:64]}", "BADCHARSET (UTF-8 US-ASCII)")
+    return charset
+
+
+class Search(Command):
+    """SEARCH [RETURN (options)] [CHARSET name] keys."""
+
+    name = "SEARCH"
+    states = State.SELECTED
+    takes_uid = True
+    flush = Flush.NEWS
+
+    returns: frozenset[str] | None = None
+    highest_modseq = 0
+
+    async def run(self, session: Session, arguments: Arguments) -> Reply:
+        view = selected(session)
+        self._read_return(arguments)
+        key, reader = self._read_keys(view, arguments)
+        if reader.uses_modseq:
+            enable_condstore(session, view)
+        contents = await self._matching(session, view, key)
+        numbers = [self._number(content) for content in contents]
+        if reader.uses_modseq and contents:
+            self.highest_modseq = max(content.message.modseq for content in contents)
+        self._tell(session, view, numbers)
+        return Reply(f"{self.name.capitalize()} completed.")
+
+    def _read_return(self, arguments: Arguments) -> None:
+        first = arguments.peek()
+        if not isinstance(first, Atom) or first.upper() != b"RETURN":
+            return
+        arguments.take()
+        group = arguments.group()
+        wanted: set[str] = set()
+        while group.more():
+            word = group.word()
+            if word not in _RETURN:
+                raise Bad(f"Unknown SEARCH return option {word}")
+            wanted.add(word)
+        self.returns = frozenset(wanted or {"ALL"})
+
+    def _read_keys(self, view: View, arguments: Arguments) -> tuple[Key, KeyReader]:
+        charset = "utf-8"
+        first = arguments.peek()
+        if isinstance(first, Atom) and first.upper() == b"CHARSET":
+            arguments.take()
+            if not arguments.more():
+                raise Bad("Invalid charset argument.")
+            charset = _charset(arguments.astring())
+        reader = KeyReader(view, charset)
+        return reader.read_all(arguments), reader
+
+    def _number(self, content: Content) -> int:
+        return content.message.uid if self.uid else content.number
+
+    async def _matching(self, session: Session, view: View, key: Key) -> list[Content]:
+        """The messages that the key matches, in the order of the mailbox."""
+        found: list[Content] = []
+        for number in range(1, len(view) + 1):
+            message = view.message(number)
+            if message is None:
+                continue
+            content = Content(view.mailbox, message, number)
+            try:
+                matched = key.test(content)
+            except Expunged:
+                continue
+            if matched:
+                # What was read to judge the message is not kept: a search may match every one of them.
+                found.append(Content(view.mailbox, message, number))
+            if key.cost or not number & 0xFFF:
+                await session.breathe()
+        return found
+
+    def _tell(self, session: Session, view: View, numbers: list[int]) -> None:
+        if self.returns is None:
+            modseq = b" (MODSEQ %d)" % self.highest_modseq if self.highest_modseq else b""
+            text = b"".join(b" %d" % number for number in numbers)
+            session.write(b"* " + self.name.encode() + text + modseq + b"\r\n")
+            return
+        if "SAVE" in self.returns:
+            self._save(view, numbers)
+        if self.returns == {"SAVE"}:
+            return
+        session.write(b"* ESEARCH (TAG %b)%b" % (string(self.tag), b" UID" if self.uid else b""))
+        shown = numbers if self.name == "SORT" else sorted(numbers)
+        if shown and "MIN" in self.returns:
+            session.write(b" MIN %d" % shown[0])
+        if shown and "MAX" in self.returns:
+            session.write(b" MAX %d" % shown[-1])
+        if shown and "ALL" in self.returns:
+            session.write(b" ALL " + sequence.write(shown))
+        if "COUNT" in self.returns:
+            session.write(b" COUNT %d" % len(numbers))
+        if self.highest_modseq:
+            session.write(b" MODSEQ %d" % self.highest_modseq)
+        session.write(b"\r\n")
+
+    def _save(self, view: View, numbers: list[int]) -> None:
+        """RFC 5182 section 2.1: with MIN or MAX (and neither ALL nor COUNT) only those are kept."""
+        assert self.returns is not None
+        chosen: Iterable[int] = numbers
+        if numbers and self.returns & {"MIN", "MAX"} and not self.returns & {"ALL", "COUNT"}:
+            chosen = {numbers[0]} if "MIN" in self.returns else set()
+            chosen |= {numbers[-1]} if "MAX" in self.returns else set()
+        view.saved = sorted(chosen if self.uid else (view.uids[number - 1] for number in chosen))
+
+
+class Sort(Search):
+    """SORT [RETURN (options)] (criteria) charset keys (RFC 5256)."""
+
+    name = "SORT"
+
+    async def run(self, session: Session, arguments: Arguments) -> Reply:
+        view = selected(session)
+        self._read_return(arguments)
+        program = SortProgram(arguments.group())
+        reader = KeyReader(view, _charset(arguments.astring()))
+        key = reader.read_all(arguments)
+        rows = []
+        for content in await self._matching(session, view, key):
+            try:
+                rows.append((content.number, program.keys(content)))
+            except Expunged:
+                continue
+            await session.breathe()
+        ordered = program.order(rows)
+        self._tell(session, view, [view.uids[number - 1] for number in ordered] if self.uid else ordered)
+        return Reply("Sort completed.")
+
+
+class Thread(Search):
+    """THREAD algorithm charset keys (RFC 5256)."""
+
+    name = "THREAD"
+
+    async def run(self, session: Session, arguments: Arguments) -> Reply:
+        view = selected(session)
+        algorithm = arguments.word()
+        if algorithm not in ALGORITHMS:
+            raise Bad("Unknown thread algorithm.")
+        reader = KeyReader(view, _charset(arguments.astring()))
+        key = reader.read_all(arguments)
+        messages: list[Threadable] = []
+        for content in await self._matching(session, view, key):
+            try:
+                messages.append(self._threadable(content))
+            except Expunged:
+                continue
+            await session.breathe()
+        threads = write_threads(algorithm, messages)
+        session.write(b"* THREAD" + (b" " + threads if threads else b"") + b"\r\n")
+        return Reply("Thread completed.")
+
+    def _threadable(self, content: Content) -> Threadable:
+        subject, is_reply = base_subject(decode_words(field(content, b"subject")))
+        references = message_ids(field(content, b"references"))
+        identifiers = message_ids(field(content, b"message-id"))
+        return Threadable(
+            number=self._number(content),
+            sent=sent_date(content),
+            subject=subject,
+            is_reply=is_reply,
+            message_id=identifiers[0] if identifiers else None,
+            references=references or message_ids(field(content, b"in-reply-to"))[:1],
+        )

@@ -1,0 +1,48 @@
+"""A message while a command looks at it: header, octets and MIME tree are read when first needed, once."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from imap.mime import Part, parse
+from imap.mime.header import Field, fields
+from imap.store import Mailbox, Message
+
+
+class Content:
+    """One message of an open mailbox. Every attribute may raise Expunged."""
+
+    def __init__(self, mailbox: Mailbox, message: Message, number: int) -> None:
+        self.mailbox = mailbox
+        self.message = message
+        self.number = number
+
+    @cached_property
+    def data(self) -> bytes:
+        """The whole message, CRLF form."""
+        return self.mailbox.read(self.message.uid)
+
+    @cached_property
+    def header(self) -> bytes:
+        """The header with its blank line, CRLF form."""
+        if "data" in self.__dict__:
+            return self.data[: self.part.body]
+        return self.mailbox.read_header(self.message.uid)
+
+    @cached_property
+    def part(self) -> Part:
+        """The MIME tree."""
+        return parse(self.data)
+
+    @cached_property
+    def header_part(self) -> Part:
+        """The top part as far as the header tells it."""
+        return self.part if "data" in self.__dict__ else parse(self.header)
+
+    @cached_property
+    def header_fields(self) -> dict[bytes, list[Field]]:
+        """The fields of the top header by lower-case name."""
+        found: dict[bytes, list[Field]] = {}
+        for field in fields(self.header, 0):
+            found.setdefault(field.name.lower(), []).append(field)
+        return found

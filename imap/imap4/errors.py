@@ -1,0 +1,42 @@
+"""What a command can be answered with when it fails: every exception is the reply that the peer gets."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+
+class ReplyError(Exception):
+    """A command ends with this status. ``text`` goes to the peer, ``code`` is the response code without brackets."""
+
+    status: ClassVar[Literal["NO", "BAD"]] = "BAD"
+
+    def __init__(self, text: str, code: str | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.code = code
+
+
+class Bad(ReplyError):
+    """The command is unknown, its arguments are wrong, or it is not allowed now (RFC 3501 section 7.1.3)."""
+
+
+class ParseError(Bad):
+    """The octets do not form a command (RFC 3501 section 9)."""
+
+
+class No(ReplyError):
+    """The command was understood and failed (RFC 3501 section 7.1.2)."""
+
+    status = "NO"
+
+
+class Disconnect(Exception):
+    """The connection ends with ``* BYE text``."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+MISSING = "Missing arguments."
+INVALID = "Invalid arguments."

@@ -1,0 +1,185 @@
+"""The data items of FETCH: how each is written for one message (RFC 3501 section 6.4.5 and its extensions)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from imap.imap4.arguments import Arguments, Atom, Group
+from imap.imap4.content import Content
+from imap.imap4.dates import write_date_time
+from imap.imap4.errors import Bad
+from imap.imap4.syntax import literal, string
+from imap.imap4.view import View
+from imap.mime import Section, SectionError, body, envelope
+
+# Items that a client may ask for in one FETCH; a message is looked at once for each.
+MAX_ITEMS = 256
+
+_MACROS = {
+    "ALL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"),
+    "FAST": ("FLAGS", "INTERNALDATE", "RFC822.SIZE"),
+    "FULL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY"),
+}
+_PARTIAL = re.compile(rb"<([0-9]{1,10})(?:\.([0-9]{1,10}))?>")
+
+Write = Callable[[Content], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item: what it writes, whether it sets \\Seen, and under which key the store may keep its value."""
+
+    write: Write
+    sets_seen: bool = False
+    cache_key: str | None = None
+
+
+class Items:
+    """The items of one FETCH command, in the order asked for, each once."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._items: dict[str, Item] = {}
+        self.wants_flags = False
+        self.wants_modseq = False
+
+    def read(self, arguments: Arguments) -> None:
+        """Read a macro, one item or a list of items. Raises Bad."""
+        if arguments.is_group():
+            group = arguments.group()
+            if not group.more():
+                raise Bad("FETCH list is empty.")
+            while group.more():
+                self._read_one(group)
+            return
+        first = arguments.peek()
+        if isinstance(first, Atom) and (macro := first.upper().decode("ascii")) in _MACROS:
+            arguments.take()
+            for name in _MACROS[macro]:
+                self._read_one(Arguments([Atom(name.encode())]))
+            return
+        self._read_one(arguments)
+
+    def add(self, name: str) -> None:
+        """Add an item by name (UID of UID FETCH, MODSEQ of CHANGEDSINCE)."""
+        self._read_one(Arguments([Atom(name.encode())]))
+
+    @property
+    def sets_seen(self) -> bool:
+        """Whether fetching marks the messages as seen."""
+        return any(item.sets_seen for item in self._items.values())
+
+    @property
+    def cache_keys(self) -> list[str]:
+        """The keys of cached values that are asked for."""
+        return [item.cache_key for item in self._items.values() if item.cache_key is not None]
+
+    def render(self, content: Content, cached: dict[str, bytes]) -> bytes:
+        """The items of one message, joined; fills ``cached`` with values worth keeping."""
+        pieces = []
+        for name, item in self._items.items():
+            if item.cache_key is None:
+                pieces.append(item.write(content))
+                continue
+            value = cached.get(item.cache_key)
+            if value is None:
+                value = cached[item.cache_key] = item.write(content)
+            pieces.append(name.encode() + b" " + value)
+        return b" ".join(pieces)
+
+    def _read_one(self, arguments: Arguments) -> None:
+        text = arguments.atom()
+        if len(self._items) >= MAX_ITEMS:
+            raise Bad("Too many FETCH items")
+        upper = text.upper()
+        for prefix, sets_seen in ((b"BODY[", True), (b"BODY.PEEK[", False)):
+            if upper.startswith(prefix):
+                self._section(text[len(prefix) :], arguments, sets_seen=sets_seen)
+                return
+        name = upper.decode("ascii")
+        item = self._plain(name)
+        if item is None:
+            raise Bad(f"Unknown parameter {name}")
+        self._items.setdefault(name, item)
+
+    def _plain(self, name: str) -> Item | None:
+        view = self._view
+        if name == "FLAGS":
+            self.wants_flags = True
+            return Item(lambda content: b"FLAGS " + view.flags(content.message))
+        if name == "UID":
+            return Item(lambda content: b"UID %d" % content.message.uid)
+        if name == "INTERNALDATE":
+            return Item(lambda content: b'INTERNALDATE "%b"' % write_date_time(content.message.internal_date))
+        if name == "RFC822.SIZE":
+            return Item(lambda content: b"RFC822.SIZE %d" % content.message.size)
+        if name == "MODSEQ":
+            self.wants_modseq = True
+            return Item(lambda content: b"MODSEQ (%d)" % content.message.modseq)
+        if name == "X-GUID":
+            return Item(lambda content: b"X-GUID " + string(content.message.guid.encode()))
+        if name == "ENVELOPE":
+            return Item(lambda content: envelope(content.header_part, content.header), cache_key="envelope")
+        if name == "BODY":
+            return Item(lambda content: body(content.part, content.data, extended=False), cache_key="body")
+        if name == "BODYSTRUCTURE":
+            return Item(lambda content: body(content.part, content.data, extended=True), cache_key="bodystructure")
+        if name == "RFC822":
+            return _section_item(b"RFC822", Section.parse(b""), None, sets_seen=True)
+        if name == "RFC822.HEADER":
+            return _section_item(b"RFC822.HEADER", Section.parse(b"HEADER"), None, sets_seen=False)
+        if name == "RFC822.TEXT":
+            return _section_item(b"RFC822.TEXT", Section.parse(b"TEXT"), None, sets_seen=True)
+        return None
+
+    def _section(self, text: bytes, arguments: Arguments, *, sets_seen: bool) -> None:
+        """The rest of ``BODY[`` up to its partial; the list of header names is a list among the arguments."""
+        names: list[bytes] = []
+        inside, bracket, after = text.partition(b"]")
+        if not bracket:
+            if not arguments.is_group():
+                raise Bad("Invalid BODY[..] parameter: Missing ']'")
+            names = [bytes(name) for name in arguments.group().rest() if not isinstance(name, Group)]
+            closing = arguments.atom() if isinstance(arguments.peek(), Atom) else b""
+            if not closing.startswith(b"]"):
+                raise Bad("Invalid BODY[..] parameter: Missing ']'")
+            after = closing[1:]
+        partial: tuple[int, int | None] | None = None
+        if after:
+            found = _PARTIAL.fullmatch(after)
+            if found is None:
+                unexpected = after.startswith(b"<") and b">" in after
+                complaint = "Unexpected data after '>'" if unexpected else "Unexpected data after ']'"
+                raise Bad(f"Invalid BODY[..] parameter: {complaint}")
+            partial = (int(found[1]), None if found[2] is None else int(found[2]))
+        try:
+            section = Section.parse(inside, names)
+        except SectionError as error:
+            raise Bad(str(error)) from error
+        label = b"BODY[" + inside.upper()
+        if names:
+            label += b" (" + b" ".join(map(_header_name, names)) + b")"
+        label += b"]" if partial is None else b"]<%d>" % partial[0]
+        key = label.decode("latin-1") if partial is None else f"{label!r}{partial}"
+        self._items.setdefault(key, _section_item(label, section, partial, sets_seen=sets_seen))
+
+
+def _header_name(name: bytes) -> bytes:
+    upper = name.upper()
+    return upper if re.fullmatch(rb"[!-'+-\[\]-z|}~]+", upper) else string(upper)
+
+
+def _section_item(label: bytes, section: Section, partial: tuple[int, int | None] | None, *, sets_seen: bool) -> Item:
+    def write(content: Content) -> bytes:
+        if section.header_only:
+            octets = section.resolve_header(content.header)
+        else:
+            octets = section.resolve(content.part, content.data) or b""
+        if partial is not None:
+            start, count = partial
+            octets = octets[start:] if count is None else octets[start : start + count]
+        return label + b" " + literal(octets)
+
+    return Item(write, sets_seen)

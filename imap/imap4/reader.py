@@ -1,0 +1,199 @@
+"""Octets to commands: lines and literals (RFC 3501 section 2.2, LITERAL+ of RFC 7888), bounded and in linear time.
+
+Sans-I/O. ``feed`` takes what came from the wire, ``next`` gives one event at a time: a whole :class:`Command`, a
+:class:`Continue` (say ``+ OK``, then the literal comes) or a :class:`Refused` command. The same octets give the same
+events however they are cut.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from imap.imap4.errors import ParseError, ReplyError
+from imap.store import StoreError
+
+# A literal that is refused although its octets are already on the way is thrown away as it comes, up to this size;
+# beyond it the connection ends.
+MAX_DISCARD = 1 << 30
+
+# ``{12}``, ``{12+}``, ``~{12}`` at the end of a line, where a token can begin.
+_LITERAL = re.compile(rb"(?:^|[ (])(~?)\{([0-9]{1,20})(\+?)\}\Z")
+# A line cut into quoted strings and the rest; an open quote matches neither.
+_BALANCED = re.compile(rb'(?:[^"]|"(?:[^"\\]|\\.)*")*+\Z', re.DOTALL)
+
+
+class Literal(bytes):
+    """The octets of a literal; ``binary`` for a literal8 (RFC 3516)."""
+
+    binary: bool = False
+
+
+class Binary(Literal):
+    """A literal8."""
+
+    binary = True
+
+
+class Command(NamedTuple):
+    """A whole command: the pieces of its line with the literals between them."""
+
+    pieces: tuple[bytes, ...]
+
+
+class Continue(NamedTuple):
+    """The literal that was announced may be sent now."""
+
+
+class Refused(NamedTuple):
+    """A command that was not read to its end. ``start`` is what came of its first line."""
+
+    start: bytes
+    error: ReplyError | StoreError
+    fatal: bool = False
+
+
+Event = Command | Continue | Refused
+# The literals of one command together (MULTIAPPEND); bounds what one client can make the server hold.
+MAX_LITERALS = 128 << 20
+
+# Asked for each literal with the pieces so far and its size; raises ReplyError to refuse it.
+Admit = Callable[[Sequence[bytes], int], None]
+
+
+class CommandReader:
+    """One direction of one connection. ``max_line`` bounds a line and each literal that ``admit`` does not judge."""
+
+    def __init__(self, max_line: int, admit: Admit) -> None:
+        self.max_line = max_line
+        self.admit = admit
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._pieces: list[bytes] = []
+        self._size = 0  # octets of the lines of this command
+        self._literals = 0  # octets of its literals
+        self._literal: bytearray | None = None
+        self._binary = False
+        self._missing = 0  # octets of the literal still to come
+        self._refusal: ReplyError | StoreError | None = None
+        self._skipping = False  # throwing away the rest of a line that was too long
+
+    def feed(self, data: bytes) -> None:
+        """Take octets from the wire."""
+        self._buffer += data
+
+    def clear(self) -> int:
+        """Forget everything that was read and not yet given out; returns how many octets that was."""
+        dropped = len(self._buffer) + sum(map(len, self._pieces)) + len(self._literal or b"")
+        self.__init__(self.max_line, self.admit)  # type: ignore[misc]
+        return dropped
+
+    @property
+    def buffered(self) -> int:
+        """Octets fed and not yet part of an event."""
+        return len(self._buffer)
+
+    def take_line(self) -> bytes | None:
+        """One line outside of any command (a SASL response, DONE) without its line end; None until it is whole."""
+        end = self._buffer.find(b"\n", self._scanned)
+        if end < 0:
+            self._scanned = len(self._buffer)
+            if self._scanned > self.max_line:
+                self._buffer.clear()
+                self._scanned, self._skipping = 0, True
+                raise ParseError("Too long line.")
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._scanned = 0
+        if self._skipping:
+            self._skipping = False
+            return self.take_line()
+        return line.removesuffix(b"\r")
+
+    def next(self) -> Event | None:
+        """The next event, None when more octets are needed."""
+        while True:
+            if self._missing and not self._read_literal():
+                return None
+            if self._literal is not None:
+                self._pieces.append(Binary(self._literal) if self._binary else Literal(self._literal))
+                self._literal = None
+            end = self._buffer.find(b"\n", self._scanned)
+            if end < 0:
+                return self._unfinished_line()
+            event = self._line(end)
+            if event is not None:
+                return event
+
+    def _unfinished_line(self) -> Event | None:
+        self._scanned = len(self._buffer)
+        if self._skipping:
+            self._buffer.clear()
+            self._scanned = 0
+        elif self._scanned + self._size > self.max_line:
+            start = self._pieces[0] if self._pieces else bytes(self._buffer[: self.max_line])
+            self._restart()
+            self._buffer.clear()
+            self._skipping = True
+            return Refused(start, ParseError("Too long argument."))
+        return None
+
+    def _read_literal(self) -> bool:
+        """Move octets of the literal out of the buffer; whether it is complete."""
+        taken = min(self._missing, len(self._buffer))
+        if self._literal is not None:
+            self._literal += self._buffer[:taken]
+        del self._buffer[:taken]
+        self._missing -= taken
+        return not self._missing
+
+    def _line(self, end: int) -> Event | None:
+        """Take the line that ends at ``end``: the command is complete, refused, or goes on behind a literal."""
+        line = bytes(self._buffer[:end]).removesuffix(b"\r")
+        del self._buffer[: end + 1]
+        self._scanned = 0
+        if self._skipping:
+            self._skipping = False
+            return None
+        self._size += len(line)
+        if self._size > self.max_line:
+            return self._refused(line, ParseError("Too long argument."))
+        announced = _LITERAL.search(line)
+        if announced is None or not _BALANCED.match(line):
+            if self._refusal is not None:
+                return self._refused(line, self._refusal)
+            command = Command((*self._pieces, line))
+            self._restart()
+            return command
+        size, synchronizing = int(announced[2]), not announced[3]
+        self._pieces.append(line[: announced.start(1)])
+        if self._refusal is None:
+            try:
+                self.admit(self._pieces, size)
+                self._literals += size
+                if self._literals > MAX_LITERALS:
+                    raise ParseError("Literal size too large")
+            except (ReplyError, StoreError) as error:
+                self._refusal = error
+        if self._refusal is not None:
+            if synchronizing or size > MAX_DISCARD:
+                return self._refused(line, self._refusal, fatal=not synchronizing)
+            self._missing = size
+            return None
+        self._missing, self._literal, self._binary = size, bytearray(), bool(announced[1])
+        return Continue() if synchronizing else None
+
+    def _refused(self, line: bytes, error: ReplyError | StoreError, *, fatal: bool = False) -> Refused:
+        start = self._pieces[0] if self._pieces else line
+        self._restart()
+        return Refused(start, error, fatal)
+
+    def _restart(self) -> None:
+        self._pieces = []
+        self._size = 0
+        self._literals = 0
+        self._refusal = None
+        self._literal = None
+        self._scanned = 0

@@ -1,0 +1,250 @@
+"""Search keys (RFC 3501 section 6.4.4; WITHIN RFC 5032, CONDSTORE RFC 7162, SEARCHRES RFC 5182) as predicates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from operator import eq, ge, lt
+
+from imap.imap4.arguments import Arguments, Atom, Group
+from imap.imap4.content import Content
+from imap.imap4.dates import read_date, read_mail_date, utc_date
+from imap.imap4.errors import INVALID, Bad, ParseError
+from imap.imap4.search.text import address_text, all_header_texts, body_texts, fold, header_text
+from imap.imap4.sequence import SequenceSet
+from imap.imap4.view import View
+from imap.mime.header import unfold
+
+# More keys than this in one search are refused: each is asked of every message.
+MAX_KEYS = 1000
+
+# What a predicate must read: nothing, the file's size or date, the header, the whole message.
+INDEX, FILE, HEADER, BODY = range(4)
+
+_FLAGS = {
+    "ANSWERED": "\\Answered",
+    "DELETED": "\\Deleted",
+    "DRAFT": "\\Draft",
+    "FLAGGED": "\\Flagged",
+    "SEEN": "\\Seen",
+}
+_ADDRESS_KEYS = ("BCC", "CC", "FROM", "TO")
+_ADDRESS_FIELDS = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
+_COMPARE: dict[str, Callable[[date, date], bool]] = {"BEFORE": lt, "ON": eq, "SINCE": ge}
+_NO_DATE = date(1970, 1, 1)  # a message whose Date field cannot be read was sent then
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: how dear it is to ask, and the question."""
+
+    cost: int
+    test: Callable[[Content], bool]
+
+
+class KeyReader:
+    """Reads the keys of one search over one view."""
+
+    def __init__(self, view: View, charset: str) -> None:
+        self.view = view
+        self.charset = charset
+        self.uses_modseq = False
+        self._count = 0
+
+    def read_all(self, arguments: Arguments) -> Key:
+        """All keys that are left, joined by AND. Raises Bad."""
+        keys: list[Key] = []
+        while arguments.more():
+            keys.append(self.read(arguments))
+        if not keys:
+            raise Bad("Missing search parameters")
+        return _all_of(keys)
+
+    def read(self, arguments: Arguments) -> Key:
+        """One key with its arguments."""
+        self._count += 1
+        if self._count > MAX_KEYS:
+            raise Bad("Too many search keys")
+        if arguments.is_group():
+            return self.read_all(arguments.group())
+        if not arguments.more():
+            raise Bad("Missing parameter for argument")
+        item = arguments.take()
+        if not isinstance(item, Atom):
+            raise Bad("Unexpected string as search key")
+        word = item.decode("ascii").upper()
+        if word[0] in "0123456789*$":
+            return self._numbers(bytes(item))
+        method = getattr(self, "_key_" + word.lower(), None)
+        if method is not None:
+            key: Key = method(arguments)
+            return key
+        return self._simple(word, arguments)
+
+    def _simple(self, word: str, arguments: Arguments) -> Key:
+        negated = word.removeprefix("UN")
+        if word in _FLAGS or (word != negated and negated in _FLAGS):
+            return _flag(_FLAGS[negated], wanted=word == negated)
+        if word in _ADDRESS_KEYS or word == "SUBJECT":
+            return self._header(word.lower().encode(), self._text(arguments))
+        name = word.removeprefix("SENT")
+        if name in _COMPARE:
+            day = read_date(self._argument(arguments))
+            if day is None:
+                raise Bad("Invalid search date parameter")
+            return _sent(_COMPARE[name], day) if name != word else _received(_COMPARE[name], day)
+        raise Bad(f"Unknown argument {word}")
+
+    @staticmethod
+    def _argument(arguments: Arguments) -> bytes:
+        if not arguments.more():
+            raise Bad("Missing parameter for argument")
+        if arguments.is_group():
+            raise Bad("Invalid parameter for argument")
+        return arguments.astring()
+
+    def _text(self, arguments: Arguments) -> str:
+        octets = self._argument(arguments)
+        try:
+            return fold(octets.decode(self.charset))
+        except UnicodeError:
+            raise ParseError("Invalid text in search string") from None
+
+    def _numbers(self, text: bytes) -> Key:
+        if text == b"$":
+            saved = frozenset(self.view.saved)
+            return Key(INDEX, lambda content: content.message.uid in saved)
+        ranges = SequenceSet.parse(text).positions(len(self.view))
+        return Key(INDEX, lambda content: any(content.number in each for each in ranges))
+
+    def _header(self, name: bytes, wanted: str) -> Key:
+        write = address_text if name in _ADDRESS_FIELDS else header_text
+
+        def test(content: Content) -> bool:
+            found = content.header_fields.get(name, ())
+            return any(wanted in write(unfold(content.header, field)) for field in found)
+
+        return Key(HEADER, test)
+
+    # One method per key that is a name of its own
+
+    def _key_all(self, arguments: Arguments) -> Key:
+        return Key(INDEX, lambda content: True)
+
+    def _key_new(self, arguments: Arguments) -> Key:
+        return Key(INDEX, lambda content: content.message.recent and "\\Seen" not in content.message.flags)
+
+    def _key_old(self, arguments: Arguments) -> Key:
+        return Key(INDEX, lambda content: not content.message.recent)
+
+    def _key_recent(self, arguments: Arguments) -> Key:
+        return Key(INDEX, lambda content: content.message.recent)
+
+    def _key_keyword(self, arguments: Arguments) -> Key:
+        return self._keyword(arguments, wanted=True)
+
+    def _key_unkeyword(self, arguments: Arguments) -> Key:
+        return self._keyword(arguments, wanted=False)
+
+    def _keyword(self, arguments: Arguments, *, wanted: bool) -> Key:
+        name = self._argument(arguments).decode("latin-1").lower()
+
+        def test(content: Content) -> bool:
+            return any(flag.lower() == name for flag in content.message.flags) is wanted
+
+        return Key(INDEX, test)
+
+    def _key_uid(self, arguments: Arguments) -> Key:
+        text = self._argument(arguments)
+        if text == b"$":
+            return self._numbers(text)
+        uids = self.view.uids
+        ranges = SequenceSet.parse(text, "Invalid UID messageset").resolved(uids[-1] if uids else 0)
+        return Key(INDEX, lambda content: any(a <= content.message.uid <= b for a, b in ranges))
+
+    def _key_not(self, arguments: Arguments) -> Key:
+        key = self.read(arguments)
+        return Key(key.cost, lambda content: not key.test(content))
+
+    def _key_or(self, arguments: Arguments) -> Key:
+        one, other = sorted((self.read(arguments), self.read(arguments)), key=lambda key: key.cost)
+        return Key(other.cost, lambda content: one.test(content) or other.test(content))
+
+    def _key_header(self, arguments: Arguments) -> Key:
+        name = self._argument(arguments).lower()
+        return self._header(name, self._text(arguments))
+
+    def _key_body(self, arguments: Arguments) -> Key:
+        wanted = self._text(arguments)
+        return Key(BODY, lambda content: any(wanted in text for text in body_texts(content.data, content.part)))
+
+    def _key_text(self, arguments: Arguments) -> Key:
+        wanted = self._text(arguments)
+
+        def test(content: Content) -> bool:
+            return any(wanted in text for text in all_header_texts(content.data, content.part)) or any(
+                wanted in text for text in body_texts(content.data, content.part)
+            )
+
+        return Key(BODY, test)
+
+    def _key_larger(self, arguments: Arguments) -> Key:
+        size = arguments.number()
+        return Key(FILE, lambda content: content.message.size > size)
+
+    def _key_smaller(self, arguments: Arguments) -> Key:
+        size = arguments.number()
+        return Key(FILE, lambda content: content.message.size < size)
+
+    def _key_older(self, arguments: Arguments) -> Key:
+        moment = time.time() - self._interval(arguments)
+        return Key(FILE, lambda content: content.message.internal_date <= moment)
+
+    def _key_younger(self, arguments: Arguments) -> Key:
+        moment = time.time() - self._interval(arguments)
+        return Key(FILE, lambda content: content.message.internal_date >= moment)
+
+    @staticmethod
+    def _interval(arguments: Arguments) -> int:
+        interval = arguments.number()
+        if not interval:
+            raise Bad("Invalid search interval parameter")
+        return interval
+
+    def _key_modseq(self, arguments: Arguments) -> Key:
+        if not isinstance(arguments.peek(), Atom):  # an entry name and type, which change nothing here
+            arguments.astring()
+            if arguments.word() not in ("PRIV", "SHARED", "ALL"):
+                raise Bad(INVALID)
+        value = arguments.number()
+        self.uses_modseq = True
+        return Key(INDEX, lambda content: content.message.modseq >= value)
+
+
+def _all_of(keys: list[Key]) -> Key:
+    if len(keys) == 1:
+        return keys[0]
+    keys = sorted(keys, key=lambda key: key.cost)  # what the index knows is asked before what must be read
+    return Key(keys[-1].cost, lambda content: all(key.test(content) for key in keys))
+
+
+def _flag(flag: str, *, wanted: bool) -> Key:
+    return Key(INDEX, lambda content: (flag in content.message.flags) is wanted)
+
+
+def _received(compare: Callable[[date, date], bool], day: date) -> Key:
+    return Key(FILE, lambda content: compare(utc_date(content.message.internal_date), day))
+
+
+def _sent(compare: Callable[[date, date], bool], day: date) -> Key:
+    def test(content: Content) -> bool:
+        found = content.header_fields.get(b"date")
+        read = read_mail_date(unfold(content.header, found[-1])) if found else None
+        return compare((read[0] + read[1]).date() if read is not None else _NO_DATE, day)
+
+    return Key(HEADER, test)
+
+
+__all__ = ["BODY", "FILE", "HEADER", "INDEX", "Group", "Key", "KeyReader"]

@@ -1,0 +1,106 @@
+"""SORT: the criteria of RFC 5256 and RFC 5957 as keys to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from imap.imap4.arguments import Arguments
+from imap.imap4.content import Content
+from imap.imap4.dates import read_mail_date
+from imap.imap4.errors import Bad
+from imap.imap4.search.subject import base_subject
+from imap.imap4.search.text import decode_words, fold
+from imap.mime.address import MISSING_MAILBOX, addresses
+from imap.mime.header import unfold
+
+Criterion = Callable[[Content], Any]
+
+
+def sent_date(content: Content) -> datetime:
+    """The moment of the Date field, the internal date where it cannot be read (RFC 5256 section 2.2)."""
+    found = content.header_fields.get(b"date")
+    read = read_mail_date(unfold(content.header, found[-1])) if found else None
+    return read[0] if read is not None else datetime.fromtimestamp(content.message.internal_date, UTC)
+
+
+def field(content: Content, name: bytes) -> bytes:
+    """The value of a field, empty where there is none."""
+    found = content.header_fields.get(name)
+    return unfold(content.header, found[-1]) if found else b""
+
+
+def subject(content: Content) -> str:
+    """The base subject."""
+    return base_subject(decode_words(field(content, b"subject")))[0]
+
+
+def _mailbox(name: bytes) -> Criterion:
+    def key(content: Content) -> str:
+        found = addresses(field(content, name))
+        mailbox = found[0].mailbox if found else None
+        return fold((mailbox or b"").decode("utf-8", "replace")) if mailbox != MISSING_MAILBOX else ""
+
+    return key
+
+
+def _display(name: bytes) -> Criterion:
+    def key(content: Content) -> str:
+        found = addresses(field(content, name))
+        if not found:
+            return ""
+        first = found[0]
+        if first.name:
+            return fold(decode_words(first.name))
+        return fold(
+            f"{(first.mailbox or b'').decode('utf-8', 'replace')}@{(first.domain or b'').decode('utf-8', 'replace')}"
+        )
+
+    return key
+
+
+CRITERIA: dict[str, Criterion] = {
+    "ARRIVAL": lambda content: content.message.internal_date,
+    "CC": _mailbox(b"cc"),
+    "DATE": sent_date,
+    "DISPLAYFROM": _display(b"from"),
+    "DISPLAYTO": _display(b"to"),
+    "FROM": _mailbox(b"from"),
+    "SIZE": lambda content: content.message.size,
+    "SUBJECT": subject,
+    "TO": _mailbox(b"to"),
+}
+
+
+class SortProgram:
+    """``([REVERSE] criterion ...)``."""
+
+    def __init__(self, group: Arguments) -> None:
+        self.criteria: list[tuple[str, bool]] = []
+        reverse = False
+        while group.more():
+            word = group.word()
+            if word == "REVERSE":
+                reverse = True
+                continue
+            if word not in CRITERIA:
+                raise Bad(f"Unknown sort argument {word}")
+            if len(self.criteria) < len(CRITERIA):
+                self.criteria.append((word, reverse))
+            reverse = False
+        if reverse:
+            raise Bad("Sort list ends with REVERSE")
+        if not self.criteria:
+            raise Bad("Empty sort program.")
+
+    def keys(self, content: Content) -> tuple[Any, ...]:
+        """What is compared of one message."""
+        return tuple(CRITERIA[name](content) for name, _ in self.criteria)
+
+    def order(self, rows: list[tuple[int, tuple[Any, ...]]]) -> list[int]:
+        """The sequence numbers of ``(number, keys)`` rows in order; ties go by number."""
+        rows.sort(key=lambda row: row[0])
+        for index in range(len(self.criteria) - 1, -1, -1):
+            rows.sort(key=lambda row: row[1][index], reverse=self.criteria[index][1])
+        return [number for number, _ in rows]

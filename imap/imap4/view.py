@@ -1,0 +1,136 @@
+"""A session's view of the selected mailbox: sequence numbers, and what the client has been told (RFC 3501 section 5.5).
+
+The store knows messages by UID. The client counts them from 1, and may only be told that numbers moved when the
+command at hand allows it; until then an expunged message keeps its number here.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+
+from imap.imap4 import sequence
+from imap.imap4.sequence import SequenceSet
+from imap.store import Mailbox, Message
+
+Write = Callable[[bytes], None]
+
+_SYSTEM = ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft")
+
+
+def flag_list(names: Iterable[str]) -> bytes:
+    """``(\\Seen kw)``, in the order given."""
+    return b"(" + " ".join(names).encode() + b")"
+
+
+class View:
+    """One session's sequence numbers over one open mailbox."""
+
+    def __init__(self, mailbox: Mailbox, *, condstore: bool, qresync: bool) -> None:
+        self.mailbox = mailbox
+        self.condstore = condstore
+        self.qresync = qresync
+        self.uids = array("I", mailbox.messages)
+        self.recent = self._count_recent()
+        self.saved: list[int] = []  # UIDs of the last SEARCH RETURN (SAVE), RFC 5182
+        self.vanished_told = False  # whether VANISHED was sent since the last tagged answer
+        self._gone: list[int] = []  # expunged, the client not yet told
+        self._unseen_appended = 0
+
+    def _count_recent(self) -> int:
+        return sum(1 for message in self.mailbox.messages.values() if message.recent)
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    def number(self, uid: int) -> int:
+        """The sequence number of a UID, 0 when the view has none."""
+        index = bisect_left(self.uids, uid)
+        return index + 1 if index < len(self.uids) and self.uids[index] == uid else 0
+
+    def message(self, number: int) -> Message | None:
+        """The message with that number; None when it was expunged and the client does not know yet."""
+        return self.mailbox.messages.get(self.uids[number - 1])
+
+    def numbers(self, text: bytes, *, uid: bool) -> Iterator[int]:
+        """The sequence numbers of a set as the client wrote it, ascending. Raises Bad."""
+        if text == b"$":
+            return iter([number for number in map(self.number, self.saved) if number])
+        parsed = SequenceSet.parse(text, "Invalid UID messageset" if uid else "Invalid messageset")
+        ranges = parsed.uid_positions(self.uids) if uid else parsed.positions(len(self.uids))
+        return (number for each in ranges for number in each)
+
+    # What the client is told
+
+    def flags(self, message: Message) -> bytes:
+        """The FLAGS list of a message, \\Recent included."""
+        names = [name for name in _SYSTEM if name in message.flags]
+        if message.recent:
+            names.append("\\Recent")
+        if len(message.flags) > len(names) - message.recent:
+            names += sorted(name for name in message.flags if not name.startswith("\\"))
+        return flag_list(names)
+
+    def tell_keywords(self, write: Write) -> None:
+        """FLAGS and PERMANENTFLAGS, as at SELECT and whenever a keyword is new."""
+        known = (*_SYSTEM, *self.mailbox.keywords)
+        write(b"* FLAGS " + flag_list(known) + b"\r\n")
+        permanent = () if self.mailbox.read_only else (*known, "\\*")
+        text = b"Read-only mailbox." if self.mailbox.read_only else b"Flags permitted."
+        write(b"* OK [PERMANENTFLAGS " + flag_list(permanent) + b"] " + text + b"\r\n")
+
+    def tell_flags(self, write: Write, uids: Iterable[int], *, uid: bool) -> None:
+        """FETCH responses with the flags of messages (and MODSEQ once CONDSTORE is on)."""
+        for each in uids:
+            message = self.mailbox.messages.get(each)
+            number = self.number(each)
+            if message is None or not number:
+                continue
+            with_uid = b"UID %d " % each if uid or self.qresync else b""
+            modseq = b"MODSEQ (%d) " % message.modseq if self.condstore else b""
+            write(b"* %d FETCH (%b%bFLAGS %b)\r\n" % (number, with_uid, modseq, self.flags(message)))
+
+    def sync(self, write: Write, *, expunges: bool, uid: bool = False) -> None:
+        """Take in what happened to the mailbox and tell it: flags, then expunges (if allowed now), then new mail."""
+        changes = self.mailbox.sync()
+        self._gone.extend(changes.expunged)
+        if changes.keywords:
+            self.tell_keywords(write)
+        self.tell_flags(write, changes.flags, uid=uid)
+        recent = self._count_recent() if changes.expunged or changes.appended else self.recent
+        if expunges:
+            self.tell_expunges(write)
+        if changes.appended:
+            self.uids.extend(changes.appended)
+            write(b"* %d EXISTS\r\n" % len(self.uids))
+        self.tell_recent(write, recent)
+
+    def tell_recent(self, write: Write, recent: int | None = None) -> None:
+        """RECENT, when it changed."""
+        if recent is None:
+            recent = self._count_recent()
+        if recent != self.recent:
+            self.recent = recent
+            write(b"* %d RECENT\r\n" % recent)
+
+    def expunged(self, uids: Iterable[int]) -> None:
+        """Note messages that this session expunged itself; told by :meth:`tell_expunges`."""
+        self._gone.extend(uids)
+
+    def tell_expunges(self, write: Write) -> None:
+        """EXPUNGE (or VANISHED) for every message that went, highest number first; their numbers are free then."""
+        gone = sorted(uid for uid in set(self._gone) if self.number(uid))
+        self._gone.clear()
+        if not gone:
+            return
+        if self.qresync:
+            write(b"* VANISHED " + sequence.write(gone) + b"\r\n")
+            self.vanished_told = True
+        for uid in reversed(gone):
+            number = self.number(uid)
+            if not self.qresync:
+                write(b"* %d EXPUNGE\r\n" % number)
+            del self.uids[number - 1]
+        lost = set(gone)
+        self.saved = [uid for uid in self.saved if uid not in lost]

@@ -1,0 +1,295 @@
+"""Log-in, shared by IMAP and POP3: who may authenticate how, against the auth service, and whose mail is opened then.
+
+A :class:`LoginService` belongs to a process, a :class:`Login` to a connection. The protocols word the outcome; here
+a failure is a :class:`LoginFailed` that says which of Dovecot's outcomes it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable, MasterClient
+
+from imap.store import MailRoot, StoreError, UserStore
+
+if TYPE_CHECKING:
+    from auth.dovecotconf import DovecotConfig
+    from imap.config import MailSettings
+
+# A client gets this many tries on one connection; the auth service slows down each of them.
+MAX_ATTEMPTS = 10
+
+PLAINTEXT_REFUSED = "Plaintext authentication disallowed on non-secure (SSL/TLS) connections."
+PLAINTEXT_EXPOSED = (
+    "Plaintext authentication not allowed without SSL/TLS, but your client did it anyway. "
+    "If anyone was listening, the password was exposed."
+)
+
+
+class Outcome(Enum):
+    """Why a log-in failed: the response code of IMAP (RFC 5530) and the one of POP3 (RFC 2449, 3206)."""
+
+    FAILED = ("AUTHENTICATIONFAILED", "AUTH")
+    AUTHORIZATION = ("AUTHORIZATIONFAILED", "AUTH")
+    EXPIRED = ("EXPIRED", "AUTH")
+    TEMPORARY = ("UNAVAILABLE", "SYS/TEMP")
+    PRIVACY = ("PRIVACYREQUIRED", "AUTH")
+    LIMIT = ("LIMIT", "IN-USE")
+    REFUSED = ("ALERT", "")
+    CANCELLED = ("", "")
+
+    @property
+    def imap(self) -> str:
+        """The response code in IMAP."""
+        return self.value[0]
+
+    @property
+    def pop3(self) -> str:
+        """The response code in POP3."""
+        return self.value[1]
+
+
+_TEXTS = {
+    Outcome.FAILED: "Authentication failed.",
+    Outcome.AUTHORIZATION: "Authorization failed.",
+    Outcome.EXPIRED: "Password expired.",
+    Outcome.TEMPORARY: "Temporary authentication failure.",
+    Outcome.PRIVACY: PLAINTEXT_REFUSED,
+    Outcome.CANCELLED: "Authentication aborted by client.",
+}
+
+
+class LoginFailed(Exception):
+    """A log-in that did not succeed; ``text`` may be told to the peer."""
+
+    def __init__(self, outcome: Outcome, text: str | None = None) -> None:
+        self.outcome = outcome
+        self.text = text if text is not None else _TEXTS[outcome]
+        super().__init__(self.text)
+
+
+class Mechanism(Protocol):
+    """What the auth service says of a mechanism."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def flags(self) -> frozenset[str]: ...
+
+
+# Sends a challenge (raw octets) and gives the line that the client answers with.
+Ask = Callable[[bytes], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSettings:
+    """What dovecot.conf says about log-in to one protocol."""
+
+    protocol: str
+    greeting: str = "Dovecot ready."
+    ssl: str = "yes"  # no, yes, required
+    disable_plaintext_auth: bool = True
+    max_userip_connections: int = 10  # 0: no limit
+
+    @classmethod
+    def from_config(cls, config: DovecotConfig, protocol: str) -> LoginSettings:
+        """Read them for ``imap`` or ``pop3``, the protocol's own block respected."""
+        view = config.protocol(protocol)
+        return cls(
+            protocol=protocol,
+            greeting=view.str("login_greeting"),
+            ssl=view.str("ssl"),
+            disable_plaintext_auth=view.bool("disable_plaintext_auth"),
+            max_userip_connections=view.int("mail_max_userip_connections"),
+        )
+
+
+class LoginService:
+    """What the connections of one process share."""
+
+    def __init__(
+        self, settings: LoginSettings, auth: AuthClient, master: MasterClient, mail: MailSettings, root: MailRoot
+    ) -> None:
+        self.settings = settings
+        self.auth = auth
+        self.master = master
+        self.mail = mail
+        self.root = root
+        self.mechanisms: tuple[Mechanism, ...] = ()
+        self.connections: Counter[tuple[str, str]] = Counter()  # (user, address) -> logged in
+
+    async def refresh(self) -> None:
+        """Ask the auth service for its mechanisms; greetings need them. Raises AuthUnavailable."""
+        self.mechanisms = tuple(await self.auth.mechanisms())
+
+
+class Login:
+    """The log-in of one connection."""
+
+    def __init__(self, service: LoginService, local: tuple[str, int], remote: tuple[str, int], session: str) -> None:
+        self.service = service
+        self.settings = service.settings
+        self.local = local
+        self.remote = remote
+        self.session = session
+        self.tls = False
+        self.tls_possible = self.settings.ssl != "no"
+        self.attempts = 0
+        self.user: str | None = None
+        self.log = logging.getLogger(f"dovecot.{self.settings.protocol}-login")
+
+    @property
+    def greeting(self) -> str:
+        """``login_greeting``."""
+        return self.settings.greeting
+
+    @property
+    def secured(self) -> bool:
+        """TLS, or the same machine (both ends have one address), as Dovecot counts it."""
+        return self.tls or self.local[0] == self.remote[0]
+
+    @property
+    def plaintext_allowed(self) -> bool:
+        """Whether a password may come in the clear over this connection."""
+        return self.secured or not (self.settings.disable_plaintext_auth or self.settings.ssl == "required")
+
+    @property
+    def starttls_possible(self) -> bool:
+        """Whether STARTTLS or STLS is to be offered now."""
+        return self.tls_possible and not self.tls
+
+    def mechanism_names(self) -> list[str]:
+        """Mechanisms to announce now."""
+        if not self.secured and self.settings.ssl == "required":
+            return []
+        return [
+            each.name
+            for each in self.service.mechanisms
+            if "private" not in each.flags and (self.plaintext_allowed or "plaintext" not in each.flags)
+        ]
+
+    def who(self) -> str:
+        """How this connection is named in the log."""
+        return f"{self.settings.protocol}({self.user or self.remote[0]})"
+
+    async def password(self, user: bytes, password: bytes) -> UserStore:
+        """Log in with LOGIN or USER/PASS. Raises LoginFailed."""
+        if not self.plaintext_allowed:
+            raise LoginFailed(Outcome.PRIVACY)
+        if b"\0" in user or b"\0" in password:
+            raise LoginFailed(Outcome.FAILED)
+        return await self._authenticate("PLAIN", b"\0" + user + b"\0" + password, _no_challenge)
+
+    async def sasl(self, name: str, initial: bytes | None, ask: Ask) -> UserStore:
+        """Log in with a SASL mechanism (RFC 4422). ``initial`` is base64 or ``=``. Raises LoginFailed."""
+        mechanism = next((each for each in self.service.mechanisms if each.name == name.upper()), None)
+        if mechanism is None or "private" in mechanism.flags:
+            raise LoginFailed(Outcome.REFUSED, "Unsupported authentication mechanism.")
+        if not self.secured and self.settings.ssl == "required":
+            raise LoginFailed(Outcome.PRIVACY, "Authentication disallowed on non-secure (SSL/TLS) connections.")
+        if not self.plaintext_allowed and "plaintext" in mechanism.flags:
+            raise LoginFailed(Outcome.PRIVACY)
+
+        async def challenge(data: bytes) -> bytes:
+            line = await ask(data)
+            if line == b"*":
+                raise AuthCancelled
+            return _decoded(line)
+
+        response = None if initial is None else b"" if initial == b"=" else _decoded(initial)
+        return await self._authenticate(mechanism.name, response, challenge)
+
+    async def _authenticate(
+        self, mechanism: str, initial: bytes | None, challenge: Callable[[bytes], Awaitable[bytes]]
+    ) -> UserStore:
+        self.attempts += 1
+        try:
+            success = await self.service.auth.authenticate(
+                mechanism,
+                initial,
+                challenge,
+                secured=self.secured,
+                local=self.local,
+                remote=self.remote,
+                session=self.session,
+            )
+        except AuthCancelled:
+            raise LoginFailed(Outcome.CANCELLED) from None
+        except AuthFailed as failure:
+            self.log.info("Login failed: %s", self._details(failure.user or "", mechanism))
+            raise LoginFailed(_outcome(failure)) from None
+        except AuthUnavailable as failure:
+            self.log.error("auth: %s", failure)
+            raise LoginFailed(Outcome.TEMPORARY) from None
+        store = await self._open(success.user)
+        self.log.info("Login: %s", self._details(success.user, mechanism))
+        return store
+
+    async def _open(self, user: str) -> UserStore:
+        """Find the user's mail (userdb) and open it, within mail_max_userip_connections."""
+        limit = self.settings.max_userip_connections
+        key = (user, self.remote[0])
+        if limit and self.service.connections[key] >= limit:
+            raise LoginFailed(
+                Outcome.LIMIT,
+                f"Maximum number of connections from user+IP exceeded (mail_max_userip_connections={limit})",
+            )
+        try:
+            fields = await self.service.master.user(user, service=self.settings.protocol)
+        except AuthUnavailable as failure:
+            self.log.error("userdb lookup for %s: %s", user, failure)
+            raise LoginFailed(Outcome.TEMPORARY) from None
+        if fields is None:
+            self.log.error("userdb: %s authenticated but has no userdb entry", user)
+            raise LoginFailed(Outcome.TEMPORARY)
+        try:
+            store = self.service.mail.user_store(self.service.root, fields.user, fields.fields)
+        except StoreError as failure:
+            self.log.error("mail of %s: %s", user, failure.reason or failure)
+            raise LoginFailed(Outcome.TEMPORARY, "Internal error occurred. Refer to server log.") from None
+        self.user = user
+        self.service.connections[key] += 1
+        return store
+
+    def release(self) -> None:
+        """The connection is over."""
+        if self.user is not None:
+            key = (self.user, self.remote[0])
+            self.service.connections[key] -= 1
+            if not self.service.connections[key]:
+                del self.service.connections[key]
+            self.user = None
+
+    def _details(self, user: str, mechanism: str) -> str:
+        secured = ", TLS" if self.tls else ", secured" if self.secured else ""
+        return f"user=<{user}>, method={mechanism}, rip={self.remote[0]}, lip={self.local[0]}{secured}"
+
+
+async def _no_challenge(data: bytes) -> bytes:
+    raise AuthCancelled
+
+
+def _decoded(line: bytes) -> bytes:
+    try:
+        return base64.b64decode(line, validate=True)
+    except (binascii.Error, ValueError):
+        raise LoginFailed(Outcome.REFUSED, "Invalid base64 data in continued response") from None
+
+
+def _outcome(failure: AuthFailed) -> Outcome:
+    """Dovecot's reading of a FAIL line's fields."""
+    if failure.temp:
+        return Outcome.TEMPORARY
+    return {
+        "authz_fail": Outcome.AUTHORIZATION,
+        "authzfailed": Outcome.AUTHORIZATION,
+        "user_disabled": Outcome.FAILED,
+        "pass_expired": Outcome.EXPIRED,
+    }.get(failure.code or "", Outcome.FAILED)

@@ -1,0 +1,92 @@
+"""What the IMAP and POP3 services have in common: prepare with privileges, serve without (see ``prepare``)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from auth.client import AuthClient, AuthUnavailable, MasterClient
+
+from imap.config import MailSettings
+from imap.login import LoginService, LoginSettings
+from imap.store import MailRoot
+from imap.transport import Bound, MakeSession, Server, install_reactor
+from tls.context import TwistedServerOptions, twisted_server_options
+from tls.policy import Policy
+
+if TYPE_CHECKING:
+    from auth.dovecotconf import DovecotConfig
+
+Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
+# Makes the factory of sessions of one protocol, once the log-in service stands.
+MakeSessions = Callable[[LoginService], MakeSession]
+
+# Seconds between attempts to reach an auth service that is not there yet, at first and at most.
+AUTH_RETRY = 0.05
+AUTH_RETRY_MAX = 2.0
+
+
+def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make_sessions: MakeSessions) -> Serve:
+    """Read certificates and open the mail root while that is allowed; returns the coroutine that serves.
+
+    ``protocol`` is ``imap`` or ``pop3``; sockets tagged ``imaps``/``pop3s`` speak TLS from the start.
+    Raises TLSConfigError and StoreError.
+    """
+    view = config.protocol(protocol)
+    settings = LoginSettings.from_config(config, protocol)
+    mail = MailSettings.from_config(view)
+    root = MailRoot.open(mail.mail_root)
+    options = _tls_options(config, protocol) if settings.ssl != "no" else None
+    log = logging.getLogger(f"dovecot.{protocol}")
+
+    async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
+        reactor = install_reactor()
+        auth = AuthClient(config.base_dir / "auth-client", service=protocol)
+        master = MasterClient(config.base_dir / "auth-userdb")
+        login = LoginService(settings, auth, master, mail, root)
+        server = Server(make_sessions(login), cast(Any, options), asyncio.get_running_loop())
+        try:
+            await _reach_auth(login, log)
+            server.listen(reactor, sockets, protocol + "s")
+            ready()
+            await drain.wait()
+            await server.drain()
+        finally:
+            server.close_all()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            await auth.close()
+            await master.close()
+            root.close()
+
+    return serve
+
+
+async def _reach_auth(login: LoginService, log: logging.Logger) -> None:
+    """Wait until the auth service answers: no greeting is complete without its mechanisms."""
+    delay = AUTH_RETRY
+    while True:
+        try:
+            await login.refresh()
+        except AuthUnavailable as error:
+            if delay >= AUTH_RETRY_MAX:
+                log.warning("auth: %s", error)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, AUTH_RETRY_MAX)
+        else:
+            return
+
+
+def _tls_options(config: DovecotConfig, protocol: str) -> TwistedServerOptions | None:
+    """The TLS side of the server, None where no certificate is configured (STARTTLS is then not offered)."""
+    view = config.protocol(protocol)
+    certificate, key = view.path("ssl_cert"), view.path("ssl_key")
+    if certificate is None or key is None:
+        return None
+    policy = Policy.from_dovecot(
+        ssl_min_protocol=view.str("ssl_min_protocol"), ssl_cipher_list=view.str("ssl_cipher_list")
+    )
+    return twisted_server_options(str(certificate), str(key), policy)

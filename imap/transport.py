@@ -1,0 +1,271 @@
+"""Carries IMAP and POP3 sessions on Twisted: accepting, TLS, back-pressure, time-outs, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, cast
+from typing import Protocol as Shape
+
+from twisted.internet import interfaces, protocol
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.python.failure import Failure
+from zope.interface import implementer  # type: ignore[import-untyped,unused-ignore]
+
+from tls.starttls_twisted import upgrade_server
+
+# Seconds that a client has for the TLS handshake of an implicit-TLS port or behind STARTTLS.
+HANDSHAKE_TIMEOUT = 60.0
+
+
+class Session(Shape):
+    """What the shell needs of a session, IMAP's or POP3's."""
+
+    def greet(self) -> None: ...
+    def receive(self, data: bytes) -> None: ...
+    def lost(self) -> None: ...
+    def timed_out(self) -> None: ...
+    def drain(self) -> None: ...
+    @property
+    def busy(self) -> bool: ...
+
+
+MakeSession = Callable[["Connection"], Session]
+
+
+class Bound(Shape):
+    """A listening socket of the supervisor, its tag (``imap``, ``imaps`` ...) and its listener's settings."""
+
+    @property
+    def socket(self) -> socket.socket: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def options(self) -> Any: ...
+
+
+@implementer(interfaces.IPushProducer, interfaces.IHandshakeListener)
+class Connection(protocol.Protocol):
+    """One connection: hands octets to its session, and is its session's wire."""
+
+    _noisy: ClassVar[bool] = False
+
+    def __init__(self, factory: Server, *, implicit_tls: bool) -> None:
+        self.server = factory
+        self.implicit_tls = implicit_tls
+        self.is_tls = implicit_tls
+        self.local: tuple[str, int] = ("", 0)
+        self.remote: tuple[str, int] = ("", 0)
+        self.session: Session | None = None
+        self._timeout = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._last = 0.0
+        self._paused: asyncio.Future[None] | None = None
+        self._greeted = False
+
+    # From Twisted
+
+    def connectionMade(self) -> None:
+        transport = self._transport
+        with contextlib.suppress(AttributeError, OSError):
+            transport.setTcpNoDelay(True)
+        self.local, self.remote = _address(transport.getHost()), _address(transport.getPeer())
+        self.server.connections.add(self)
+        self.session = self.server.make_session(self)
+        transport.registerProducer(self, True)
+        if self.implicit_tls:
+            self.set_timeout(HANDSHAKE_TIMEOUT)
+        else:
+            self._greet()
+
+    def handshakeCompleted(self) -> None:
+        """The TLS handshake is over; on an implicit-TLS port the greeting follows."""
+        if not self._greeted:
+            self._greet()
+
+    def _greet(self) -> None:
+        self._greeted = True
+        if self.session is not None:
+            self.session.greet()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._last = self._loop.time()
+        if self.session is not None:
+            self.session.receive(data)
+
+    def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
+        self._cancel_timer()
+        self.server.connections.discard(self)
+        self.resumeProducing()
+        session, self.session = self.session, None
+        if session is not None:
+            session.lost()
+        self.server.gone()
+
+    def pauseProducing(self) -> None:
+        """The peer takes less than we write: the session waits at its next pause."""
+        if self._paused is None:
+            self._paused = self._loop.create_future()
+
+    def resumeProducing(self) -> None:
+        """The peer has caught up."""
+        waiting, self._paused = self._paused, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    def stopProducing(self) -> None:
+        """The connection is going down."""
+        self.resumeProducing()
+
+    # For the session
+
+    @property
+    def _transport(self) -> Any:
+        return self.transport
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return self.server.loop
+
+    def write(self, data: bytes) -> None:
+        """Send octets."""
+        self._transport.write(data)
+
+    def writable(self) -> asyncio.Future[None] | None:
+        """A future to wait for while the peer is slow, else None."""
+        return self._paused
+
+    def start_tls(self, go_ahead: bytes) -> None:
+        """Send the go-ahead and begin TLS. The session has already thrown away what it had buffered."""
+        options = self.server.tls
+        assert options is not None
+        transport = self._transport
+        transport.unregisterProducer()
+        upgrade_server(self, options, go_ahead=go_ahead, discard=lambda: 0)
+        transport.registerProducer(self, True)
+        self.is_tls = True
+
+    def close(self) -> None:
+        """Send what is still to be sent, then close."""
+        self._cancel_timer()
+        transport = self._transport
+        transport.unregisterProducer()
+        transport.loseConnection()
+        # A peer that takes nothing any more would keep the connection for ever.
+        self._timer = self._loop.call_later(HANDSHAKE_TIMEOUT, self._abort)
+
+    def _abort(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self._transport.abortConnection()
+
+    def set_timeout(self, seconds: float) -> None:
+        """Tell the session when nothing has come for so long."""
+        self._cancel_timer()
+        self._timeout = seconds
+        self._last = self._loop.time()
+        self._timer = self._loop.call_later(seconds, self._check)
+
+    def _check(self) -> None:
+        """One timer per connection, looked at rarely: receiving does not have to touch it."""
+        self._timer = None
+        left = self._last + self._timeout - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._check)
+        elif self.session is not None and self._greeted:
+            self.session.timed_out()
+        else:
+            self._abort()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _address(address: object) -> tuple[str, int]:
+    """Host and port of a Twisted address; an IPv4-mapped one as IPv4."""
+    host, port = str(getattr(address, "host", "")), int(getattr(address, "port", 0))
+    with contextlib.suppress(ValueError):
+        mapped = getattr(ipaddress.ip_address(host.partition("%")[0]), "ipv4_mapped", None)
+        host = str(mapped) if mapped is not None else host
+    return host, port
+
+
+class Server:
+    """The connections of one service in one process."""
+
+    def __init__(
+        self, make_session: MakeSession, tls: IOpenSSLServerConnectionCreator | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.make_session = make_session
+        self.tls = tls
+        self.loop = loop
+        self.connections: set[Connection] = set()
+        self._ports: list[Any] = []
+        self._empty = asyncio.Event()
+
+    def listen(self, reactor: Any, sockets: Sequence[Bound], tls_tag: str) -> None:
+        """Accept on the supervisor's sockets; those with ``tls_tag`` or ``ssl=yes`` speak TLS from the start."""
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        for bound in sockets:
+            implicit = bound.tag == tls_tag or bound.options.get("ssl") == "yes"
+            if implicit and self.tls is None:
+                continue
+            factory: Any = _Factory(self, implicit_tls=implicit)
+            if implicit:
+                factory = TLSMemoryBIOFactory(cast(Any, self.tls), False, factory)
+            factory.noisy = False
+            port = reactor.adoptStreamPort(os.dup(bound.socket.fileno()), bound.socket.family, factory)
+            self._ports.append(port)
+
+    async def drain(self) -> None:
+        """Stop accepting and end the sessions that wait for a command; those at work are waited for."""
+        for port in self._ports:
+            port.stopListening()
+        for connection in list(self.connections):
+            if connection.session is not None and not connection.session.busy:
+                connection.session.drain()
+        self._draining = True
+        self.gone()
+        await self._empty.wait()
+
+    _draining = False
+
+    def gone(self) -> None:
+        """A connection is over."""
+        if self._draining and not self.connections:
+            self._empty.set()
+
+    def close_all(self) -> None:
+        """End every session now, with a word."""
+        for connection in list(self.connections):
+            if connection.session is not None:
+                connection.session.drain()
+
+
+class _Factory(protocol.Factory):
+    noisy = False
+
+    def __init__(self, server: Server, *, implicit_tls: bool) -> None:
+        self._server = server
+        self._implicit_tls = implicit_tls
+
+    def buildProtocol(self, addr: object) -> Connection:
+        return Connection(self._server, implicit_tls=self._implicit_tls)
+
+
+def install_reactor() -> Any:
+    """Twisted's reactor on the asyncio loop that runs now; once per process, after the fork."""
+    from twisted.internet import asyncioreactor
+
+    cast(Any, asyncioreactor).install(asyncio.get_running_loop())
+    from twisted.internet import reactor
+
+    # The loop is already running and is not Twisted's to stop: only the reactor's own start-up is made up for.
+    cast(Any, reactor).startRunning(installSignalHandlers=False)
+    return reactor
