@@ -36,9 +36,13 @@ Client (``auth.client``), asyncio, one kept connection, many interleaved request
         remote=("127.0.0.9", 4711), session="...") -> AuthSuccess(user, fields)
         raises AuthFailed(user, code, temp, reason, ...), AuthUnavailable; ``challenge(bytes) -> bytes`` is awaited
         per CONT and raises AuthCancelled to give up.
+        AuthSuccess: .fields (nologin, original_user, auth_user, ...), .nologin, .final (the mechanism's last message)
     master = MasterClient("/run/dovecot/auth-userdb")
-    await master.user("alice", service="lmtp") -> UserFields(user, fields: dict[str, str]) | None (unknown user)
+    await master.user("alice", service="lmtp") -> UserFields(user, fields, .uid, .gid, .home) | None (unknown user)
     await master.passdb("alice", service="doveadm") ; async for user in master.list("*", service="doveadm")
+        all raise AuthUnavailable; its subclass LookupFailed(reason) when the service itself says "try later"
+
+Variables (``auth.variables``): ``expand("maildir:~/%Ld/%n", lookup)`` for ``%u %n %d %h ...`` of any setting.
 
 Service (``auth.service``): ``prepare(config, sockets)`` as the supervisor calls it. Tools: ``auth.doveconf:main``,
 ``auth.doveadm:main``. Wire machines without a socket: ``auth.protocol``.
