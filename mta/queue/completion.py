@@ -37,16 +37,14 @@ class Completion:
 
     async def _changes(self, active: Active) -> list[Change]:
         message, now = active.message, self.clock()
-        content = (
-            self._content(active) if active.told or self._expired(active, now) or self._warns(active, now) else None
-        )
+        expired_now, warned = self._expired(active, now), False
+        content = self._content(active) if active.told or expired_now or self._warns(active, now) else None
         made: list[NewMessage] = []
         if active.failed:
             made += await self.notices.failure(message, active.notices(active.failed), content)
         if active.succeeded:
             made += await self.notices.success(message, active.notices(active.succeeded), content)
-        warned = False
-        if self._expired(active, now):
+        if expired_now:
             logger.info("%s: from=<%s>, status=expired, returned to sender", message.queue_id, message.sender)
             expired = {position: replace(outcome, action="failed") for position, outcome in active.waiting.items()}
             made += await self.notices.failure(message, active.notices(expired), content)
@@ -54,7 +52,7 @@ class Completion:
             made += await self.notices.delay(message, active.notices(active.waiting), content)
             warned = True
         puts: list[Change] = [self.queue.new(notice) for notice in made]
-        if active.waiting and not self._expired(active, now):
+        if active.waiting and not expired_now:
             told = [Forget(message.sequence, active.told)] if active.told else []
             return [*puts, *told, self._defer(active, warned=warned)]
         logger.info("%s: removed", message.queue_id)

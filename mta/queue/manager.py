@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -64,7 +64,7 @@ class Agents:
 
 
 class Manager:
-    """The scheduler. `run` works until `drain` is set; `wake`, `flush`, `retry` may be called from the loop's thread."""
+    """The scheduler. Everything is to be called in the event loop's thread."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Manager:
         completion: Completion,
         settings: ManagerSettings,
         *,
-        pickup: Callable[[], Awaitable[None]] | None = None,
+        pickup: Callable[[], Awaitable[bool]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
@@ -86,7 +86,7 @@ class Manager:
         self._clock = clock
         self._transports: dict[str, Transport[Entry]] = {}
         self._active: dict[int, Active] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
         self._wake = asyncio.Event()
         self._last_arrival = 0
         self._incoming = True
@@ -95,13 +95,18 @@ class Manager:
         self._flush_cursor: int | None = None
         self._next_run = self._clock() + settings.queue_run_delay
         self._draining = False
+        self._maildrop = pickup is not None
 
     # --- requests --------------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
         """New mail is in the queue or the maildrop."""
-        self._incoming = True
+        self._look()
         self._wake.set()
+
+    def _look(self) -> None:
+        self._incoming = True
+        self._maildrop = self._pickup is not None
 
     def flush(self) -> None:
         """Try everything now: deferred mail, due or not, and dead destinations (postqueue -f)."""
@@ -129,12 +134,16 @@ class Manager:
     @property
     def idle(self) -> bool:
         """Nothing is under way and nothing more is known to be due."""
-        return not self._active and not self._incoming and self._due_cursor is None and self._flush_cursor is None
+        return not self._active and not self._maildrop and not self._more_to_admit
+
+    @property
+    def _more_to_admit(self) -> bool:
+        return self._incoming or self._due_cursor is not None or self._flush_cursor is not None
 
     # --- the main loop ---------------------------------------------------------------------------------------------
 
     async def run(self, drain: asyncio.Event, *, until_idle: bool = False) -> None:
-        """Work until `drain` is set (or, for a single queue run, until nothing is left to do); then let deliveries end."""
+        """Work until `drain` is set, or until nothing is left to do; then let the deliveries under way end."""
         draining = asyncio.create_task(drain.wait())
         try:
             while not drain.is_set():
@@ -161,8 +170,11 @@ class Manager:
         now = self._clock()
         if now >= self._next_run:
             self._begin_run()
-        if self._pickup is not None:
-            await self._pickup()
+        if self._maildrop and self._pickup is not None:
+            self._maildrop = await self._pickup()
+            self._incoming = True
+            if self._maildrop:
+                self._wake.set()
         try:
             self._admit(now)
         except QueueError as error:
@@ -173,7 +185,7 @@ class Manager:
         now = self._clock()
         self._next_run = now + self._settings.queue_run_delay
         self._due_cursor, self._due_until = (0.0, 0), now
-        self._incoming = True
+        self._look()
         for transport in self._transports.values():
             transport.forget_quiet(now)
 
@@ -189,7 +201,7 @@ class Manager:
         finally:
             waking.cancel()
         if not done:
-            self._incoming = True
+            self._look()
 
     def _admit(self, now: float) -> None:
         """Fill the active queue, new and deferred mail in turns: neither can starve the other (qmgr(8))."""
@@ -240,7 +252,7 @@ class Manager:
         task.add_done_callback(self._task_done)
 
     def _task_done(self, task: asyncio.Future[None]) -> None:
-        self._tasks.discard(task)  # type: ignore[arg-type]
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("internal error", exc_info=error)
 
@@ -352,17 +364,15 @@ class Manager:
             changes = self._corrupt(active)
         else:
             changes = await self._completion.changes(active)
-            if active.waiting or not active.done.issuperset(r.position for r in active.to_deliver):
-                changes = [active.progress(last), *self._suspended(active, last), *changes]
+            if active.waiting:
+                # Also the reasons of those that were deferred without an attempt.
+                known = {result.recipient.position for result in last}
+                changes = [active.progress(last), active.waiting_progress(set(active.waiting) - known), *changes]
         active.content = None
         await self._write(changes, message.queue_id)
         self._active.pop(message.sequence, None)
-        self._wake.set()
-
-    def _suspended(self, active: Active, last: Sequence[Result]) -> list[Change]:
-        """Reasons of recipients that were deferred without an attempt."""
-        known = {result.recipient.position for result in last}
-        return [active.waiting_progress(set(active.waiting) - known)]
+        if self._more_to_admit or self.idle:
+            self._wake.set()
 
     def _corrupt(self, active: Active) -> list[Change]:
         message = active.message
@@ -372,16 +382,14 @@ class Manager:
         return [self._queue.remove(message)]
 
     async def _write(self, changes: Sequence[Change], queue_id: str) -> None:
-        for attempt in range(1 << 30):
+        pauses = itertools.chain(WRITE_RETRY, itertools.repeat(WRITE_RETRY[-1]))
+        while True:
             try:
                 await self._queue.change(*changes)
+                break
             except QueueError as error:
                 logger.error("%s: cannot write the outcome: %s", queue_id, error)
-                pause = WRITE_RETRY[min(attempt, len(WRITE_RETRY) - 1)]
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.sleep(pause)
-                continue
-            return
+            await asyncio.sleep(next(pauses))
 
 
 SUSPENDED: Final = "delivery temporarily suspended: "

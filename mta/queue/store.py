@@ -180,6 +180,10 @@ class Queue:
         """Header and body as accepted. Raises MessageCorrupt if it is missing or its checksum is wrong."""
         return self._reader.content(message)
 
+    def queue_ids(self) -> set[str]:
+        """The ids of all messages."""
+        return self._reader.queue_ids()
+
     def raw_content(self, message: QueuedMessage) -> bytes:
         """What there is of the content, unchecked, for a message that is set aside."""
         return self._reader.raw_content(message)

@@ -15,7 +15,7 @@ from typing import Protocol
 from mta.delivery.request import Request
 from mta.delivery.result import Dsn, Result, Status, log_result
 from mta.delivery.smtp import hosts, nexthop, sasl
-from mta.delivery.smtp.hosts import HostAddress, HostFailure, Lookups
+from mta.delivery.smtp.hosts import SMTP_PORT, HostAddress, HostFailure, Lookups
 from mta.delivery.smtp.nexthop import Destination, NexthopError
 from mta.delivery.smtp.pool import Pool
 from mta.delivery.smtp.protocol import ClientProtocol
@@ -25,8 +25,6 @@ from mta.delivery.smtp.tlspolicy import Level, Maps, PolicyError, PolicyTable, T
 from mta.delivery.smtp.transaction import Letter, Transaction
 from mta.queue.errors import QueueError
 from mta.queue.message import QueuedRecipient
-
-SMTP_PORT = 25
 
 
 class Generic(Protocol):

@@ -6,33 +6,28 @@ import ipaddress
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from mta.delivery.result import Dsn
 from mta.delivery.smtp.nexthop import Destination
 from mta.delivery.smtp.settings import ClientSettings
+from mta.dns import LookupFailed, NotFound, TempFail
 
-IMPLICIT_PREFERENCE = 0
-MAX_HOSTS = 100
+SMTP_PORT: Final = 25
+MAX_HOSTS: Final = 100
 """MX records looked at for one domain; an answer with more is somebody's mistake or malice."""
 
 
-class NotFound(Exception):
-    """The name or record does not exist."""
-
-
-class TemporaryFailure(Exception):
-    """The answer is not known now."""
-
-
 class Lookups(Protocol):
-    """DNS as the client needs it. Each raises NotFound or TemporaryFailure, with what to say in `str(error)`."""
+    """DNS as the client needs it: mta.dns.Resolver. Raises NotFound or TempFail."""
 
-    async def mx(self, domain: str) -> Sequence[tuple[int, str]]:
-        """(preference, host); host "." or "" for a null MX (RFC 7505)."""
+    async def mail_exchangers(self, name: str, /) -> Sequence[tuple[int, str]]:
+        """(preference, host), best first; the domain itself where there is no MX; none for a null MX (RFC 7505)."""
 
-    async def addresses(self, host: str, native: bool) -> Sequence[str]:
-        """IPv4 and IPv6 addresses of a host, as text."""
+    async def addresses(
+        self, name: str, /, *, ipv4: bool = True, ipv6: bool = True, native: bool = False
+    ) -> Sequence[str]:
+        """Addresses of a host as text; native: /etc/hosts counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class HostAddress:
 
     host: str
     address: str
-    preference: int = IMPLICIT_PREFERENCE
+    preference: int = 0
 
     @property
     def ipv6(self) -> bool:
@@ -57,77 +52,62 @@ class HostFailure(Exception):
 
 
 async def find(
-    destination: Destination,
-    settings: ClientSettings,
-    lookups: Lookups,
-    mine: Iterable[str] = (),
-    port_is_smtp: bool = True,
+    destination: Destination, settings: ClientSettings, lookups: Lookups, mine: Iterable[str] = ()
 ) -> list[HostAddress]:
     """Addresses for a destination, best first. `mine`: this system's own addresses. Raises HostFailure."""
-    if settings.lmtp or destination.literal or not settings.use_dns:
-        return await _of_host(destination.host, settings, lookups)
-    if destination.is_address:
-        return await _of_host(destination.host, settings, lookups)
+    if settings.lmtp or destination.literal or not settings.use_dns or destination.is_address:
+        return _ordered(await _of_host(destination.host, 0, settings, lookups), settings)
     found = await _of_domain(destination.host, settings, lookups)
-    return _without_myself(found, set(mine), destination.host) if port_is_smtp else found
+    # On other ports there may well be another mail system of ours.
+    return _without_myself(found, set(mine), destination.host) if destination.port == SMTP_PORT else found
 
 
-async def _of_host(host: str, settings: ClientSettings, lookups: Lookups) -> list[HostAddress]:
+async def _of_host(host: str, preference: int, settings: ClientSettings, lookups: Lookups) -> list[HostAddress]:
+    ipv4, ipv6 = "ipv4" in settings.protocols, "ipv6" in settings.protocols
     literal = _literal(host)
     if literal is not None:
-        return _usable([HostAddress(host, literal)], settings, host)
+        if not (ipv6 if ":" in literal else ipv4):
+            reason = f"unable to look up host {host}: Address family for hostname not supported"
+            raise HostFailure(Dsn("5.4.4", reason))
+        return [HostAddress(host, literal, preference)]
+    native = settings.native_lookup or not settings.use_dns
     try:
-        addresses = await lookups.addresses(host, settings.native_lookup or not settings.use_dns)
-    except NotFound as error:
-        raise HostFailure(Dsn("5.4.4", _name_error(host, "A", error))) from error
-    except TemporaryFailure as error:
-        raise HostFailure(Dsn("4.4.3", _name_error(host, "A", error))) from error
-    return _ordered(_usable([HostAddress(host, address) for address in addresses], settings, host), settings)
+        addresses = await lookups.addresses(host, ipv4=ipv4, ipv6=ipv6, native=native)
+    except LookupFailed as failure:
+        raise HostFailure(_dsn(failure, host)) from failure
+    return [HostAddress(host, address, preference) for address in addresses]
 
 
 async def _of_domain(domain: str, settings: ClientSettings, lookups: Lookups) -> list[HostAddress]:
     try:
-        records = list(await lookups.mx(domain))[:MAX_HOSTS]
-    except NotFound:
-        # No MX: the domain is its own mail host (RFC 5321 section 5.1).
-        return await _of_host(domain, settings, lookups)
-    except TemporaryFailure as error:
-        raise HostFailure(Dsn("4.4.3", _name_error(domain, "MX", error))) from error
-    if [host.rstrip(".") for _, host in records] == [""]:
+        exchangers = list(await lookups.mail_exchangers(domain))[:MAX_HOSTS]
+    except LookupFailed as failure:
+        raise HostFailure(_dsn(failure, domain)) from failure
+    if not exchangers:
         raise HostFailure(Dsn("5.1.0", f"Domain {domain} does not accept mail (nullMX)"))
     found: list[HostAddress] = []
-    temporary: HostFailure | None = None
-    for preference, host in records:
+    failures: list[HostFailure] = []
+    for preference, host in exchangers:
         try:
-            answers = await _of_host(host.rstrip("."), settings, lookups)
+            found += await _of_host(host, preference, settings, lookups)
         except HostFailure as failure:
-            if failure.dsn.soft:
-                temporary = failure
-            continue
-        found += [HostAddress(answer.host, answer.address, preference) for answer in answers]
+            failures.append(failure)
     if not found:
-        if temporary is not None:
-            raise temporary
-        reason = _name_error(records[0][1].rstrip(".") if records else domain, "A", "Host not found")
-        raise HostFailure(Dsn("5.4.4", reason))
+        # A host that may be found later is worth waiting for.
+        raise next((failure for failure in failures if failure.dsn.soft), failures[0])
     return _ordered(found, settings)
 
 
 def _ordered(hosts: list[HostAddress], settings: ClientSettings) -> list[HostAddress]:
-    """By preference; equal ones at random (RFC 5321 section 5.1), both address families among the first few."""
+    """By preference; equal ones at random (RFC 5321 section 5.1), the preferred address family first."""
     if settings.randomize:
         random.shuffle(hosts)
-    first = settings.address_preference
-    return sorted(
-        hosts, key=lambda host: (host.preference, first in ("ipv4", "ipv6") and host.ipv6 != (first == "ipv6"))
-    )
+    family = settings.address_preference
 
+    def rank(host: HostAddress) -> tuple[int, bool]:
+        return host.preference, family in ("ipv4", "ipv6") and host.ipv6 != (family == "ipv6")
 
-def _usable(hosts: list[HostAddress], settings: ClientSettings, name: str) -> list[HostAddress]:
-    usable = [host for host in hosts if ("ipv6" if host.ipv6 else "ipv4") in settings.protocols]
-    if not usable:
-        raise HostFailure(Dsn("5.4.4", f"unable to look up host {name}: Address family for hostname not supported"))
-    return usable
+    return sorted(hosts, key=rank)
 
 
 def _without_myself(hosts: list[HostAddress], mine: set[str], domain: str) -> list[HostAddress]:
@@ -148,6 +128,12 @@ def _literal(host: str) -> str | None:
         return None
 
 
-def _name_error(name: str, kind: str, error: object) -> str:
-    text = str(error) or "Host not found"
-    return f"Host or domain name not found. Name service error for name={name} type={kind}: {text}"
+def _dsn(failure: LookupFailed, name: str) -> Dsn:
+    if isinstance(failure, TempFail):
+        status, cause = "4.4.3", "Host not found, try again"
+    elif isinstance(failure, NotFound) and failure.exists:
+        status, cause = "5.4.4", "Host found but no data record of requested type"
+    else:
+        status, cause = "5.4.4", "Host not found"
+    reason = f"Name service error for name={failure.name or name} type={failure.kind}: {cause}"
+    return Dsn(status, f"Host or domain name not found. {reason}")

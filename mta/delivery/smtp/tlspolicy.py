@@ -100,6 +100,11 @@ class TlsDefaults:
     append_default_ca: bool = False
     loglevel: int = 0
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file with a certificate or key."""
+        return self.ca_file, self.certificate_file, self.key_file
+
     @classmethod
     def from_config(cls, config: MainConfig, prefix: str) -> TlsDefaults:
         def text(name: str) -> str:
@@ -150,6 +155,17 @@ class PolicyTable:
         self._policy_maps = policy_maps
         self._per_site = per_site if policy_maps is None else None
         self._contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
+        self._files: dict[str, bytes | None] = {}
+
+    def preload(self) -> None:
+        """Read keys and authorities while the process may: later it is confined. A fault is told, then felt in use."""
+        self._files = {path: _read(path) for path in self.defaults.files if path}
+        try:
+            policy = self._global()
+            if policy.level > Level.NONE:
+                self.context(policy)
+        except PolicyError as error:
+            logger.warning("%s", error)
 
     async def find(self, nexthop: str, host: str) -> TlsPolicy:
         """Policy for a destination as written (`[host]:port`, `example.com`) and one of its servers.
@@ -263,16 +279,21 @@ class PolicyTable:
             try:
                 self._contexts[key] = client_context(
                     Policy.from_postfix(policy.protocols, policy.ciphers, policy.exclude),
-                    ca_file=Path(defaults.ca_file) if defaults.ca_file else None,
+                    ca_file=self._file(defaults.ca_file),
                     ca_path=Path(defaults.ca_path) if defaults.ca_path else None,
                     verify="chain" if chain else "none",
-                    certificate_file=Path(defaults.certificate_file) if defaults.certificate_file else None,
-                    key_file=Path(defaults.key_file) if defaults.key_file else None,
+                    certificate_file=self._file(defaults.certificate_file),
+                    key_file=self._file(defaults.key_file),
                     system_authorities=defaults.append_default_ca,
                 )
             except (TLSConfigError, OSError) as error:
                 raise PolicyError(str(error)) from error
         return self._contexts[key]
+
+    def _file(self, path: str) -> Path | bytes | None:
+        if not path:
+            return None
+        return self._files.get(path) or Path(path)
 
     def matches(self, policy: TlsPolicy, certificate: bytes | None, hostname: str, nexthop: str) -> bool:
         """Whether the server's certificate (DER) is the one that the policy wants."""
@@ -299,3 +320,11 @@ def server_name(policy: TlsPolicy, host: str, nexthop: str) -> str | None:
         policy.servername, (policy.servername,)
     )
     return chosen[0] if chosen else None
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        logger.warning("%s: %s", path, error)
+        return None

@@ -1,0 +1,128 @@
+"""The delivery agents that master.cf asks for, by transport name."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mta.delivery.handover import HandoverAgent
+from mta.delivery.request import Agent, Request
+from mta.delivery.result import Dsn, Result, Status, log_result
+from mta.delivery.simple import DiscardAgent, ErrorAgent
+from mta.delivery.smtp.agent import SmtpAgent, Tools
+from mta.delivery.smtp.generic import GenericMaps
+from mta.delivery.smtp.sasl import SaslSettings
+from mta.delivery.smtp.settings import ClientSettings
+from mta.delivery.smtp.tlspolicy import PolicyTable, TlsDefaults
+from mta.tables import maps_of
+
+if TYPE_CHECKING:
+    from mta.address import AddressSearch
+    from mta.config import MainConfig, MasterService
+    from mta.dns import Resolver
+
+logger = logging.getLogger("postfix.qmgr")
+
+COMMANDS = frozenset({"smtp", "lmtp", "error", "discard", "local", "virtual"})
+"""Programs of master.cf that are delivery agents here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the agents share."""
+
+    config: MainConfig
+    search: AddressSearch
+    dns: Resolver
+    own_addresses: tuple[str, ...] = ()
+    clock: Callable[[], float] = time.time
+
+
+class UnavailableAgent:
+    """For transports that master.cf does not define, or whose program we do not have."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
+    async def deliver(self, request: Request) -> list[Result]:
+        results = request.all_same(Status.DEFERRED, Dsn("4.3.0", "mail transport unavailable"), site_failure=True)
+        for result in results:
+            log_result(logging.getLogger("postfix.error"), request.message, result, self._clock())
+        return results
+
+    async def close(self) -> None:
+        return
+
+
+def build(services: Iterable[MasterService], surroundings: Surroundings) -> dict[str, Agent]:
+    """An agent for each delivery service. Opens tables and reads keys: call it before the process is confined.
+
+    Raises ConfigErrors for parameters that cannot be used.
+    """
+    agents: dict[str, Agent] = {}
+    unavailable = UnavailableAgent(surroundings.clock)
+    for service in services:
+        if service.type != "unix":
+            continue
+        if service.command == "pipe":
+            logger.warning("%s: pipe(8) is not supported; mail for transport %s waits", service.where, service.name)
+        if service.command not in COMMANDS:
+            continue
+        config = surroundings.config
+        if service.overrides:
+            config = config.with_overrides(service.overrides, service.where)
+        agents[service.name] = _agent(service.name, service.command, config, surroundings, agents, unavailable)
+    return agents
+
+
+def _agent(
+    name: str,
+    command: str,
+    config: MainConfig,
+    surroundings: Surroundings,
+    agents: Mapping[str, Agent],
+    unavailable: Agent,
+) -> Agent:
+    clock = surroundings.clock
+
+    def find(transport: str) -> Agent:
+        return agents.get(transport, unavailable)
+
+    match command:
+        case "smtp":
+            return smtp_agent("smtp", config, surroundings)
+        case "lmtp":
+            return smtp_agent("lmtp", config, surroundings)
+        case "error":
+            return ErrorAgent(command, retry=name == "retry", clock=clock)
+        case "discard":
+            return DiscardAgent(command, clock=clock)
+        case "local":
+            target = config.str("mailbox_transport") or config.str("fallback_transport")
+            return HandoverAgent("local", target, find, "mailbox_transport", clock)
+        case _:
+            return HandoverAgent("virtual", "", find, "virtual_transport", clock)
+
+
+def smtp_agent(prefix: Literal["smtp", "lmtp"], config: MainConfig, surroundings: Surroundings) -> SmtpAgent:
+    """smtp(8) or lmtp(8) with the parameters of one master.cf line."""
+    sasl = SaslSettings.from_config(config, prefix)
+    policy_maps = maps_of(config, f"{prefix}_tls_policy_maps")
+    per_site = maps_of(config, f"{prefix}_tls_per_site")
+    tls = PolicyTable(TlsDefaults.from_config(config, prefix), policy_maps or None, per_site or None)
+    tls.preload()
+    generic_maps = maps_of(config, f"{prefix}_generic_maps")
+    propagate = "generic" in config.list("propagate_unmatched_extensions")
+    tools = Tools(
+        lookups=surroundings.dns,
+        tls=tls,
+        sasl=sasl,
+        passwords=maps_of(config, f"{prefix}_sasl_password_maps") if sasl.enabled else None,
+        generic=GenericMaps(generic_maps, surroundings.search, propagate=propagate) if generic_maps else None,
+        own_addresses=surroundings.own_addresses,
+        clock=surroundings.clock,
+    )
+    return SmtpAgent(ClientSettings.from_config(config, prefix), tools)

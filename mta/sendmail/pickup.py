@@ -1,0 +1,160 @@
+"""pickup(8): takes drops out of the maildrop, through cleanup, into the queue."""
+
+from __future__ import annotations
+
+import logging
+import pwd
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mta.delivery.bounce.notices import NoticeError, Notices
+from mta.delivery.bounce.report import Entry
+from mta.message import Rejected, Submission
+from mta.message.received import local_received_header
+from mta.queue.changes import Outcome
+from mta.queue.errors import QueueError
+from mta.queue.message import NewMessage, Notify, QueuedMessage, QueueName, Recipient
+from mta.queue.schema import set_aside
+from mta.queue.store import Queue
+from mta.sendmail import maildrop
+from mta.sendmail.maildrop import BadDrop, Dropped
+
+logger = logging.getLogger("postfix.pickup")
+
+PORTION: Final = 100
+"""Drops in one go, so that a full maildrop does not keep the queue manager from its other work."""
+
+
+@dataclass(frozen=True, slots=True)
+class PickupSettings:
+    """Parameters of main.cf."""
+
+    myhostname: str
+    mail_name: str
+    message_size_limit: int
+
+
+class Pickup:
+    """Empties the maildrop. `scan` is called when there may be something."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        cleanup: Callable[[Submission], Awaitable[NewMessage | None]],
+        notices: Notices,
+        settings: PickupSettings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._queue = queue
+        self._cleanup = cleanup
+        self._notices = notices
+        self._settings = settings
+        self._clock = clock
+
+    async def scan(self) -> bool:
+        """Queue what lies in the maildrop; True if there may be more."""
+        count = 0
+        try:
+            for path in maildrop.waiting(self._queue.directory):
+                if count == PORTION:
+                    return True
+                count += 1
+                await self._take(path)
+        except (OSError, QueueError) as error:
+            logger.error("maildrop: %s", error)
+        return False
+
+    async def _take(self, path: Path) -> None:
+        try:
+            dropped = maildrop.read(path)
+        except FileNotFoundError:
+            return
+        except BadDrop as fault:
+            set_aside(self._queue.directory, path, str(fault))
+            return
+        await self._queue_drop(dropped)
+        # In this order a crash repeats the mail, in the other it would lose it.
+        path.unlink(missing_ok=True)
+
+    async def _queue_drop(self, dropped: Dropped) -> None:
+        drop, settings = dropped.drop, self._settings
+        queue_id = self._queue.new_id()
+        logger.info("%s: uid=%d from=<%s>", queue_id, dropped.uid, drop.sender)
+        content = to_crlf(drop.content)
+        received = local_received_header(
+            settings.myhostname, settings.mail_name, queue_id, dropped.uid, dropped.arrival
+        )
+        submission = Submission(
+            queue_id=queue_id,
+            sender=drop.sender,
+            recipients=[Recipient(address, notify=Notify(drop.notify)) for address in drop.recipients],
+            content=content,
+            received=received,
+            ret=drop.ret,
+            envid=drop.envid,
+            body=drop.body,
+            smtputf8=drop.smtputf8,
+            fullname=drop.fullname or full_name(dropped.uid),
+        )
+        try:
+            if settings.message_size_limit and len(content) > settings.message_size_limit:
+                raise Rejected(552, "5.3.4", "message size exceeds size limit")
+            message = await self._cleanup(submission)
+        except Rejected as error:
+            if error.code // 100 == 4:
+                raise QueueError(f"{queue_id}: {error}") from error
+            await self._bounce(queue_id, drop, content, error)
+            return
+        if message is not None:
+            await self._queue.put(message)
+
+    async def _bounce(self, queue_id: str, drop: maildrop.Drop, content: bytes, error: Rejected) -> None:
+        """There is no client to refuse: the sender gets a report instead (cleanup(8) CLEANUP_FLAG_BOUNCE)."""
+        now = self._clock()
+        original = QueuedMessage(
+            sequence=0,
+            queue_id=queue_id,
+            queue=QueueName.INCOMING,
+            sender=drop.sender,
+            arrival=now,
+            size=len(content),
+            next_attempt=now,
+            warned=False,
+            ret=drop.ret,
+            envid=drop.envid,
+            body=drop.body,
+            smtputf8=drop.smtputf8,
+            filter="",
+            attributes={},
+            recipients=[],
+            recipient_count=len(drop.recipients),
+        )
+        outcome = Outcome(error.status, error.text, "failed")
+        entries = [
+            Entry(Recipient(address, notify=Notify(drop.notify)).completed(), outcome) for address in drop.recipients
+        ]
+        for entry in entries:
+            logger.info("%s: to=<%s>, relay=none, status=bounced (%s)", queue_id, entry.recipient.address, error.text)
+        try:
+            for notice in await self._notices.failure(original, entries, content):
+                await self._queue.put(notice)
+        except NoticeError as problem:
+            raise QueueError(f"{queue_id}: {problem}") from problem
+
+
+def to_crlf(content: bytes) -> bytes:
+    """Line ends as the wire wants them; the last line is ended. Lone carriage returns stay: cleanup knows them."""
+    text = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return text if not text or text.endswith(b"\r\n") else text + b"\r\n"
+
+
+def full_name(uid: int) -> str:
+    """The user's name from the password file, `&` being the login name (sendmail(1) -F)."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except (KeyError, OverflowError):
+        return ""
+    return entry.pw_gecos.split(",")[0].replace("&", entry.pw_name.capitalize())
