@@ -255,3 +255,60 @@ def demo(only: tuple[str, ...], as_json: bool, keep: bool) -> None:
     from lab import demo as module
 
     sys.exit(module.demo(only, as_json=as_json, keep=keep))
+
+
+@hardmail.group(invoke_without_command=True)
+@click.pass_context
+def behaviours(ctx: click.Context) -> None:
+    """List, show and run the documented hardening behaviours one by one.
+
+    \b
+    Example:
+      hardmail behaviours show smarthost-tls
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_behaviours)
+
+
+@behaviours.command("list")
+def list_behaviours() -> None:
+    """One line for each behaviour: slug, source, title."""
+    from lab.behaviours import catalogue
+
+    for behaviour in catalogue():
+        click.echo(f"{behaviour.slug:<24} {behaviour.source:<16} {behaviour.title}")
+
+
+@behaviours.command("show")
+@click.argument("slug")
+def show_behaviour(slug: str) -> None:
+    """The configuration of a behaviour, what a client then sees, and its weakened twin."""
+    from lab.behaviours import find
+    from lab.errors import UsageError
+
+    try:
+        behaviour = find(slug)
+    except KeyError:
+        raise UsageError(f"no behaviour is called {slug}; `hardmail behaviours list` shows them all") from None
+    click.echo(f"{behaviour.slug} ({behaviour.source}): {behaviour.title}")
+    for change in behaviour.configuration:
+        click.echo(f"\n{change.file}:\n{_indented(change.text)}")
+    click.echo(f"\nHardened: {behaviour.expectation}")
+    if behaviour.twin:
+        click.echo(f"Weakened: {behaviour.twin.shows}")
+        for change in behaviour.twin.changes:
+            click.echo(f"\n{change.file}:\n{_indented(change.text)}")
+
+
+@behaviours.command("run")
+@click.argument("slugs", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, with the whole dialogues.")
+def run_behaviours(slugs: tuple[str, ...], as_json: bool) -> None:
+    """Run behaviours, hardened and weakened, over real sockets; exit status 1 if one does not work."""
+    from lab import demo as module
+
+    sys.exit(module.demo(slugs, as_json=as_json, keep=False))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())

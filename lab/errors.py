@@ -41,3 +41,9 @@ class NotRunning(LabError):
     """There is no supervisor to talk to."""
 
     status = os.EX_UNAVAILABLE
+
+
+class UsageError(LabError):
+    """The command was called with something that does not exist."""
+
+    status = os.EX_USAGE

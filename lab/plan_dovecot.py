@@ -59,6 +59,7 @@ def load(confdir: Path, name: str) -> Plan:
             Directory(state, 0o755),
             Directory(base / "login", 0o750, gid=gid),
             Directory(base / "token-login", 0o750, gid=gid),
+            *([Directory(reader.root, 0o700, reader.mail)] if reader.root else []),
         ),
         log=reader.log,
         warnings=(*config.warnings, *reader.warnings),
@@ -77,6 +78,7 @@ class _Reader:
         path = config.str("log_path")
         self.log = LogTarget(dovecot_file=Path(path) if path not in ("", "syslog", "/dev/stderr") else None)
         self.mail: Identity | None = None
+        self.root: Path | None = None
 
     def services(self) -> list[Service]:
         """auth first, then the protocols in the order they are named."""
@@ -84,7 +86,9 @@ class _Reader:
         for name in self.config.protocols:
             if name not in LISTENING:
                 self.warnings.append(f"{self.confdir / 'dovecot.conf'}: protocol {name} is not part of hardmail")
-        self.mail = self._mail_identity() if protocols else None
+        if protocols:
+            self.mail = self._mail_identity()
+            self.root = self._mail_root()
         return [self._auth(), *(self._protocol(name) for name in protocols)]
 
     def _auth(self) -> Service:
@@ -121,7 +125,7 @@ class _Reader:
             identity=self.mail,
             rules=Rules(
                 read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir),
-                write=self._mail_paths(),
+                write=(self.root,) if self.root else (),
                 landlock=self._landlock(),
             ),
             log=self.log,
@@ -194,13 +198,15 @@ class _Reader:
                         fields.setdefault(match.group(1), match.group(2))
         return fields
 
-    def _mail_paths(self) -> tuple[Path, ...]:
+    def _mail_root(self) -> Path | None:
+        """The one tree that holds all mail; the services that serve it can write nothing else."""
+        from imap.config import MailSettings, NoMailRoot
+
         try:
-            from imap.config import MailSettings
-        except ModuleNotFoundError:
-            return ()
-        settings = MailSettings.from_config(self.config)
-        return (Path(settings.mail_root),)
+            return MailSettings.from_config(self.config).mail_root
+        except NoMailRoot as error:
+            self.errors.append(f"{self.confdir / 'dovecot.conf'}: {error}")
+            return None
 
     def _database_paths(self) -> tuple[Path, ...]:
         """The files that passdb and userdb blocks name; the directory, so that a file put in place anew is seen."""

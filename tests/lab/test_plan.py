@@ -1,0 +1,277 @@
+"""From configuration directories to services: listeners, overrides, users, and every error at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lab import plan
+from lab.errors import PlanError
+from lab.listeners import InetListener, UnixListener
+from lab.service import Plan, Service
+
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
+
+MASTER = """\
+smtp      inet  n       -       n       -       -       smtpd
+qmgr      unix  n       -       n       300     1       qmgr
+"""
+
+DOVECOT = """\
+protocols = imap pop3 lmtp
+listen = 127.0.0.1
+base_dir = {base}/run
+state_dir = {base}/state
+mail_location = maildir:{base}/mail/%u
+ssl = no
+"""
+
+
+@pytest.fixture
+def confdir(tmp_path: Path) -> Path:
+    """A directory that stands for CONFDIR, one level below tmp_path."""
+    path = tmp_path / "conf"
+    path.mkdir()
+    return path
+
+
+def write_postfix(confdir: Path, main: str = "", master: str = MASTER) -> Path:
+    """A main.cf with its directories below tmp_path, and a master.cf."""
+    base = confdir.parent
+    settings = f"compatibility_level = 3.6\nqueue_directory = {base}/queue\ndata_directory = {base}/data\n"
+    (confdir / "main.cf").write_text(settings + main)
+    (confdir / "master.cf").write_text(master)
+    return confdir
+
+
+def write_dovecot(confdir: Path, text: str = "") -> Path:
+    """A dovecot.conf with its directories below tmp_path."""
+    (confdir / "dovecot.conf").write_text(DOVECOT.format(base=confdir.parent) + text)
+    return confdir
+
+
+def by_name(found: Plan) -> dict[str, Service]:
+    """The services by name."""
+    return {service.name: service for service in found.services}
+
+
+def inet(service: Service) -> list[tuple[str, int]]:
+    """Host and port of the TCP listeners."""
+    return [(item.host, item.port) for item in service.listeners if isinstance(item, InetListener)]
+
+
+def errors(confdir: Path) -> list[str]:
+    """The lines of the PlanError that the directory deserves."""
+    with pytest.raises(PlanError) as caught:
+        plan.load(confdir)
+    return [line.replace(str(confdir), "CONF") for line in caught.value.lines]
+
+
+# Where smtpd listens: inet_interfaces, inet_protocols and the first column of master.cf, as master(8) reads them.
+@pytest.mark.parametrize(
+    ("main", "name", "expected"),
+    [
+        ("inet_interfaces = all\ninet_protocols = ipv4", "2525", [("0.0.0.0", 2525)]),
+        (
+            "inet_interfaces = 127.0.0.1, 127.0.0.2\ninet_protocols = ipv4",
+            "2525",
+            [("127.0.0.1", 2525), ("127.0.0.2", 2525)],
+        ),
+        ("inet_interfaces = localhost\ninet_protocols = ipv4", "2525", [("127.0.0.1", 2525)]),
+        ("inet_interfaces = loopback-only\ninet_protocols = ipv4", "smtp", [("127.0.0.1", 25)]),
+        ("inet_interfaces = 127.0.0.1", "submission", [("127.0.0.1", 587)]),
+        ("inet_interfaces = 127.0.0.1", "submissions", [("127.0.0.1", 465)]),
+        ("inet_interfaces = 127.0.0.1", "smtps", [("127.0.0.1", 465)]),
+        ("inet_interfaces = all", "127.0.0.7:2525", [("127.0.0.7", 2525)]),
+        ("inet_interfaces = all", "[::1]:2525", [("::1", 2525)]),
+        ("inet_interfaces = 127.0.0.1", ":2525", [("127.0.0.1", 2525)]),
+        ("inet_interfaces = all\ninet_protocols = ipv4", "localhost:2525", [("127.0.0.1", 2525)]),
+    ],
+)
+def test_smtpd_listens_where_postfix_would(
+    confdir: Path, main: str, name: str, expected: list[tuple[str, int]]
+) -> None:
+    write_postfix(confdir, main, MASTER.replace("smtp ", f"{name} ", 1))
+    assert inet(by_name(plan.load(confdir))["smtpd"]) == expected
+
+
+def test_loopback_only_means_both_families(confdir: Path) -> None:
+    write_postfix(confdir, "inet_interfaces = loopback-only\ninet_protocols = all")
+    assert inet(by_name(plan.load(confdir))["smtpd"]) == [("127.0.0.1", 25), ("::1", 25)]
+
+
+def test_lines_with_overrides_are_services_of_their_own(confdir: Path) -> None:
+    master = (
+        "127.0.0.1:2525 inet n - n - 1 smtpd\n"
+        "127.0.0.1:2526 inet n - n - 1 smtpd\n"
+        "127.0.0.1:2587 inet n - n - 3 smtpd\n  -o smtpd_tls_security_level=encrypt\n  -o syslog_name=postfix/submission\n"
+        "127.0.0.1:2465 inet n - n - 1 smtpd -o smtpd_tls_wrappermode=yes\n"
+    )
+    services = by_name(plan.load(write_postfix(confdir, "", master)))
+    assert list(services) == ["smtpd", "smtpd(127.0.0.1:2587)", "smtpd(127.0.0.1:2465)"]
+    assert [port for _, port in inet(services["smtpd"])] == [2525, 2526]
+    submission = services["smtpd(127.0.0.1:2587)"]
+    assert submission.config.str("smtpd_tls_security_level") == "encrypt"  # type: ignore[attr-defined]
+    assert submission.log.postfix_name == "postfix/submission"
+    assert [item.tag for item in submission.listeners] == ["smtp"]
+    assert [item.tag for item in services["smtpd(127.0.0.1:2465)"].listeners] == ["smtps"]
+
+
+def test_maxproc_is_capped_at_the_processors(confdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
+    for column, expected in (("-", 3), ("0", 3), ("1", 1), ("2", 2), ("50", 3)):
+        write_postfix(confdir, "", f"127.0.0.1:2525 inet n - n - {column} smtpd\n")
+        assert by_name(plan.load(confdir))["smtpd"].workers == expected
+
+
+def test_one_queue_manager_stands_for_the_rest_of_master_cf(confdir: Path) -> None:
+    found = plan.load(write_postfix(confdir, "", MASTER + "cleanup unix n - n - 0 cleanup\nsmtp unix - - n - - smtp\n"))
+    assert [service.name for service in found.services] == ["smtpd", "qmgr"]
+    queue = by_name(found)["qmgr"]
+    assert queue.exclusive
+    (control,) = queue.listeners
+    assert isinstance(control, UnixListener)
+    assert (control.path, control.mode, control.datagram) == (confdir.parent / "queue/public/qmgr", 0o600, True)
+
+
+def test_foreign_programs_in_master_cf_are_told(confdir: Path) -> None:
+    found = plan.load(
+        write_postfix(confdir, "", MASTER + "policy unix - n n - 0 spawn user=nobody argv=/bin/policyd\n")
+    )
+    assert [w.replace(str(confdir), "CONF") for w in found.warnings] == [
+        "CONF/master.cf, line 3: spawn is not part of hardmail; the line is ignored"
+    ]
+
+
+def test_every_error_of_every_file_at_once(confdir: Path) -> None:
+    write_postfix(confdir, "smtpd_tls_auth_only = perhaps\n= 3\n", "smtp inet n - n - - smtpd\nbroken line\n")
+    write_dovecot(confdir, "no_such_setting = 1\n")
+    found = errors(confdir)
+    assert [line.partition(":")[0] for line in found] == [
+        "CONF/main.cf, line 5",
+        "CONF/master.cf, line 2",
+        "CONF/dovecot.conf, line 7",
+    ] or len(found) >= 3
+    assert any("master.cf, line 2" in line for line in found)
+    assert any("main.cf" in line for line in found)
+    assert any("dovecot.conf" in line for line in found)
+
+
+def test_empty_directory_says_what_is_missing(confdir: Path) -> None:
+    assert errors(confdir) == ["CONF: neither main.cf nor dovecot.conf is there"]
+
+
+def test_nothing_to_run_is_an_error(confdir: Path) -> None:
+    assert "no service is configured" in errors(write_postfix(confdir, "", ""))[0]
+
+
+def test_unknown_port_name(confdir: Path) -> None:
+    write_postfix(confdir, "", "no-such-port inet n - n - - smtpd\n")
+    assert errors(confdir) == ["CONF/master.cf, line 1: unknown service: no-such-port; write a port number"]
+
+
+def test_switched_off_address_family(confdir: Path) -> None:
+    write_postfix(confdir, "inet_protocols = ipv4\n", "[::1]:25 inet n - n - - smtpd\n")
+    assert errors(confdir) == ["CONF/master.cf, line 1: ::1: inet_protocols switches its address family off"]
+
+
+def test_the_same_port_twice(confdir: Path) -> None:
+    write_postfix(
+        confdir, "", "127.0.0.1:25 inet n - n - - smtpd\n127.0.0.1:25 inet n - n - - smtpd -o verp_delimiter_filter=+\n"
+    )
+    assert errors(confdir) == ["CONF: 127.0.0.1:25 is asked for by smtpd and by smtpd(127.0.0.1:25)"]
+
+
+def test_dovecot_protocols_are_services(confdir: Path) -> None:
+    write_dovecot(
+        confdir,
+        "service imap-login {\n inet_listener imap {\n port = 2143\n }\n inet_listener imaps {\n port = 0\n }\n}\n",
+    )
+    services = by_name(plan.load(confdir))
+    assert list(services) == ["auth", "imap", "pop3", "lmtp"]
+    assert inet(services["imap"]) == [("127.0.0.1", 2143)]
+    assert [item.tag for item in services["pop3"].listeners] == ["pop3", "pop3s"]
+    sockets = {item.path.name: item for item in services["auth"].listeners if isinstance(item, UnixListener)}
+    assert sockets["auth-userdb"].path == confdir.parent / "run/auth-userdb"
+    assert services["auth"].outlives
+
+
+def test_authentication_alone(confdir: Path) -> None:
+    write_dovecot(confdir, "protocols = none\n")
+    assert [service.name for service in plan.load(confdir).services] == ["auth"]
+
+
+def test_processes_may_write_only_their_own(confdir: Path) -> None:
+    write_dovecot(write_postfix(confdir))
+    services = by_name(plan.load(confdir))
+    base = confdir.parent
+    assert services["smtpd"].rules.write == (base / "queue", base / "data")
+    assert services["imap"].rules.write == (base / "mail",)
+    assert services["imap"].rules.connect is False
+    readable = {str(path) for service in services.values() for path in service.rules.read}
+    assert "/etc" not in readable
+    assert "/etc/passwd" not in {str(path) for path in services["imap"].rules.read}
+
+
+def test_named_tables_are_readable(confdir: Path, tmp_path: Path) -> None:
+    table = tmp_path / "elsewhere" / "access"
+    table.parent.mkdir()
+    table.write_text("x OK\n")
+    write_postfix(confdir, f"smtpd_client_restrictions = check_client_access hash:{table}, permit\n")
+    assert table in by_name(plan.load(confdir))["smtpd"].rules.read
+
+
+@ROOT_ONLY
+def test_default_users_and_their_stand_ins(confdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
+    known = pwd.getpwnam
+
+    def poor(name: str) -> object:
+        if name in ("postfix", "dovecot", "dovenull", "vmail"):
+            raise KeyError(name)
+        return known(name)
+
+    monkeypatch.setattr(pwd, "getpwnam", poor)
+    services = by_name(plan.load(write_dovecot(write_postfix(confdir))))
+    users = {name: service.identity.name for name, service in services.items() if service.identity}
+    assert users == {
+        "smtpd": "nobody",
+        "qmgr": "nobody",
+        "auth": "daemon",
+        "imap": "mail",
+        "pop3": "mail",
+        "lmtp": "mail",
+    }
+
+
+@ROOT_ONLY
+def test_explicit_unknown_users_are_errors(confdir: Path) -> None:
+    write_postfix(confdir, "mail_owner = no-such-user\n")
+    listener = confdir.parent / "sock"
+    write_dovecot(
+        confdir, f"service auth {{\n unix_listener {listener} {{\n user = nobody-here\n mode = 0600\n }}\n}}\n"
+    )
+    found = errors(confdir)
+    assert "mail_owner = no-such-user: no such user on this machine" in found
+    assert any("nobody-here" in line for line in found)
+
+
+@ROOT_ONLY
+def test_mail_belongs_to_the_user_that_the_userdb_names(confdir: Path) -> None:
+    write_dovecot(confdir, f"userdb {{\n driver = static\n args = uid=8 gid=8 home={confdir.parent}/mail/%u\n}}\n")
+    identity = by_name(plan.load(confdir))["imap"].identity
+    assert identity is not None
+    assert (identity.uid, identity.gid) == (8, 8)
+
+
+@ROOT_ONLY
+def test_mail_is_never_handled_as_root(confdir: Path) -> None:
+    write_dovecot(confdir, "mail_uid = 0\nmail_gid = 0\n")
+    found = plan.load(confdir)
+    identity = by_name(found)["imap"].identity
+    assert identity is not None
+    assert identity.uid != 0
+    assert any("root" in warning for warning in found.warnings)
