@@ -17,15 +17,25 @@ loglevel per_site scert_verifydepth
 """
 
 PARAMETERS = (
-    tlsproxy.boolean("tlsproxy_client_enforce_tls", "$smtp_enforce_tls", ""),
-    tlsproxy.text("tlsproxy_client_loglevel_parameter", "smtp_tls_loglevel", ""),
-    tlsproxy.text("tlsproxy_client_policy_maps", "${tlsproxy_client_policy:$smtp_tls_policy_maps}", ""),
-    tlsproxy.text("tlsproxy_client_security_level", "${tlsproxy_client_level:$smtp_tls_security_level}", ""),
-    tlsproxy.boolean("tlsproxy_client_use_tls", "$smtp_use_tls", ""),
-    tlsproxy.boolean("tlsproxy_enforce_tls", "$smtpd_enforce_tls", ""),
-    postscreen.text("tlsproxy_service_name", "tlsproxy", "", least=1),
-    tlsproxy.boolean("tlsproxy_use_tls", "$smtpd_use_tls", ""),
-    tlsproxy.time("tlsproxy_watchdog_timeout", "10s", "", least=10),
+    tlsproxy.boolean("tlsproxy_client_enforce_tls", "$smtp_enforce_tls", "As smtp_enforce_tls."),
+    tlsproxy.text(
+        "tlsproxy_client_loglevel_parameter",
+        "smtp_tls_loglevel",
+        "Parameter that gives the log level of client sessions.",
+    ),
+    tlsproxy.text(
+        "tlsproxy_client_policy_maps", "${tlsproxy_client_policy:$smtp_tls_policy_maps}", "As smtp_tls_policy_maps."
+    ),
+    tlsproxy.text(
+        "tlsproxy_client_security_level",
+        "${tlsproxy_client_level:$smtp_tls_security_level}",
+        "As smtp_tls_security_level.",
+    ),
+    tlsproxy.boolean("tlsproxy_client_use_tls", "$smtp_use_tls", "As smtp_use_tls."),
+    tlsproxy.boolean("tlsproxy_enforce_tls", "$smtpd_enforce_tls", "As smtpd_enforce_tls."),
+    postscreen.text("tlsproxy_service_name", "tlsproxy", "Service that does TLS for others.", least=1),
+    tlsproxy.boolean("tlsproxy_use_tls", "$smtpd_use_tls", "As smtpd_use_tls."),
+    tlsproxy.time("tlsproxy_watchdog_timeout", "10s", "Time after which a stuck process ends itself.", least=10),
     *(tlsproxy.text(f"tlsproxy_tls_{name}", f"$smtpd_tls_{name}", f"As smtpd_tls_{name}.") for name in _SERVER.split()),
     *(
         tlsproxy.text(f"tlsproxy_client_{name}", f"$smtp_tls_{name}", f"As smtp_tls_{name}.")
