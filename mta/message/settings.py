@@ -1,0 +1,133 @@
+"""Cleanup's rules from main.cf: which tables, limits and switches apply (cleanup(8), CONFIGURATION PARAMETERS)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mta.address import AddressSearch, Domains, Rewriter
+from mta.address.header import address_list, map_addresses
+from mta.address.quoting import quote_822
+from mta.config import MainConfig
+from mta.message.checks import Checks, Lookup
+from mta.message.cleanup import Mapping, Rules
+from mta.message.expansion import Find, Limits
+from mta.message.missing import Completion
+from mta.message.rewriting import Change
+from mta.tables import Maps, maps_of
+
+COMPLETE: Final = re.compile(r"[A-Za-z0-9_=][A-Za-z0-9_+=.-]*@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+")
+"""Addresses that rewriting leaves as they are, whatever its parameters say: nearly all."""
+
+
+async def change_addresses(value: str, change: Change) -> str | None:
+    """A header value with every address changed; None if all stay. Addresses in internal form."""
+    before = address_list(value)
+    after = [await change(address) for address in before]
+    if before == after:
+        return None
+    remaining = iter(after)
+    return map_addresses(value, lambda _: quote_822(next(remaining)))
+
+
+def rules_from(config: MainConfig) -> Rules:
+    """The rules of a main.cf. Opens tables; raises ConfigErrors."""
+    rewriter = Rewriter.of(config)
+    search = AddressSearch(config, Domains(config), rewriter)
+    propagate = frozenset(word.lower() for word in config.list("propagate_unmatched_extensions"))
+    header = _content_checks(config, "header_checks")
+    return Rules(
+        rewrite=lambda address: address if COMPLETE.fullmatch(address) else rewriter.rewrite(address),
+        rewrite_remote=lambda address: rewriter.rewrite(address, "remote"),
+        external=quote_822,
+        address_list=change_addresses,
+        completion=Completion(
+            config.str("myhostname"),
+            config.bool("enable_long_queue_ids"),
+            config.str("undisclosed_recipients_header"),
+        ),
+        canonical=_canonical(config, search, "canonical" in propagate),
+        virtual_alias=_virtual_alias(config, search, "virtual" in propagate),
+        sender_bcc=_copies(config, search, "sender_bcc_maps"),
+        recipient_bcc=_copies(config, search, "recipient_bcc_maps"),
+        always_bcc=config.str("always_bcc"),
+        masquerade_domains=tuple(config.list("masquerade_domains")),
+        masquerade_exceptions=frozenset(name.lower() for name in config.list("masquerade_exceptions")),
+        masquerade_classes=frozenset(config.list("masquerade_classes")),
+        checks=Checks(
+            header=header,
+            mime_header=_content_checks(config, "mime_header_checks") or header,
+            nested_header=_content_checks(config, "nested_header_checks") or header,
+            body=_content_checks(config, "body_checks"),
+            body_limit=config.int("body_checks_size_limit"),
+        ),
+        drop_headers=frozenset(name.lower().encode() for name in config.list("message_drop_headers")),
+        always_add_missing=config.bool("always_add_missing_headers"),
+        remote_header_domain=config.str("remote_header_rewrite_domain"),
+        hop_limit=config.int("hopcount_limit"),
+        limits=Limits(
+            config.int("virtual_alias_recursion_limit"),
+            config.int("virtual_alias_expansion_limit"),
+            config.int("virtual_alias_address_length_limit"),
+        ),
+        by_original=config.bool("enable_original_recipient"),
+        duplicate_limit=config.int("duplicate_filter_limit"),
+        content_filter=config.str("content_filter"),
+        strip_characters=_characters(config.str("message_strip_characters")),
+        reject_characters=_characters(config.str("message_reject_characters")),
+        replace_stray_cr=config.bool("cleanup_replace_stray_cr_lf"),
+    )
+
+
+def _content_checks(config: MainConfig, parameter: str) -> Lookup | None:
+    maps = maps_of(config, parameter)
+    return maps.lookup if maps else None
+
+
+def _find(search: AddressSearch, maps: Maps, propagate: bool) -> Find:
+    async def find(address: str) -> list[str] | None:
+        return await search.map(maps, address, propagate=propagate)
+
+    return find
+
+
+def _virtual_alias(config: MainConfig, search: AddressSearch, propagate: bool) -> Find | None:
+    maps = maps_of(config, "virtual_alias_maps")
+    return _find(search, maps, propagate) if maps else None
+
+
+def _canonical(config: MainConfig, search: AddressSearch, propagate: bool) -> tuple[Mapping, ...]:
+    """sender_canonical_maps and recipient_canonical_maps come before canonical_maps (canonical(5))."""
+    found = []
+    for prefix in ("sender_", "recipient_", ""):
+        maps = maps_of(config, f"{prefix}canonical_maps")
+        if maps:
+            classes = {word.lower() for word in config.list(f"{prefix}canonical_classes")}
+            find = _find(search, maps, propagate)
+            found.append(
+                Mapping(
+                    find,
+                    "envelope_sender" in classes,
+                    "envelope_recipient" in classes,
+                    "header_sender" in classes,
+                    "header_recipient" in classes,
+                )
+            )
+    return tuple(found)
+
+
+def _copies(config: MainConfig, search: AddressSearch, parameter: str) -> Lookup | None:
+    maps = maps_of(config, parameter)
+    if not maps:
+        return None
+
+    async def lookup(address: str) -> str | None:
+        found = await search.find(maps, address)
+        return found.value if found else None
+
+    return lookup
+
+
+def _characters(text: str) -> bytes:
+    r"""Octets named with C escapes: `\0`, `\r\n`."""
+    return text.encode("utf-8").decode("unicode_escape").encode("latin-1", "ignore") if text else b""

@@ -1,0 +1,217 @@
+"""AUTH (RFC 4954): the exchange is carried between the client and the auth service; passwords are never kept here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable
+from mta.address import NameAddressList, StringList, name_address_list, string_list
+from mta.config import ConfigError, ConfigErrors, MainConfig
+from mta.smtpd import replies
+from mta.smtpd.arguments import Word, unxtext
+from mta.smtpd.replies import Refused, Reply
+from mta.smtpd.session import Session, Transaction
+
+if TYPE_CHECKING:
+    from mta.smtpd.connection import Connection
+
+log = logging.getLogger("postfix.smtpd")
+
+NOT_ENABLED: Final = Reply(503, "5.5.1", "Error: authentication not enabled")
+ALREADY: Final = Reply(503, "5.5.1", "Error: already authenticated")
+IN_TRANSACTION: Final = Reply(503, "5.5.1", "Error: MAIL transaction in progress")
+SUCCESS: Final = Reply(235, "2.7.0", "Authentication successful")
+CANCELLED: Final = Reply(501, "5.7.0", "Authentication aborted")
+TOO_LONG: Final = Reply(500, "5.5.6", "Authentication Exchange line is too long")
+UNKNOWN_REASON: Final = "(reason unavailable)"
+
+FORBIDDEN_BY: Final = {
+    "noanonymous": "anonymous",
+    "noplaintext": "plaintext",
+    "noactive": "active",
+    "nodictionary": "dictionary",
+}
+"""Security options, and the property of a mechanism that each rules out."""
+DEMANDED_BY: Final = {"forward_secrecy": "forward-secrecy", "mutual_auth": "mutual-auth"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sasl:
+    """smtpd_sasl_*: which mechanisms are offered to whom."""
+
+    client: AuthClient | None = None
+    options: frozenset[str] = frozenset()
+    tls_options: frozenset[str] = frozenset()
+    mechanisms: StringList | None = None
+    exceptions: NameAddressList | None = None
+    broken_clients: bool = False
+    auth_only_over_tls: bool = False
+    response_limit: int = 12288
+    local_domain: str = ""
+
+    @classmethod
+    def from_config(cls, config: MainConfig, auth_only_over_tls: bool) -> Sasl:
+        if not config.bool("smtpd_sasl_auth_enable"):
+            return cls()
+        if config.str("smtpd_sasl_type") != "dovecot":
+            where = config.where("smtpd_sasl_type")
+            raise ConfigErrors([ConfigError(where, f"unsupported SASL server type: {config.str('smtpd_sasl_type')}")])
+        path = Path(config.str("queue_directory")) / config.str("smtpd_sasl_path")
+        return cls(
+            AuthClient(path, service=config.str("smtpd_sasl_service")),
+            _options(config, "smtpd_sasl_security_options"),
+            _options(config, "smtpd_sasl_tls_security_options"),
+            string_list(config, "smtpd_sasl_mechanism_filter"),
+            name_address_list(config, "smtpd_sasl_exceptions_networks"),
+            config.bool("broken_sasl_auth_clients"),
+            auth_only_over_tls,
+            config.int("smtpd_sasl_response_limit"),
+            config.str("smtpd_sasl_local_domain"),
+        )
+
+    @property
+    def enabled(self) -> bool:
+        return self.client is not None
+
+    def active(self, session: Session) -> bool:
+        """Whether this session may log in now."""
+        return self.client is not None and not (self.auth_only_over_tls and session.tls is None)
+
+    async def announced(self, session: Session) -> str:
+        """The mechanisms in EHLO, separated by spaces; empty when AUTH is not announced."""
+        if not self.active(session):
+            return ""
+        peer = session.peer_info
+        if self.exceptions and await self.exceptions.match_client(peer.name, peer.address):
+            return ""
+        return " ".join(await self.usable(session))
+
+    async def usable(self, session: Session) -> list[str]:
+        """What the auth service offers, the security options leave and the filter passes."""
+        assert self.client is not None
+        try:
+            offered = await self.client.mechanisms()
+        except AuthUnavailable as error:
+            log.warning("SASL: Connect to %s failed: %s", self.client.path, error)
+            return []
+        options = self.tls_options if session.tls is not None else self.options
+        names = []
+        for mechanism in offered:
+            flags = frozenset(mechanism.flags)
+            if "private" in flags or any(option in options and flag in flags for option, flag in FORBIDDEN_BY.items()):
+                continue
+            if any(option in options and flag not in flags for option, flag in DEMANDED_BY.items()):
+                continue
+            if self.mechanisms is None or await self.mechanisms.match(mechanism.name):
+                names.append(mechanism.name)
+        return names
+
+    def mail_option(self, session: Session, transaction: Transaction, value: str) -> None:
+        """AUTH= of MAIL FROM (RFC 4954 section 5). Raises Refused."""
+        if not self.active(session):
+            raise Refused(503, "5.5.4", "Error: authentication disabled")
+        sender = unxtext(value)
+        if not sender:
+            raise Refused(501, "5.5.4", "Error: Bad AUTH= parameter syntax")
+        if sender != "<>":
+            transaction.sasl_sender = sender
+
+
+def _options(config: MainConfig, parameter: str) -> frozenset[str]:
+    words = frozenset(word.lower() for word in config.list(parameter))
+    if unknown := words - {*FORBIDDEN_BY, *DEMANDED_BY}:
+        text = f"{parameter}: unknown SASL security option: {', '.join(sorted(unknown))}"
+        raise ConfigErrors([ConfigError(config.where(parameter), text)])
+    return words
+
+
+async def auth(connection: Connection, words: list[Word]) -> Reply:
+    """One AUTH command with all its continuations."""
+    session, server = connection.session, connection.server
+    if server.helo_required and session.helo_name is None:
+        return replies.NEED_HELO
+    if not server.sasl.active(session) or "auth" in session.discarded_keywords:
+        return NOT_ENABLED
+    if connection.envelope.open:
+        return IN_TRANSACTION
+    if session.sasl_username:
+        return ALREADY
+    if not 2 <= len(words) <= 3:
+        return Reply(501, "5.5.4", "Syntax: AUTH mechanism")
+    if refusal := server.limits.auth(session):
+        return refusal
+    return await _authenticate(connection, words[1].text, words[2].text if len(words) == 3 else None)
+
+
+async def _authenticate(connection: Connection, mechanism: str, initial: str | None) -> Reply:
+    session, server = connection.session, connection.server
+    sasl = server.sasl
+    assert sasl.client is not None
+    name = mechanism.upper()
+    if name not in {each.upper() for each in await sasl.usable(session)}:
+        return _failed(session, name, "Invalid authentication mechanism")
+    too_long = False
+
+    async def challenge(octets: bytes) -> bytes:
+        """Hand a challenge to the client and fetch its answer."""
+        nonlocal too_long
+        from mta.smtpd.connection import LineTooLong
+
+        await connection.reply(Reply(334, "", base64.b64encode(octets).decode("ascii")))
+        try:
+            line = await connection.read_response(sasl.response_limit)
+        except LineTooLong:
+            too_long = True
+            raise AuthCancelled from None
+        if line == b"*":
+            raise AuthCancelled
+        return _decode(line)
+
+    peer = session.peer_info
+    try:
+        success = await sasl.client.authenticate(
+            name,
+            None if initial is None else b"" if initial == "=" else _decode(initial.encode("utf-8", "surrogateescape")),
+            challenge,
+            secured=session.tls is not None,
+            local=session.local,
+            remote=(peer.address, peer.port),
+        )
+    except AuthCancelled:
+        return TOO_LONG if too_long else CANCELLED
+    except _BadBase64:
+        return _failed(
+            session, name, "Invalid base64 data in " + ("continued" if initial is None else "initial") + " response"
+        )
+    except AuthUnavailable as error:
+        log.warning("%s: SASL %s authentication failed: %s", session.label, name, error)
+        return Reply(454, "4.7.0", "Temporary authentication failure: Connection lost to authentication server")
+    except AuthFailed as error:
+        if error.temp:
+            log.warning("%s: SASL %s authentication failed: %s", session.label, name, error.reason or UNKNOWN_REASON)
+            return Reply(454, "4.7.0", f"Temporary authentication failure: {error.reason or UNKNOWN_REASON}")
+        return _failed(session, name, error.reason or UNKNOWN_REASON)
+    session.sasl_method = name
+    session.sasl_username = success.user
+    return SUCCESS
+
+
+def _failed(session: Session, mechanism: str, reason: str) -> Reply:
+    log.warning("%s: SASL %s authentication failed: %s", session.label, mechanism, reason)
+    return Reply(535, "5.7.8", f"Error: authentication failed: {reason}")
+
+
+class _BadBase64(Exception):
+    """The client's response cannot be decoded; its text is not repeated, it may be a password."""
+
+
+def _decode(line: bytes) -> bytes:
+    try:
+        return base64.b64decode(line, validate=True)
+    except (binascii.Error, ValueError):
+        raise _BadBase64 from None

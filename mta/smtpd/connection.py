@@ -1,0 +1,275 @@
+"""One SMTP client on the event loop: octets in, replies out, limits on time and memory. No policy, no commands."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Final, cast
+
+from aiosmtpd import smtp as aiosmtpd
+
+from mta.smtpd import dialogue
+from mta.smtpd.dotreader import DotReader, Newlines
+from mta.smtpd.lines import InputBuffer
+from mta.smtpd.replies import Reply
+from mta.smtpd.session import Session, Transaction
+
+if TYPE_CHECKING:
+    from mta.smtpd.server import Server
+
+INPUT_HIGH_WATER: Final = 256 * 1024
+"""Octets that may wait unread before we stop reading from the socket: a client that talks without listening waits."""
+
+OUTPUT_LIMIT: Final = 64 * 1024
+"""Octets of replies that are collected before they are sent, whatever else is pipelined."""
+
+
+class Disconnected(Exception):
+    """The client has gone."""
+
+
+class TimeLimitExceeded(Exception):
+    """The client said nothing for smtpd_timeout seconds."""
+
+
+class LineTooLong(Exception):
+    """A line that must be whole (a SASL response) exceeds its limit."""
+
+
+class Connection(aiosmtpd.SMTP):
+    """aiosmtpd's SMTP protocol with its reading and writing replaced.
+
+    Kept are its session and envelope. Its StreamReader, its line-by-line DATA and the inspection of every member in
+    `__init__` are not: they cost more than the rest of a mail. Octets arrive in `data_received`, wait in an
+    InputBuffer, and replies are collected until the client has to be waited for, so that a pipelined group of commands is answered
+    in one segment (RFC 2920 section 3.2).
+    """
+
+    session: Session
+    envelope: Transaction
+    transport: asyncio.Transport
+
+    def __init__(self, server: Server) -> None:  # not aiosmtpd's: it would inspect the class for each client
+        self.server = server
+        self.loop = asyncio.get_running_loop()
+        self.input = InputBuffer()
+        self._output: list[bytes] = []
+        self._output_size = 0
+        self._eof = False
+        self._lost = False
+        self._reading_paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._upgrading = False
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._upgrading:
+            return
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername") or ("127.0.0.1", 0)
+        local = transport.get_extra_info("sockname") or ("127.0.0.1", 0)
+        self.session = self.server.new_session(self.loop, peer, local)
+        self.new_transaction()
+        self.task = self.loop.create_task(self._handle_client())
+        self.server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.input.feed(data)
+        self._wake()
+        if len(self.input) > INPUT_HIGH_WATER and not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool | None:
+        self._eof = True
+        self._wake()
+        return None if self.transport.get_extra_info("sslcontext") else True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = self._eof = True
+        self._wake()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._writable = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # The life of the connection.
+
+    async def _handle_client(self) -> None:
+        try:
+            await dialogue.converse(self)
+            self.flush()
+        finally:
+            self.server.connections.discard(self)
+            if self._timer is not None:
+                self._timer.cancel()
+            if not self._lost:
+                self.transport.close()
+
+    def close_politely(self) -> None:
+        """The service ends: the session's task is cancelled and says 421."""
+        self.task.cancel()
+
+    def new_transaction(self) -> None:
+        """RFC 5321 section 4.1.1.5: forget sender, recipients and content."""
+        self.envelope = self._create_envelope()
+
+    def _create_envelope(self) -> Transaction:
+        return Transaction()
+
+    # Input.
+
+    @property
+    def input_waiting(self) -> bool:
+        return len(self.input) > 0
+
+    async def read_line(self) -> bytes:
+        """The next command line, cut at line_length_limit octets."""
+        limit = self.server.line_limit
+        while (line := self.input.line(limit)) is None:
+            await self._more_input()
+        return line
+
+    async def read_response(self, limit: int) -> bytes:
+        """A line of a SASL exchange, at most `limit` octets; LineTooLong beyond (RFC 4954 section 4)."""
+        while (line := self.input.line(limit + 1)) is None:
+            await self._more_input()
+        if len(line) > limit:
+            raise LineTooLong
+        return line
+
+    async def read_content(self, newlines: Newlines, limit: int) -> DotReader:
+        """The content of DATA, to its end."""
+        reader = DotReader(newlines, limit)
+        while True:
+            if octets := self.input.take_all():
+                rest = reader.feed(octets)
+                if rest is not None:
+                    if rest:
+                        self.input.put_back(rest)
+                    return reader
+            await self._more_input()
+
+    async def read_octets(self, count: int, keep: bool) -> list[bytes]:
+        """Exactly `count` octets of a BDAT chunk; `keep` false reads them away."""
+        chunks: list[bytes] = []
+        while count > 0:
+            octets = self.input.take(count)
+            if not octets:
+                await self._more_input()
+                continue
+            count -= len(octets)
+            if keep:
+                chunks.append(octets)
+        return chunks
+
+    async def _more_input(self) -> None:
+        """Wait for the client. Everything said so far is sent first."""
+        self.flush()
+        if self._eof:
+            raise Disconnected
+        if self._writable is not None:
+            await self._timed(self._writable)
+            if self._lost:
+                raise Disconnected
+        if self._reading_paused:
+            self._reading_paused = False
+            self.transport.resume_reading()
+        self._waiter = self.loop.create_future()
+        await self._timed(self._waiter)
+
+    async def _timed(self, future: asyncio.Future[None]) -> None:
+        """Wait with smtpd_timeout. One timer serves the whole session: it looks whether the deadline has moved on."""
+        self._deadline = self.loop.time() + self.server.timeout
+        if self._timer is None:
+            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+        try:
+            await future
+        finally:
+            self._deadline = 0.0
+        if self._timed_out:
+            raise TimeLimitExceeded
+
+    _timed_out = False
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if not self._deadline:
+            return
+        if self.loop.time() < self._deadline:
+            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
+            return
+        self._timed_out = True
+        self._wake()
+        self.resume_writing()
+
+    # Output.
+
+    async def reply(self, reply: Reply) -> None:
+        """Say it, later if more commands wait; many errors make the client wait (smtpd_error_sleep_time)."""
+        server = self.server
+        if server.error_sleep and self.session.errors >= server.soft_error_limit:
+            self.flush()
+            await asyncio.sleep(server.error_sleep)
+        if reply.code >= 400:
+            reply = server.add_footer(self, reply)
+        wire = reply.wire()
+        self._output.append(wire)
+        self._output_size += len(wire)
+        if reply.hangs_up:
+            self.session.hung_up = True
+        if self._output_size > OUTPUT_LIMIT:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._output:
+            return
+        output = self._output[0] if len(self._output) == 1 else b"".join(self._output)
+        self._output.clear()
+        self._output_size = 0
+        if not self._lost and not self.transport.is_closing():
+            self.transport.write(output)
+
+    # TLS.
+
+    async def start_tls(self, context: ssl.SSLContext, go_ahead: Reply | None) -> ssl.SSLObject:
+        """Turn the connection into TLS. Whatever the client sent ahead of the handshake is dropped unread.
+
+        Raises ssl.SSLError, OSError or TimeoutError when there is no agreement; the connection is of no use then.
+        """
+        self.transport.pause_reading()
+        if go_ahead is not None:
+            await self.reply(go_ahead)
+            self.flush()
+        if not self.server.keep_injected_plaintext:
+            self.input.clear()
+        self._upgrading = True
+        try:
+            transport = await self.loop.start_tls(
+                self.transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=self.server.starttls_timeout,
+            )
+        finally:
+            self._upgrading = False
+        if transport is None:
+            raise ConnectionResetError
+        self.transport = transport
+        return cast(ssl.SSLObject, transport.get_extra_info("ssl_object"))

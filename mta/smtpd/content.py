@@ -1,0 +1,176 @@
+"""DATA and BDAT: the content of a message, from its first octet to the reply that says who is responsible for it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from mta.message import Rejected, Submission
+from mta.queue import QueueError, QueueFull
+from mta.smtpd import replies
+from mta.smtpd.arguments import Word, is_digits
+from mta.smtpd.dotreader import Newlines, normalize_chunks
+from mta.smtpd.replies import Reply
+from mta.smtpd.session import Session, Transaction
+
+if TYPE_CHECKING:
+    from mta.smtpd.connection import Connection
+
+log = logging.getLogger("postfix.smtpd")
+
+TOO_BIG: Final = Reply(552, "5.3.4", "Error: message file too big")
+CHUNK_TOO_BIG: Final = Reply(552, "5.3.4", "Chunk exceeds message size limit")
+NEED_RCPT: Final = Reply(503, "5.5.1", "Error: need RCPT command")
+NO_RECIPIENTS: Final = Reply(554, "5.5.1", "Error: no valid recipients")
+DATA_AFTER_BDAT: Final = Reply(503, "5.5.1", "Error: DATA after BDAT")
+
+LARGEST_CHUNK: Final = 1 << 40
+"""Octets of one BDAT chunk; more is no size that anyone sends (smtpd(8) hangs up on an overflow)."""
+
+
+async def data(connection: Connection, words: list[Word]) -> Reply:
+    """DATA and all that follows it, RFC 5321 section 4.1.1.4."""
+    server, session, transaction = connection.server, connection.session, connection.envelope
+    if transaction.chunks is not None:
+        return DATA_AFTER_BDAT
+    if not transaction.recipients:
+        return NO_RECIPIENTS if transaction.open else NEED_RCPT
+    if len(words) != 1:
+        return Reply(501, "5.5.4", "Syntax: DATA")
+    if refusal := await server.access.check_data(connection):
+        return refusal
+    await connection.reply(replies.GO_AHEAD)
+    newlines = server.newlines if session.strict_newlines else Newlines.ANY
+    reader = await connection.read_content(newlines, server.message_size_limit)
+    session.command = "END-OF-MESSAGE"
+    try:
+        if reader.too_large:
+            return TOO_BIG
+        if reader.bare_newline and (refusal := server.bare_newline_refusal(session)):
+            return refusal
+        return await _accept(connection, reader.content)
+    finally:
+        connection.new_transaction()
+
+
+async def bdat(connection: Connection, words: list[Word]) -> Reply:
+    """One chunk of content, RFC 3030 section 2. Its octets are read whatever the verdict is."""
+    session, server, transaction = connection.session, connection.server, connection.envelope
+    if "chunking" in session.discarded_keywords:
+        session.hung_up = True
+        return Reply(521, "5.5.1", "Error: command not implemented")
+    last = len(words) == 3 and words[2].text.upper() == "LAST"
+    if not (len(words) == 2 or last) or not is_digits(words[1].text) or int(words[1].text) > LARGEST_CHUNK:
+        session.hung_up = True  # the octets that follow could not be told from commands
+        return Reply(521, "5.5.4", "Syntax: BDAT count [LAST]")
+    size = int(words[1].text)
+    refusal = await _chunk_refusal(connection, size)
+    keep = refusal is None
+    octets = await connection.read_octets(size, keep)
+    if refusal is not None:
+        transaction.chunk_failed = refusal
+        if last:
+            connection.new_transaction()
+        return refusal
+    assert transaction.chunks is not None
+    transaction.chunks += octets
+    transaction.chunked_octets += size
+    if not last:
+        return Reply(250, "2.0.0", f"Ok: {size} bytes")
+    session.command = "END-OF-MESSAGE"
+    try:
+        content, bare_newline = normalize_chunks(b"".join(transaction.chunks))
+        if bare_newline and session.strict_newlines and (refusal := server.bare_newline_refusal(session)):
+            return refusal
+        return await _accept(connection, content)
+    finally:
+        connection.new_transaction()
+
+
+async def _chunk_refusal(connection: Connection, size: int) -> Reply | None:
+    """Why a chunk cannot be taken; opens the content with the first one."""
+    transaction, server = connection.envelope, connection.server
+    if transaction.chunk_failed is not None:
+        return transaction.chunk_failed
+    if not transaction.recipients:
+        return NO_RECIPIENTS if transaction.open else NEED_RCPT
+    if transaction.chunks is None:
+        if refusal := await server.access.check_data(connection):
+            return refusal
+        transaction.chunks = []
+    if server.message_size_limit and transaction.chunked_octets + size > server.message_size_limit:
+        transaction.chunks = []
+        return CHUNK_TOO_BIG
+    return None
+
+
+async def _accept(connection: Connection, content: bytes) -> Reply:
+    """Check, clean up and queue; `250` only when the message is durable."""
+    server, session, transaction = connection.server, connection.session, connection.envelope
+    transaction.size = len(content)
+    if refusal := await server.access.check_end_of_data(connection):
+        return refusal
+    queue_id = transaction.queue_id
+    done = Reply(250, "2.0.0", f"Ok: queued as {queue_id}")
+    if not transaction.actions.discard:
+        try:
+            message = await server.cleanup.process(await _submission(connection, content))
+            if message is not None:
+                await server.queue.put(message)
+        except Rejected as error:
+            return Reply(error.code, error.status, error.text)
+        except (QueueFull, QueueError) as error:
+            log.warning("%s: %s", queue_id, error)
+            code, status, text = error.reply.split(" ", 2)
+            return Reply(int(code), status, text)
+    session.errors = session.junk_commands = 0
+    return done
+
+
+async def _submission(connection: Connection, content: bytes) -> Submission:
+    server, session, transaction = connection.server, connection.session, connection.envelope
+    actions = transaction.actions
+    return Submission(
+        queue_id=transaction.queue_id,
+        sender=transaction.sender,
+        recipients=transaction.recipients,
+        content=content,
+        received=server.trace(session, transaction),
+        prepend=actions.prepend,
+        local=await server.access.rewrites_headers(connection),
+        bcc=actions.bcc,
+        hold=actions.hold,
+        filter=actions.filter,
+        redirect=actions.redirect,
+        ret=transaction.ret,
+        envid=transaction.envid,
+        body=transaction.body,
+        smtputf8=transaction.smtp_utf8,
+        attributes=_attributes(session, transaction),
+        client=session.label,
+    )
+
+
+def _attributes(session: Session, transaction: Transaction) -> dict[str, str]:
+    """Named attributes of the queue file, as smtpd(8) writes them."""
+    peer = session.peer_info
+    attributes = {
+        "log_client_name": peer.name,
+        "log_client_address": peer.address,
+        "log_client_port": str(peer.port),
+        "log_message_origin": peer.label,
+        "log_protocol_name": session.protocol,
+        "client_name": peer.name,
+        "reverse_client_name": peer.reverse_name,
+        "client_address": peer.address,
+        "client_port": str(peer.port),
+        "protocol_name": session.protocol,
+    }
+    if session.helo_name:
+        attributes["log_helo_name"] = attributes["helo_name"] = session.helo_name
+    if session.sasl_username:
+        attributes["sasl_method"] = session.sasl_method
+        attributes["sasl_username"] = session.sasl_username
+    if transaction.sasl_sender:
+        attributes["sasl_sender"] = transaction.sasl_sender
+    return attributes

@@ -1,0 +1,101 @@
+"""HELO, EHLO, NOOP and QUIT: the session's frame and the extensions that it announces."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from mta.smtpd import replies
+from mta.smtpd.arguments import Word, join_words
+from mta.smtpd.replies import Reply
+
+if TYPE_CHECKING:
+    from mta.smtpd.connection import Connection
+
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NEUTERED: Final = re.compile(r'[<>()\\";@]')
+"""Characters that mean something in a Received header; the client's own name may not contain them there."""
+
+ESMTP_KEYWORDS: Final = (
+    "PIPELINING",
+    "SIZE",
+    "VRFY",
+    "ETRN",
+    "STARTTLS",
+    "AUTH",
+    "ENHANCEDSTATUSCODES",
+    "8BITMIME",
+    "DSN",
+    "SMTPUTF8",
+    "CHUNKING",
+)
+"""What EHLO may announce, in Postfix's order; smtpd_discard_ehlo_keywords hides what it names."""
+
+
+async def helo(connection: Connection, words: list[Word]) -> Reply:
+    """RFC 5321 section 4.1.1.1, for a client that asks for no extensions."""
+    if refusal := await _introduce(connection, words, "SMTP"):
+        return refusal
+    return Reply(250, "", connection.server.hostname)
+
+
+async def ehlo(connection: Connection, words: list[Word]) -> Reply:
+    """RFC 5321 section 4.1.1.1; names only what the server will do for this client."""
+    if refusal := await _introduce(connection, words, "ESMTP"):
+        return refusal
+    session = connection.session
+    session.extended_smtp = True
+    session.discarded_keywords = await connection.server.discarded_keywords(session.peer_info.address)
+    lines = [connection.server.hostname, *await _extensions(connection)]
+    return Reply(250, "", "\n".join(lines))
+
+
+async def _introduce(connection: Connection, words: list[Word], protocol: str) -> Reply | None:
+    session, access = connection.session, connection.server.access
+    if len(words) < 2:
+        return Reply(501, "", f"Syntax: {words[0].text.upper()} hostname")
+    name = join_words(words[1:])
+    if not access.delay_reject and (refusal := await access.check_helo(connection, name)):
+        return refusal
+    connection.new_transaction()
+    session.host_name = _NEUTERED.sub("?", _UNPRINTABLE.sub("?", name))
+    session.protocol = protocol
+    return None
+
+
+async def _extensions(connection: Connection) -> list[str]:
+    """The announced keywords in Postfix's order."""
+    session, server = connection.session, connection.server
+    hidden = session.discarded_keywords
+    lines = []
+    for keyword in ESMTP_KEYWORDS:
+        if keyword.lower() in hidden:
+            continue
+        if keyword == "SIZE":
+            lines.append(f"SIZE {server.message_size_limit}" if server.message_size_limit else "SIZE")
+        elif keyword == "AUTH":
+            if mechanisms := await server.sasl.announced(session):
+                lines.append(f"AUTH {mechanisms}")
+                if server.sasl.broken_clients:
+                    lines.append(f"AUTH={mechanisms}")
+        elif keyword == "STARTTLS":
+            if server.tls.context is not None and session.tls is None:
+                lines.append(keyword)
+        elif keyword == "VRFY":
+            if not server.disable_vrfy:
+                lines.append(keyword)
+        elif keyword == "SMTPUTF8":
+            if server.smtputf8:
+                lines.append(keyword)
+        else:
+            lines.append(keyword)
+    return lines
+
+
+async def noop(connection: Connection, words: list[Word]) -> Reply:
+    return replies.OK
+
+
+async def quit_session(connection: Connection, words: list[Word]) -> Reply:
+    connection.session.hung_up = True
+    return replies.BYE

@@ -1,0 +1,280 @@
+"""What all sessions of one smtpd process share: parameters, tables, policy, limits, queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mta.address import (
+    AddressError,
+    NameAddressList,
+    Resolver,
+    StringList,
+    domain_list,
+    extract_address,
+    name_address_list,
+    quote_821,
+    string_list,
+    valid_hostname,
+    valid_mailhost_literal,
+)
+from mta.config import ConfigError, ConfigErrors, MainConfig
+from mta.dns import Resolver as Dns
+from mta.message import Cleanup
+from mta.message.received import Trace, received_header
+from mta.message.settings import rules_from
+from mta.queue import NewMessage
+from mta.queue.wakeup import IGNORE_TIME, SCAN_DEFERRED, Wakeup
+from mta.smtpd.access.engine import Access
+from mta.smtpd.authentication import Sasl
+from mta.smtpd.dotreader import Newlines
+from mta.smtpd.footer import Footer
+from mta.smtpd.limits import Ceilings, Limits, LocalLimits
+from mta.smtpd.peers import Peers
+from mta.smtpd.replies import Reply
+from mta.smtpd.session import Session, Transaction
+from mta.smtpd.starttls import TlsService
+from mta.tables import Maps, TableError, maps_of
+
+if TYPE_CHECKING:
+    from mta.smtpd.connection import Connection
+
+log = logging.getLogger("postfix.smtpd")
+
+KEYWORDS_NOT_HIDDEN = frozenset({"silent-discard"})
+
+
+class MailQueue(Protocol):
+    """What smtpd needs of mta.queue.Queue."""
+
+    def new_id(self) -> str: ...
+    def check_space(self, size: int = 0) -> None: ...
+    async def put(self, message: NewMessage) -> str: ...
+
+
+class Addresses:
+    """Envelope addresses as smtpd(8) accepts them."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self.resolver = resolver
+
+    def extract(self, text: str, *, allow_empty: bool, strict: bool) -> str | None:
+        """The address in a MAIL or RCPT argument, internal form; None where there is not exactly one."""
+        try:
+            return extract_address(text, strict=strict, allow_empty=allow_empty)
+        except AddressError:
+            return None
+
+    async def is_valid(self, address: str, smtputf8: bool) -> bool:
+        """Whether mail could be addressed so. A table that cannot answer says nothing against it."""
+        try:
+            resolution = await self.resolver.resolve(address)
+        except TableError:
+            return True
+        return not resolution.error
+
+    def is_valid_destination(self, domain: str) -> bool:
+        """A host name or an address literal, as ETRN takes it."""
+        return valid_hostname(domain) or valid_mailhost_literal(domain)
+
+
+@dataclass
+class Server:
+    """One smtpd: the parameters that its commands read, by their names in postconf(5) or near them."""
+
+    config: MainConfig
+    queue: MailQueue
+    cleanup: Cleanup
+    access: Access
+    addresses: Addresses
+    peers: Peers
+    limits: Limits
+    tls: TlsService
+    sasl: Sasl
+    hostname: str
+    mail_name: str
+    banner: Reply
+    line_limit: int
+    timeout: float
+    starttls_timeout: float
+    error_sleep: float
+    soft_error_limit: int
+    hard_error_limit: int
+    junk_command_limit: int
+    message_size_limit: int
+    recipient_limit: int
+    recipient_overshoot_limit: int
+    helo_required: bool
+    strict_envelopes: bool
+    smtputf8: bool
+    disable_vrfy: bool
+    forbid_pipelining: bool
+    newlines: Newlines
+    bare_newline_code: int
+    bare_newline_exclusions: NameAddressList
+    event_limit_exceptions: NameAddressList
+    noop_commands: StringList
+    forbidden_commands: StringList
+    keywords_discarded: frozenset[str]
+    keyword_maps: Maps
+    command_maps: Maps
+    footer: Footer
+    authenticated_header: bool
+    keep_injected_plaintext: bool = False
+    """The weakened twin of no-starttls-injection: plaintext sent ahead of a handshake is obeyed after it."""
+    clock: Callable[[], float] = time.time
+    connections: set[Connection] = field(default_factory=set)
+
+    @classmethod
+    def from_config(cls, config: MainConfig, queue: MailQueue, limits: Limits | None = None) -> Server:
+        """Reads every parameter and opens every table and key; raises ConfigErrors with all mistakes found."""
+        resolver, dns = Resolver(config), Dns.of(config)
+        tls = TlsService.from_config(config)
+        number, yes, text, seconds = config.int, config.bool, config.str, config.seconds
+        hostname = text("myhostname")
+        starttls_timeout = seconds("smtpd_starttls_timeout")
+        return cls(
+            config=config,
+            queue=queue,
+            cleanup=Cleanup(rules_from(config)),
+            access=Access(config, resolver, dns),
+            addresses=Addresses(resolver),
+            peers=Peers(dns, yes("smtpd_peername_lookup")),
+            limits=limits or LocalLimits(Ceilings.from_config(config), hostname),
+            tls=tls,
+            sasl=Sasl.from_config(config, tls.auth_only),
+            hostname=hostname,
+            mail_name=text("mail_name"),
+            banner=Reply(220, "", text("smtpd_banner")),
+            line_limit=number("line_length_limit"),
+            timeout=seconds("smtpd_timeout"),
+            starttls_timeout=starttls_timeout,
+            error_sleep=seconds("smtpd_error_sleep_time"),
+            soft_error_limit=number("smtpd_soft_error_limit"),
+            hard_error_limit=number("smtpd_hard_error_limit"),
+            junk_command_limit=number("smtpd_junk_command_limit"),
+            message_size_limit=number("message_size_limit"),
+            recipient_limit=number("smtpd_recipient_limit"),
+            recipient_overshoot_limit=number("smtpd_recipient_overshoot_limit"),
+            helo_required=yes("smtpd_helo_required"),
+            strict_envelopes=yes("strict_rfc821_envelopes"),
+            smtputf8=yes("smtputf8_enable"),
+            disable_vrfy=yes("disable_vrfy_command"),
+            forbid_pipelining=yes("smtpd_forbid_unauth_pipelining"),
+            newlines=_newlines(config),
+            bare_newline_code=number("smtpd_forbid_bare_newline_reject_code"),
+            bare_newline_exclusions=name_address_list(config, "smtpd_forbid_bare_newline_exclusions"),
+            event_limit_exceptions=name_address_list(config, "smtpd_client_event_limit_exceptions"),
+            noop_commands=string_list(config, "smtpd_noop_commands"),
+            forbidden_commands=string_list(config, "smtpd_forbidden_commands"),
+            keywords_discarded=_keywords(config.list("smtpd_discard_ehlo_keywords")),
+            keyword_maps=maps_of(config, "smtpd_discard_ehlo_keyword_address_maps"),
+            command_maps=maps_of(config, "smtpd_command_filter"),
+            footer=Footer.from_config(config),
+            authenticated_header=yes("smtpd_sasl_authenticated_header"),
+            keep_injected_plaintext=config.raw("hardmail_starttls_injection") == "yes",
+        )
+
+    # Sessions.
+
+    def new_session(self, loop: asyncio.AbstractEventLoop, peer: Any, local: Any) -> Session:
+        """A session for a connection; addresses as the event loop gives them."""
+        session = Session(loop, _numeric(peer[0]), peer[1], (_numeric(local[0]), local[1]))
+        session.instance = f"{loop.time():.6f}.{id(session):x}"
+        return session
+
+    async def choose_client_rules(self, session: Session) -> None:
+        """Which limits and tolerances apply to this client."""
+        peer = session.peer_info
+        try:
+            session.unlimited = await self.event_limit_exceptions.match_client(peer.name, peer.address)
+            session.strict_newlines = self.newlines is not Newlines.ANY and not (
+                await self.bare_newline_exclusions.match_client(peer.name, peer.address)
+            )
+        except TableError as error:
+            log.warning("client list lookup problem for %s: %s", peer.label, error)
+            session.strict_newlines = self.newlines is not Newlines.ANY
+
+    async def discarded_keywords(self, address: str) -> frozenset[str]:
+        """EHLO keywords that this client does not get; an entry for its address replaces the general list."""
+        if self.keyword_maps:
+            try:
+                value = await self.keyword_maps.lookup(address)
+            except TableError:
+                return self.keywords_discarded
+            if value is not None:
+                return _keywords(value.replace(",", " ").split())
+        return self.keywords_discarded
+
+    def add_footer(self, connection: Connection, reply: Reply) -> Reply:
+        return self.footer.add(connection.session, reply) if self.footer.template else reply
+
+    def bare_newline_refusal(self, session: Session) -> Reply | None:
+        """smtpd_forbid_bare_newline = reject: what to answer; None under `normalize`."""
+        if self.newlines is not Newlines.REJECT:
+            return None
+        return Reply(self.bare_newline_code, "5.5.2", f"{self.hostname} Error: bare <LF> received")
+
+    async def filtered_command(self, text: str) -> str:
+        """smtpd_command_filter: the command as it is understood."""
+        try:
+            return await self.command_maps.lookup(text) or text
+        except TableError:
+            return text
+
+    # Content.
+
+    def trace(self, session: Session, transaction: Transaction) -> bytes:
+        """Our Received header for this message."""
+        peer, tls = session.peer_info, session.tls
+        recipients = transaction.rcpt_tos
+        shows_tls = tls is not None and self.tls.received_header
+        protocol = session.with_protocol
+        trace = Trace(
+            helo=session.helo_name or peer.name,
+            name=peer.name,
+            address=peer.literal,
+            by=self.hostname,
+            mail_name=self.mail_name,
+            protocol=f"UTF8{protocol.removeprefix('E')}" if transaction.smtp_utf8 else protocol,
+            queue_id=transaction.queue_id,
+            recipient=quote_821(recipients[0]) if len(recipients) == 1 else "",
+            tls=tls.agreed.received(tls.certificate_requested) if tls is not None and shows_tls else (),
+            authenticated=session.sasl_username if self.authenticated_header else "",
+        )
+        return received_header(trace, self.clock())
+
+    def request_flush(self, domain: str) -> bool:
+        """ETRN: all deferred mail is tried now, that of the domain with it. False when nobody could be told."""
+        wakeup = Wakeup(Path(self.config.str("queue_directory")))
+        try:
+            return wakeup.send(SCAN_DEFERRED + IGNORE_TIME)
+        finally:
+            wakeup.close()
+
+    async def flushes(self, domain: str) -> bool:
+        """Whether the site takes ETRN for a domain (fast_flush_domains)."""
+        return await domain_list(self.config, "fast_flush_domains").match(domain)
+
+
+def _numeric(address: str) -> str:
+    """IPv4 addresses never in their IPv6-mapped form, and no scope identifiers."""
+    return address.partition("%")[0].removeprefix("::ffff:") if "." in address or "%" in address else address
+
+
+def _keywords(words: list[str]) -> frozenset[str]:
+    return frozenset(word.lower() for word in words) - KEYWORDS_NOT_HIDDEN
+
+
+def _newlines(config: MainConfig) -> Newlines:
+    value = config.str("smtpd_forbid_bare_newline")
+    try:
+        return Newlines.parse(value)
+    except ValueError:
+        where = config.where("smtpd_forbid_bare_newline")
+        raise ConfigErrors([ConfigError(where, f"bad value for smtpd_forbid_bare_newline: {value}")]) from None

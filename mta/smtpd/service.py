@@ -1,0 +1,94 @@
+"""smtpd as a service: what the supervisor prepares with privileges and then runs without them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from mta.config import MainConfig
+from mta.queue import Queue
+from mta.smtpd.connection import Connection
+from mta.smtpd.server import Server
+
+log = logging.getLogger("postfix.smtpd")
+
+BACKLOG: Final = 1024
+"""Connections that the kernel may hold while the loop is busy."""
+
+
+class Bound(Protocol):
+    """A listening socket with what its master.cf line says."""
+
+    @property
+    def socket(self) -> socket.socket: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, str]: ...
+
+
+Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
+
+
+def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
+    """Read tables and keys, compile the policy. Raises ConfigErrors."""
+    server = Server.from_config(config, _Unopened())
+
+    async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
+        queue = Queue.from_config(config)
+        try:
+            server.queue = queue
+            await accept(server, [bound.socket for bound in sockets], drain, ready)
+        finally:
+            queue.close()
+
+    return serve
+
+
+class _Unopened:
+    """Stands where the queue will be: nothing can be accepted before it is open."""
+
+    def new_id(self) -> str:
+        raise RuntimeError("the queue is not open")
+
+    def check_space(self, size: int = 0) -> None:
+        raise RuntimeError("the queue is not open")
+
+    async def put(self, message: object) -> str:
+        raise RuntimeError("the queue is not open")
+
+
+async def accept(
+    server: Server, sockets: Sequence[socket.socket], drain: asyncio.Event, ready: Callable[[], None]
+) -> None:
+    """Serve clients until `drain` is set, then let the sessions end; when cancelled, end them with 421."""
+    loop = asyncio.get_running_loop()
+    context = server.tls.context if server.tls.wrapper_mode else None
+    timeout = server.starttls_timeout if context else None
+    listeners = [
+        await loop.create_server(
+            lambda: Connection(server), sock=listener, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=timeout
+        )
+        for listener in sockets
+    ]
+    try:
+        ready()
+        await drain.wait()
+        for listener_server in listeners:
+            listener_server.close()
+        await _sessions_end(server)
+    except asyncio.CancelledError:
+        for connection in tuple(server.connections):
+            connection.close_politely()
+        await _sessions_end(server)
+    finally:
+        for listener_server in listeners:
+            listener_server.close()
+
+
+async def _sessions_end(server: Server) -> None:
+    while tasks := {connection.task for connection in server.connections}:
+        await asyncio.wait(tasks)

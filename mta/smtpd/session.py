@@ -1,0 +1,176 @@
+"""What the server knows of one client (Session) and of one mail transaction (Transaction)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from enum import Enum
+
+from aiosmtpd import smtp as aiosmtpd
+
+from mta.queue import Notify, Recipient
+from mta.smtpd.replies import Reply
+from tls import description
+
+UNKNOWN = "unknown"
+
+
+class NameStatus(Enum):
+    """How the lookup of a client's name ended; decides between 4xx and 5xx in reject_unknown_client_hostname."""
+
+    FOUND = "found"
+    TEMPORARY = "temporary"
+    PERMANENT = "permanent"
+    FORGED = "forged"
+    """There is a name, but it does not lead back to the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who connected, with the names that DNS gives to the address."""
+
+    address: str
+    """Numeric; IPv4 addresses never in their IPv6-mapped form."""
+    port: int = 0
+    name: str = UNKNOWN
+    """The name that was confirmed by a forward lookup, or `unknown`."""
+    reverse_name: str = UNKNOWN
+    """The name in the PTR record, confirmed or not, or `unknown`."""
+    name_status: NameStatus = NameStatus.FOUND
+    reverse_status: NameStatus = NameStatus.FOUND
+
+    @property
+    def label(self) -> str:
+        """`name[address]`, as the log and many replies call the client."""
+        return f"{self.name}[{self.address}]"
+
+    @property
+    def literal(self) -> str:
+        """The address as RFC 5321 section 4.1.3 writes it in a trace header: `IPv6:` in front of IPv6."""
+        return f"IPv6:{self.address}" if ":" in self.address else self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What a session's TLS handshake agreed, and what access policy asks about it."""
+
+    agreed: description.Session
+    certificate_requested: bool = False
+    """smtpd_tls_ask_ccert or smtpd_tls_req_ccert."""
+    fingerprint: str = ""
+    """Of the client's certificate, and of its public key; empty without one (smtpd_tls_fingerprint_digest)."""
+    public_key_fingerprint: str = ""
+
+    @classmethod
+    def describe(cls, ssl_object: ssl.SSLObject, certificate_requested: bool, digest: str) -> Tls:
+        agreed = description.describe(ssl_object)
+        certificate, key = agreed.certificate_fingerprint(digest), agreed.public_key_fingerprint(digest)
+        return cls(agreed, certificate_requested, certificate, key)
+
+
+class Session(aiosmtpd.Session):
+    """One client connection. aiosmtpd's session with what smtpd(8) remembers between transactions."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: str, port: int, local: tuple[str, int]) -> None:
+        super().__init__(loop)
+        self.peer_info = Peer(address, port)
+        self.local = local
+        """Address and port that the client connected to."""
+        self.protocol = "SMTP"
+        self.tls: Tls | None = None
+        self.sasl_method = ""
+        self.sasl_username = ""
+        self.errors = 0
+        self.junk_commands = 0
+        self.discarded_keywords: frozenset[str] = frozenset()
+        self.denied: Reply | None = None
+        """Set where the client was refused before its first command."""
+        self.command = "CONNECT"
+        """The command that is being worked on, for the log."""
+        self.deferred_client: Reply | None = None
+        self.deferred_helo: Reply | None = None
+        self.deferred_sender: Reply | None = None
+        self.instance = ""
+        self.counts: dict[str, list[int]] = {}
+        """Commands given and commands that succeeded, for the line at disconnect."""
+        self.strict_newlines = False
+        """smtpd_forbid_bare_newline applies to this client."""
+        self.unlimited = False
+        """smtpd_client_event_limit_exceptions names this client."""
+        self.counted = False
+        """The connection counts against the client's limits until it ends."""
+        self.hung_up = False
+
+    @property
+    def helo_name(self) -> str | None:
+        return self.host_name
+
+    @property
+    def label(self) -> str:
+        return self.peer_info.label
+
+    @property
+    def is_esmtp(self) -> bool:
+        return self.protocol == "ESMTP"
+
+    @property
+    def with_protocol(self) -> str:
+        """The protocol in the Received header: RFC 3848 adds A for authenticated and S for encrypted sessions."""
+        if not self.is_esmtp:
+            return self.protocol
+        return "ESMTP" + ("S" if self.tls else "") + ("A" if self.sasl_username else "")
+
+    def forget_handshake_state(self) -> None:
+        """RFC 3207 section 4.2: after STARTTLS the server knows nothing of what was said before."""
+        self.host_name = None
+        self.extended_smtp = False
+        self.protocol = "SMTP"
+        self.sasl_method = self.sasl_username = ""
+
+
+@dataclass(slots=True)
+class Actions:
+    """What access tables and policy servers asked for, beside accepting or refusing (access(5))."""
+
+    hold: bool = False
+    discard: bool = False
+    filter: str = ""
+    redirect: str = ""
+    bcc: list[str] = field(default_factory=list)
+    prepend: list[str] = field(default_factory=list)
+
+
+class Transaction(aiosmtpd.Envelope):
+    """One mail transaction, from MAIL to the end of its content. `mail_from` is None before MAIL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recipients: list[Recipient] = []
+        self.queue_id = ""
+        self.size = 0
+        """SIZE= of MAIL FROM; 0 if not told."""
+        self.body = ""
+        self.ret = ""
+        self.envid = ""
+        self.sasl_sender = ""
+        self.overshoot = 0
+        self.actions = Actions()
+        self.recipient_list_checked = False
+        self.sender_list_checked = False
+        self.chunks: list[bytes] | None = None
+        """Content given by BDAT so far; None outside BDAT."""
+        self.chunked_octets = 0
+        self.chunk_failed: Reply | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.mail_from is not None
+
+    @property
+    def sender(self) -> str:
+        return self.mail_from or ""
+
+    def add_recipient(self, address: str, orcpt: str, notify: Notify) -> None:
+        self.rcpt_tos.append(address)
+        self.recipients.append(Recipient(address, address, orcpt, notify))
