@@ -28,6 +28,7 @@ UserStore
     .status(name, size=False) -> Status
     .open(name, read_only=False) -> Mailbox
     .append(name, [NewMail(data, flags, internal_date), ...]) -> AppendResult      # all or none (MULTIAPPEND)
+    .deliver(name, NewMail)                                   # into new/, durable when it returns; for LMTP
     .close()                                                  # also a context manager
 
 Mailbox (context manager)

@@ -288,6 +288,17 @@ class UserStore:
             return transfer.append(box, index, mails)
 
     @_guarded
+    def deliver(self, name: str, mail: NewMail) -> None:
+        """Put a mail into new/, durably and without touching the index: readers give it a UID when they see it.
+
+        Raises NonExistent, InvalidName, OverQuota.
+        """
+        with self.destination(name) as (box, _):
+            saved = box.maildir.save(mail.data, mail.internal_date)
+            box.maildir.publish(saved, "new/" + saved.base)
+            box.maildir.settle("new")
+
+    @_guarded
     def status(self, name: str, size: bool = False) -> Status:
         """Counts of a mailbox, without opening it for a session. Raises NonExistent."""
         with self.destination(name) as (box, index):

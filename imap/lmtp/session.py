@@ -1,0 +1,325 @@
+"""One LMTP connection: commands and their replies as Dovecot's lmtp gives them, on aiosmtpd's LMTP protocol.
+
+From aiosmtpd come the stream protocol, its time-out and its writing. Its command loop is replaced: it sends the text
+of exceptions to the client, keeps limits in class attributes, takes a bare LF for a line end in mail data, and gives
+up on pipelined commands when the client closes its side.
+"""
+
+import asyncio
+import base64
+import logging
+import os
+import re
+import ssl
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiosmtpd.lmtp import LMTP
+
+from imap.lmtp.delivery import Delivery, Origin, Recipient
+from imap.lmtp.settings import LmtpSettings
+from imap.lmtp.syntax import RECIPIENT_LIMIT, Address, CommandError, parse
+from imap.lmtp.wire import ConnectionClosed, LineTooLong, Wire
+from tls.starttls_asyncio import upgrade_server
+
+log = logging.getLogger("dovecot.lmtp")
+
+LINE_LIMIT = 4096  # octets of a command line; longer ones are answered 500 and thrown away
+IDLE_SECONDS = 300.0  # RFC 5321 section 4.5.3.2.7
+HANDSHAKE_SECONDS = 30.0
+BAD_COMMAND_LIMIT = 10  # Dovecot hangs up after so many commands that are none
+_PRINTABLE = re.compile(rb"[\x20-\x7E\t]*")
+_CHUNK_SIZE = re.compile(r"([0-9]{1,10})( +LAST)?", re.IGNORECASE)
+
+
+class Transaction:
+    """From MAIL to the end of the mail."""
+
+    def __init__(self, sender: Address, number: int) -> None:
+        self.sender = sender
+        self.number = number
+        self.recipients: list[Recipient] = []
+        self.data = bytearray()
+        self.chunks_failed = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the command table."""
+
+    handler: Callable[["Session", str], Awaitable[None]]
+    argument: bool | None = None  # True: needed, False: forbidden, None: either
+
+
+class Session(LMTP):
+    """A connection. `gone` is called when it is over."""
+
+    def __init__(
+        self,
+        settings: LmtpSettings,
+        delivery: Delivery,
+        context: ssl.SSLContext | None,
+        gone: Callable[["Session"], None],
+    ) -> None:
+        super().__init__(handler=object(), hostname=settings.hostname, timeout=IDLE_SECONDS)
+        self._settings = settings
+        self._delivery = delivery
+        self._context = context
+        self._gone = gone
+        self._wire: Wire
+        self._name = ""
+        self._id = _session_id()
+        self._transaction: Transaction | None = None
+        self._count = 0
+        self._bad = 0
+        self._busy = False
+        self._closing = False
+
+    # -- the connection -----------------------------------------------------------------------------------------------
+
+    def eof_received(self) -> bool | None:
+        """Commands that came before the client closed its side are still answered."""
+        return asyncio.StreamReaderProtocol.eof_received(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is over."""
+        super().connection_lost(error)
+        self._gone(self)
+
+    @property
+    def _secured(self) -> bool:
+        return self._writer.get_extra_info("sslcontext") is not None
+
+    async def _handle_client(self) -> None:
+        """Greet, then command by command."""
+        self._wire = Wire(self._reader)
+        peer = self._writer.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        log.info("Connect from %s", self._peer or "local")
+        try:
+            await self.reply(f"220 {self._settings.hostname} {self._settings.greeting}")
+            while not self._closing:
+                await self._command()
+        except (ConnectionClosed, ConnectionError):
+            pass
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("session failed")
+            self._writer.write(b"421 4.3.0 Internal error occurred.\r\n")
+        finally:
+            log.info("Disconnect from %s", self._peer or "local")
+            self._writer.close()
+
+    async def reply(self, status: str) -> None:
+        """Write a reply of one or several lines."""
+        self._writer.write(status.encode("ascii", "replace") + b"\r\n")
+        await self._writer.drain()
+
+    async def _command(self) -> None:
+        try:
+            line = await self._wire.line(LINE_LIMIT)
+        except LineTooLong:
+            line = b"\0"
+        self._reset_timeout()
+        self._busy = True
+        try:
+            if not _PRINTABLE.fullmatch(line):
+                await self._refuse_command("500 5.5.2 Invalid command syntax")
+                return
+            word, _, argument = line.decode("ascii").partition(" ")
+            row = _COMMANDS.get(word.upper())
+            if row is None:
+                await self._refuse_command("500 5.5.1 Unknown command")
+            elif row.argument is not None and bool(argument) != row.argument:
+                await self.reply("501 5.5.4 Invalid parameters")
+            else:
+                await row.handler(self, argument)
+        except CommandError as error:
+            await self.reply(str(error))
+        finally:
+            self._busy = False
+            self._reset_timeout()
+
+    async def _refuse_command(self, reply: str) -> None:
+        self._bad += 1
+        if self._bad >= BAD_COMMAND_LIMIT:
+            await self.reply("421 4.7.0 Too many invalid commands.")
+            self._closing = True
+            return
+        await self.reply(reply)
+
+    def drain(self) -> None:
+        """Shutting down: an idle connection is told so at once, a busy one after its command."""
+        self._closing = True
+        if not self._busy:
+            self._writer.write(b"421 4.3.2 Shutting down\r\n")
+            self._writer.close()
+
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    async def _lhlo(self, argument: str) -> None:
+        name = argument.split()
+        if not name:
+            raise CommandError("501 Missing hostname")
+        self._name = name[0]
+        self._transaction = None
+        words = ["8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES", "PIPELINING"]
+        if self._context is not None and not self._secured:
+            words.append("STARTTLS")
+        lines = [self._settings.hostname, *words]
+        await self.reply("\r\n".join([*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"]))
+
+    async def _mail(self, argument: str) -> None:
+        if self._transaction is not None:
+            raise CommandError("503 5.5.0 MAIL already given")
+        command = parse(argument, "FROM", null_allowed=True)
+        for name, value in command.parameters.items():
+            if name != "BODY":
+                raise CommandError("555 5.5.4 Unsupported parameters")
+            if (value or "").upper() not in ("7BIT", "8BITMIME"):
+                raise CommandError("555 5.5.4 Unsupported mail BODY type")
+        self._count += 1
+        self._transaction = Transaction(command.address, self._count)
+        await self.reply("250 2.1.0 OK")
+
+    async def _rcpt(self, argument: str) -> None:
+        command = parse(argument, "TO", null_allowed=False)
+        if set(command.parameters) - {"ORCPT"}:
+            raise CommandError("555 5.5.4 Unsupported parameters")
+        transaction = self._needed()
+        if len(transaction.recipients) >= RECIPIENT_LIMIT:
+            raise CommandError("452 4.5.3 Too many recipients")
+        original = (command.parameters.get("ORCPT") or "").partition(";")[2]
+        transaction.recipients.append(await self._delivery.recipient(command.address, _xtext(original)))
+        await self.reply("250 2.1.5 OK")
+
+    def _needed(self) -> Transaction:
+        if self._transaction is None:
+            raise CommandError("503 5.5.0 MAIL needed first")
+        return self._transaction
+
+    async def _data(self, argument: str) -> None:
+        transaction = self._needed()
+        if transaction.chunks_failed or transaction.data:
+            raise CommandError("503 5.5.0 Previous data chunk failed, issue RSET first")
+        if not transaction.recipients:
+            raise CommandError("503 5.5.0 No valid recipients")
+        await self.reply("354 OK")
+        message = await self._wire.dot_data(self._settings.message_size_limit)
+        await self._finish(transaction, message)
+
+    async def _bdat(self, argument: str) -> None:
+        match = _CHUNK_SIZE.fullmatch(argument.strip())
+        if match is None:
+            raise CommandError("501 5.5.4 Invalid chunk size parameter")
+        size, last = int(match[1]), bool(match[2])
+        transaction = self._transaction
+        room = 0
+        if transaction is not None and transaction.recipients and not transaction.chunks_failed:
+            room = self._settings.message_size_limit + 1 - len(transaction.data)
+        chunk = await self._wire.chunk(size, room)
+        transaction = self._needed()
+        if transaction.chunks_failed:
+            raise CommandError("503 5.5.0 Previous data chunk failed, issue RSET first")
+        if not transaction.recipients:
+            transaction.chunks_failed = True
+            raise CommandError("503 5.5.0 No valid recipients")
+        transaction.data += chunk
+        if not last:
+            await self.reply(f"250 2.0.0 Added {size} octets")
+            return
+        too_large = len(transaction.data) > self._settings.message_size_limit
+        await self._finish(transaction, None if too_large else bytes(transaction.data))
+
+    async def _finish(self, transaction: Transaction, message: bytes | None) -> None:
+        """One reply per recipient, in the order of RCPT (RFC 2033 section 4.2)."""
+        self._transaction = None
+        for position, recipient in enumerate(transaction.recipients, 1):
+            if message is None:
+                await self.reply(f"552 5.3.4 <{recipient.address}> Message size exceeds fixed limit")
+                continue
+            suffix = (f":T{transaction.number}" if transaction.number > 1 else "") + (
+                f":R{position}" if position > 1 else ""
+            )
+            origin = Origin(
+                hostname=self._name or "unknown",
+                client=self._peer,
+                tls=self._secured,
+                session=self._id + suffix,
+                sender=transaction.sender,
+            )
+            several = len(transaction.recipients) > 1
+            await self.reply(await self._delivery.deliver(recipient, origin, message, several))
+            self._reset_timeout()
+
+    async def _rset(self, argument: str) -> None:
+        self._transaction = None
+        await self.reply("250 2.0.0 OK")
+
+    async def _noop(self, argument: str) -> None:
+        await self.reply("250 2.0.0 OK")
+
+    async def _vrfy(self, argument: str) -> None:
+        await self.reply("252 2.3.3 Try RCPT instead")
+
+    async def _quit(self, argument: str) -> None:
+        self._closing = True
+        await self.reply("221 2.0.0 Bye")
+
+    async def _xclient(self, argument: str) -> None:
+        await self.reply("550 5.7.14 You are not from trusted IP")
+
+    async def _auth(self, argument: str) -> None:
+        await self.reply("502 5.5.1 Unsupported command")
+
+    async def _starttls(self, argument: str) -> None:
+        if self._context is None:
+            raise CommandError("502 5.5.1 Unsupported command")
+        if self._secured:
+            raise CommandError("443 5.5.1 TLS is already active.")
+        dropped = self._wire.drop()
+        dropped += await upgrade_server(
+            self._reader,
+            self._writer,
+            self._context,
+            go_ahead=b"220 2.0.0 Begin TLS negotiation now.\r\n",
+            timeout=HANDSHAKE_SECONDS,
+        )
+        self.transport = self._writer.transport  # what aiosmtpd closes on a time-out
+        if dropped:
+            log.warning("%s: %d octets of plaintext behind STARTTLS dropped", self._peer or "local", dropped)
+        self._transaction = None
+        self._name = ""
+
+
+def _session_id() -> str:
+    """An identifier for log lines and replies: time and process, as Dovecot forms its own."""
+    now = time.time_ns()
+    packed = struct.pack("<QII", now & 0xFFFFFFFFFFFFFFFF, os.getpid() & 0xFFFFFFFF, int.from_bytes(os.urandom(4)))
+    return base64.b64encode(packed).decode("ascii").rstrip("=")
+
+
+def _xtext(text: str) -> str:
+    """Decode xtext (RFC 3461 section 4); what is none stays as it is."""
+    decoded = re.sub(r"\+([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), text)
+    return decoded if decoded.isprintable() else ""
+
+
+# Which commands there are, and whether they take an argument.
+_COMMANDS = {
+    "LHLO": Row(Session._lhlo),
+    "MAIL": Row(Session._mail),
+    "RCPT": Row(Session._rcpt),
+    "DATA": Row(Session._data, argument=False),
+    "BDAT": Row(Session._bdat),
+    "RSET": Row(Session._rset, argument=False),
+    "NOOP": Row(Session._noop),
+    "VRFY": Row(Session._vrfy, argument=True),
+    "QUIT": Row(Session._quit, argument=False),
+    "STARTTLS": Row(Session._starttls, argument=False),
+    "XCLIENT": Row(Session._xclient),
+    "AUTH": Row(Session._auth),
+}
