@@ -9,7 +9,7 @@ from pathlib import Path
 from . import services
 from .checks import check_all
 from .defaults import DEFAULT_SERVICES
-from .errors import ConfigErrors
+from .errors import ConfigError, ConfigErrors
 from .filters import matches
 from .reader import Reader
 from .tree import FILTERS, Node
@@ -40,16 +40,27 @@ class DovecotConfig(View):
 
         ``expand`` false reads as ``doveconf`` without ``-x``: ``$names`` of other settings stay, files are not opened.
         """
+        config = cls.read(path, expand=expand)
+        faults = config.faults()
+        if faults:
+            raise ConfigErrors(faults)
+        return config
+
+    @classmethod
+    def read(cls, path: str | Path, *, expand: builtins.bool = True) -> DovecotConfig:
+        """As ``load``, but faults that only the settings together show are left to ``faults``."""
         source = Path(path)
         if source.is_dir():
             source = source / "dovecot.conf"
         reader = Reader(expand=expand)
         reader.read(source)
-        config = cls(reader.root, source, reader.warnings)
-        errors = reader.errors or check_all(config)
-        if errors:
-            raise ConfigErrors(errors)
-        return config
+        if reader.errors:
+            raise ConfigErrors(reader.errors)
+        return cls(reader.root, source, reader.warnings)
+
+    def faults(self) -> builtins.list[ConfigError]:
+        """What is wrong with the settings as a whole."""
+        return check_all(self)
 
     @property
     def base_dir(self) -> Path:

@@ -25,3 +25,8 @@ class ConfigErrors(Exception):
     def __init__(self, errors: list[ConfigError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))
         self.errors = errors
+
+    @classmethod
+    def single(cls, file: Path, text: str) -> ConfigErrors:
+        """One fault of a file as a whole."""
+        return cls([ConfigError(file, 0, text)])
