@@ -107,5 +107,5 @@ def make_directory(path: Path, mode: int, owner: Identity | None = None, gid: in
             raise
         return
     path.chmod(mode)  # mkdir's mode is cut by the umask
-    if owner is not None and privileged():
-        os.chown(path, owner.uid, owner.gid if gid is None else gid)
+    if (owner is not None or gid is not None) and privileged():
+        os.chown(path, owner.uid if owner else -1, gid if gid is not None else owner.gid if owner else -1)
