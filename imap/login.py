@@ -97,6 +97,7 @@ class LoginSettings:
     ssl: str = "yes"  # no, yes, required
     disable_plaintext_auth: bool = True
     max_userip_connections: int = 10  # 0: no limit
+    starttls_injection: bool = False  # the weakened twin of no-starttls-injection: plaintext is carried into TLS
 
     @classmethod
     def from_config(cls, config: DovecotConfig, protocol: str) -> LoginSettings:
@@ -108,6 +109,7 @@ class LoginSettings:
             ssl=view.str("ssl"),
             disable_plaintext_auth=view.bool("disable_plaintext_auth"),
             max_userip_connections=view.int("mail_max_userip_connections"),
+            starttls_injection=view.bool("hardmail_starttls_injection"),
         )
 
 
@@ -228,6 +230,8 @@ class Login:
         except AuthUnavailable as failure:
             self.log.error("auth: %s", failure)
             raise LoginFailed(Outcome.TEMPORARY) from None
+        if success.final:  # the mechanism's last word, which the client answers with an empty line
+            await challenge(success.final)
         store = await self._open(success.user)
         self.log.info("Login: %s", self._details(success.user, mechanism))
         return store

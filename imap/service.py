@@ -44,12 +44,13 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
         reactor = install_reactor()
-        auth = AuthClient(config.base_dir / "auth-client", service=protocol)
+        auth = AuthClient(config.base_dir / "login" / "login", service=protocol)
         master = MasterClient(config.base_dir / "auth-userdb")
         login = LoginService(settings, auth, master, mail, root)
         server = Server(make_sessions(login), cast(Any, options), asyncio.get_running_loop())
         try:
-            await _reach_auth(login, log)
+            if not await _reach_auth(login, drain, log):
+                return
             server.listen(reactor, sockets, protocol + "s")
             ready()
             await drain.wait()
@@ -65,19 +66,21 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
     return serve
 
 
-async def _reach_auth(login: LoginService, log: logging.Logger) -> None:
-    """Wait until the auth service answers: no greeting is complete without its mechanisms."""
+async def _reach_auth(login: LoginService, drain: asyncio.Event, log: logging.Logger) -> bool:
+    """Wait until the auth service answers: no greeting is complete without its mechanisms. False: told to drain."""
     delay = AUTH_RETRY
-    while True:
+    while not drain.is_set():
         try:
             await login.refresh()
         except AuthUnavailable as error:
             if delay >= AUTH_RETRY_MAX:
                 log.warning("auth: %s", error)
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(drain.wait(), delay)
             delay = min(2 * delay, AUTH_RETRY_MAX)
         else:
-            return
+            return True
+    return False
 
 
 def _tls_options(config: DovecotConfig, protocol: str) -> TwistedServerOptions | None:

@@ -216,7 +216,7 @@ class Session:
         """Begin TLS. Plaintext that was sent behind STLS ends the connection: it may be an injection (RFC 2595
         section 4, the class of CVE-2011-0411), and it is in no case acted upon."""
         self.flush()
-        injected = self.reader.clear()
+        injected = 0 if self.login.settings.starttls_injection else self.reader.clear()
         if injected:
             log.warning("%s: %d octets of plaintext behind STLS, connection closed", self.login.who(), injected)
             self.write(go_ahead)
