@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from mta.address.quoting import quote_822, unquote_822
-from mta.address.tokens import Kind, Token, Tokens, externalize, find, find_last, scan
+from mta.address.tokens import Kind, Token, Tokens, find, find_last, internalize, scan
 from mta.config import MainConfig
 
 
@@ -43,7 +43,7 @@ class Rewriter:
     def rewrite_external(self, address: str, context: str = "local") -> str:
         """The same for an external (quoted) address, with the result in external form."""
         tokens = scan(address)
-        return externalize(self.rewrite_tokens(tokens, context)) if tokens else address
+        return quote_822(internalize(self.rewrite_tokens(tokens, context))) if tokens else address
 
     def rewrite_tokens(self, tokens: Tokens, context: str = "local") -> Tokens:
         """The same for tokens as scan() gives them."""
