@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -72,7 +72,7 @@ class Authority:
 
     directory: Path
     certificate: x509.Certificate
-    _key: ec.EllipticCurvePrivateKey
+    _key: ec.EllipticCurvePrivateKey = field(repr=False)
 
     @classmethod
     def create(cls, directory: Path | str, name: str = "hardmail lab CA", days: int = _AUTHORITY_DAYS) -> Authority:

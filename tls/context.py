@@ -198,9 +198,10 @@ def _load_pair(context: ssl.SSLContext, certificate: PEM, key: PEM, password: st
 
 
 def _load_pair_openssl(context: SSL.Context, certificate: PEM, key: PEM, password: str | None) -> None:
+    certificates, private_key = _content_of(certificate), _content_of(key)
     try:
-        own, *chain = x509.load_pem_x509_certificates(_content_of(certificate))
-        private = load_pem_private_key(_content_of(key), password.encode() if password else None)
+        own, *chain = x509.load_pem_x509_certificates(certificates)
+        private = load_pem_private_key(private_key, password.encode() if password else None)
         context.use_certificate(own)
         for issuer in chain:
             context.add_extra_chain_cert(issuer)

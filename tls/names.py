@@ -13,6 +13,7 @@ from tls.errors import TLSConfigError
 
 _LABEL = r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
 _DNS_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+_MAIL_ADDRESS = re.compile(rf"[!-?A-~]+@{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _LONGEST_DNS_NAME = 253
 """RFC 1035 section 2.3.4, without the trailing dot."""
 _LONGEST_COMMON_NAME = 64
@@ -27,10 +28,10 @@ def server_names(names: Sequence[str]) -> list[x509.GeneralName]:
 
 
 def client_names(name: str) -> list[x509.GeneralName]:
-    """The general name of a client: its mail address or its host name; a plain word stands in the subject only."""
-    if "@" in name:
+    """The general name of a client: its mail address or its host name; any other text stands in the subject only."""
+    if _MAIL_ADDRESS.fullmatch(name):
         return [x509.RFC822Name(name)]
-    return [_dns_name(name)] if "." in name else []
+    return [_dns_name(name)] if "." in name and _DNS_NAME.fullmatch(name) else []
 
 
 def subject(name: str) -> x509.Name:
