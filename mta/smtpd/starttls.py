@@ -76,9 +76,10 @@ def _context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContext |
         log.warning("No server certs available. TLS won't be enabled")
         return None
     kind = "mandatory_" if mandatory else ""
+    protocols = f"smtpd_tls_{kind}protocols"
     try:
         policy = Policy.from_postfix(
-            protocols=config.str(f"smtpd_tls_{kind}protocols"),
+            protocols=config.str(protocols) if config.is_set(protocols) else None,
             ciphers=config.str(f"smtpd_tls_{kind}ciphers"),
             exclude_ciphers=_excluded_ciphers(config, mandatory),
         )
