@@ -137,7 +137,8 @@ def _show_run(console: Console, label: str, one: Run) -> None:
 
 
 def _show_wire(console: Console, transcript: Transcript, limit: int) -> None:
-    lines = transcript.lines
+    # What a server announces is shown only as far as it matters to hardening.
+    lines = [line for line in transcript.lines if not (line.text.startswith("250-") and not _telling(line.text))]
     # The end of a dialogue decides; its beginning says where it took place.
     shown = lines if len(lines) <= limit else [*lines[:2], None, *lines[3 - limit :]]
     for line in shown:
@@ -148,6 +149,10 @@ def _show_wire(console: Console, transcript: Transcript, limit: int) -> None:
             text = Text(str(line), style=style)
         text.no_wrap, text.overflow = True, "ellipsis"
         console.print(Padding(text, (0, 0, 0, 8)))
+
+
+def _telling(keyword: str) -> bool:
+    return "AUTH" in keyword or "STARTTLS" in keyword
 
 
 def _show_score(console: Console, everything: Sequence[Shown], seconds: float) -> None:

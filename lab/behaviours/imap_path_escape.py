@@ -9,8 +9,8 @@ from lab.behaviours.stack import Lab
 from lab.wire import IMAP, Transcript
 from lab.wire.imap import quoted
 
-# What a server may say of a name that leads out (RFC 5530); a NO without such a code would hide other faults.
-REFUSALS = {"CANNOT", "NONEXISTENT", "NOPERM", "TRYCREATE", "CLIENTBUG"}
+# A refusal for these reasons (RFC 5530) is no refusal: the server has stumbled.
+FAULTS = {"SERVERBUG", "UNAVAILABLE", "CORRUPTION"}
 
 # {} is the mailbox name; every command of RFC 3501 that takes one.
 COMMANDS = (
@@ -32,7 +32,7 @@ async def escapes(imap: IMAP, name: str) -> str | None:
         response = await imap.command(command.format(quoted(name)))
         if response.status == "OK":
             return f"{command.format(name)}: {response}"
-        if response.status == "NO" and response.code not in REFUSALS:
+        if response.code in FAULTS:
             raise ProbeFailed(f"{command.format(name)}: {response}")
     listed = await imap.command(f'LIST {quoted(name)} "*"')
     if any(b"passwd" in line or b"cur" in line.split() for line in listed.untagged):
@@ -43,6 +43,10 @@ async def escapes(imap: IMAP, name: str) -> str | None:
 async def probe(lab: Lab, evidence: Transcript) -> Finding:
     """alice asks for files of the system and for bob's mail, by every road that the sources and history know."""
     alice = lab.user("alice")
+    for user in (alice, lab.user("bob")):
+        async with await lab.imap("mailhost.imaps", Transcript(), tls=True) as imap:
+            await imap.login(user.name, user.password)
+            await imap.command("SELECT INBOX")  # makes the Maildir
     foreign = str(lab.maildir("bob"))
     names = [
         "{server.com}/etc/passwd",

@@ -9,8 +9,8 @@ from lab.wire import Transcript
 
 async def probe(lab: Lab, evidence: Transcript) -> Finding:
     """Run code that is confined as the IMAP service is; it may read alice's mail, but no file of the system."""
-    mail = lab.maildir("alice")
-    files = ["/etc/passwd", "/etc/hostname", str(lab.queue_directory("mailhost")), str(mail.parent)]
+    mail = lab.maildir("alice").parent.parent
+    files = ["/etc/passwd", "/etc/hostname", str(lab.queue_directory("mailhost")), str(mail)]
     result = await lab.python("lab.behaviours.intruder", str(lab.confdir("mailhost")), "imap", *files)
     if result.status:
         raise ProbeFailed(f"the intruder ends with {result.status}: {result.errors.strip()}")

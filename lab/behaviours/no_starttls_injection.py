@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.behaviours.base import Behaviour, Change, Finding, ProbeFailed, Twin, exposed, hardened
 from lab.behaviours.stack import Lab
-from lab.wire import Connection, Transcript, WireClosed, WireTimeout
+from lab.wire import Connection, Refused, Transcript, WireClosed, WireTimeout
 
 
 async def injected(
@@ -17,7 +17,7 @@ async def injected(
         await client.handshake(lab.trust, lab.name)
         await client.send(question)
         return agreed, await client.read_line()
-    except (WireClosed, WireTimeout):
+    except (Refused, WireClosed, WireTimeout):
         return agreed, None
 
 
@@ -31,6 +31,7 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
         _, imap_answer = await injected(imap, b"t1 STARTTLS", b"evil NOOP", b"good NOOP", lab)
     async with await lab.pop3("mailhost.pop3", evidence) as pop3:
         _, pop3_answer = await injected(pop3, b"STLS", b"CAPA", b"BOGUS", lab)
+    answers = (smtp_answer, imap_answer, pop3_answer)
     said = f"SMTP {smtp_answer!r}, IMAP {imap_answer!r}, POP3 {pop3_answer!r}"
     if (
         (smtp_answer or "").startswith("250")
@@ -38,11 +39,9 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
         or (pop3_answer or "").startswith("+OK")
     ):
         return exposed(f"an injected command is answered inside TLS: {said}")
-    if None in (smtp_answer, imap_answer, pop3_answer):
-        return hardened(f"injected commands end the connection or are dropped: {said}")
-    if not (imap_answer or "").startswith("good"):
+    if not all(answer is None or answer.startswith(("500", "502", "good", "-ERR")) for answer in answers):
         raise ProbeFailed(said)
-    return hardened(f"injected commands are dropped: {said}")
+    return hardened(f"injected commands are dropped, or end the connection (None): {said}")
 
 
 BEHAVIOUR = Behaviour(
