@@ -16,7 +16,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable, MasterClient
-
 from imap.store import MailRoot, StoreError, UserStore
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from auth.client import AuthClient, AuthUnavailable, MasterClient
-
 from imap.config import MailSettings
 from imap.login import LoginService, LoginSettings
 from imap.store import MailRoot

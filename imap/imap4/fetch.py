@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from imap.imap4.arguments import Arguments, Atom, Group
+from imap.imap4.binary import body_writer, is_binary_section, size_writer
 from imap.imap4.content import Content
 from imap.imap4.dates import write_date_time
 from imap.imap4.errors import Bad
@@ -98,6 +99,10 @@ class Items:
             if upper.startswith(prefix):
                 self._section(text[len(prefix) :], arguments, sets_seen=sets_seen)
                 return
+        for prefix, sets_seen in ((b"BINARY[", True), (b"BINARY.PEEK[", False), (b"BINARY.SIZE[", False)):
+            if upper.startswith(prefix):
+                self._binary(text[len(prefix) :], sets_seen=sets_seen, size=prefix == b"BINARY.SIZE[")
+                return
         name = upper.decode("ascii")
         item = self._plain(name)
         if item is None:
@@ -146,14 +151,7 @@ class Items:
             if not closing.startswith(b"]"):
                 raise Bad("Invalid BODY[..] parameter: Missing ']'")
             after = closing[1:]
-        partial: tuple[int, int | None] | None = None
-        if after:
-            found = _PARTIAL.fullmatch(after)
-            if found is None:
-                unexpected = after.startswith(b"<") and b">" in after
-                complaint = "Unexpected data after '>'" if unexpected else "Unexpected data after ']'"
-                raise Bad(f"Invalid BODY[..] parameter: {complaint}")
-            partial = (int(found[1]), None if found[2] is None else int(found[2]))
+        partial = _partial(after)
         try:
             section = Section.parse(inside, names)
         except SectionError as error:
@@ -164,6 +162,31 @@ class Items:
         label += b"]" if partial is None else b"]<%d>" % partial[0]
         key = label.decode("latin-1") if partial is None else f"{label!r}{partial}"
         self._items.setdefault(key, _section_item(label, section, partial, sets_seen=sets_seen))
+
+    def _binary(self, text: bytes, *, sets_seen: bool, size: bool) -> None:
+        """The rest of ``BINARY[``, ``BINARY.PEEK[`` or ``BINARY.SIZE[``."""
+        inside, bracket, after = text.partition(b"]")
+        if not bracket or not is_binary_section(inside) or (size and after):
+            raise Bad("Invalid BINARY[..] parameter")
+        partial = _partial(after)
+        section = Section.parse(inside)
+        label = b"BINARY%b[%b]" % (b".SIZE" if size else b"", inside)
+        if partial is not None:
+            label += b"<%d>" % partial[0]
+        write = size_writer(label, section) if size else body_writer(label, section, partial)
+        self._items.setdefault(f"{label!r}{partial}", Item(write, sets_seen))
+
+
+def _partial(text: bytes) -> tuple[int, int | None] | None:
+    """``<offset.count>`` behind a section; None where nothing stands. Raises Bad."""
+    if not text:
+        return None
+    found = _PARTIAL.fullmatch(text)
+    if found is None:
+        unexpected = text.startswith(b"<") and b">" in text
+        complaint = "Unexpected data after '>'" if unexpected else "Unexpected data after ']'"
+        raise Bad(f"Invalid BODY[..] parameter: {complaint}")
+    return int(found[1]), None if found[2] is None else int(found[2])
 
 
 def _header_name(name: bytes) -> bytes:

@@ -36,7 +36,6 @@ class View:
         self.saved: list[int] = []  # UIDs of the last SEARCH RETURN (SAVE), RFC 5182
         self.vanished_told = False  # whether VANISHED was sent since the last tagged answer
         self._gone: list[int] = []  # expunged, the client not yet told
-        self._unseen_appended = 0
 
     def _count_recent(self) -> int:
         return sum(1 for message in self.mailbox.messages.values() if message.recent)
@@ -98,18 +97,18 @@ class View:
         if changes.keywords:
             self.tell_keywords(write)
         self.tell_flags(write, changes.flags, uid=uid)
-        recent = self._count_recent() if changes.expunged or changes.appended else self.recent
+        moved = bool(self._gone or changes.appended)
         if expunges:
             self.tell_expunges(write)
         if changes.appended:
             self.uids.extend(changes.appended)
             write(b"* %d EXISTS\r\n" % len(self.uids))
-        self.tell_recent(write, recent)
+        if moved:
+            self.tell_recent(write)
 
-    def tell_recent(self, write: Write, recent: int | None = None) -> None:
+    def tell_recent(self, write: Write) -> None:
         """RECENT, when it changed."""
-        if recent is None:
-            recent = self._count_recent()
+        recent = self._count_recent()
         if recent != self.recent:
             self.recent = recent
             write(b"* %d RECENT\r\n" % recent)

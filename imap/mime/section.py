@@ -72,8 +72,12 @@ class Section:
         found = header if self.kind == "HEADER" else self.filter(header)
         return found.replace(b"\0", b"\x80")
 
+    def part(self, root: Part) -> Part | None:
+        """The part that the section's numbers name."""
+        return _descend(root, self.path)
+
     def _raw(self, root: Part, message: bytes) -> bytes | None:
-        part = _descend(root, self.path)
+        part = self.part(root)
         if part is None:
             return None
         if self.kind == "":

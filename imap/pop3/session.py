@@ -102,9 +102,16 @@ class Session:
                 pass
         except Disconnect as bye:
             self.bye(bye.text)
+        except Exception:
+            self._internal_error()
         finally:
             self._receiving = False
         self.flush()
+
+    def _internal_error(self) -> None:
+        """A fault of ours: the log gets all of it, the peer a word."""
+        log.exception("%s: internal error", self.login.who())
+        self.bye("Internal error occurred. Refer to server log for more information.")
 
     def _step(self) -> bool:
         """Handle one line; False when more octets, or the end of the running command, must come first."""
@@ -157,8 +164,7 @@ class Session:
         except asyncio.CancelledError:
             raise
         except Exception:
-            log.exception("%s: internal error", self.login.who())
-            self.bye("Internal error occurred. Refer to server log for more information.")
+            self._internal_error()
         finally:
             self._task = None
         self.proceed()

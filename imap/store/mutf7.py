@@ -1,9 +1,12 @@
 """Modified UTF-7, the form of mailbox names on the IMAP wire and in directory names (RFC 3501 section 5.1.3)."""
 
 import binascii
+import codecs
 import itertools
 
 from imap.store.errors import InvalidName
+
+codecs.lookup("utf-16-be")  # imported now: inside the jail the standard library may be out of reach
 
 # Dovecot's answer to a name that is not valid modified UTF-7; it carries no response code.
 _INVALID = "Mailbox name is not valid mUTF-7"

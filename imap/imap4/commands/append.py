@@ -68,8 +68,8 @@ class Append(Command):
         return name
 
     @staticmethod
-    def _options(arguments: Arguments) -> tuple[frozenset[str], float | None]:
-        flags: frozenset[str] = frozenset()
+    def _options(arguments: Arguments) -> tuple[tuple[str, ...], float | None]:
+        flags: tuple[str, ...] = ()
         date: float | None = None
         item = arguments.peek()
         if isinstance(item, Group):

@@ -14,9 +14,9 @@ MAX_KEYWORD = 50
 _SYSTEM = {flag.upper(): flag for flag in SYSTEM_FLAGS}
 
 
-def flag_set(items: Iterable[Argument]) -> frozenset[str]:
-    """Read flags. Raises Bad for a system flag that is none, No for a keyword that cannot be kept."""
-    flags: set[str] = set()
+def flag_set(items: Iterable[Argument]) -> tuple[str, ...]:
+    """Read flags, in order, each once. Raises Bad for a system flag that is none, No for a keyword that cannot be kept."""
+    flags: dict[str, None] = {}
     for item in items:
         if not isinstance(item, Atom):
             raise Bad("Flags list contains non-atoms.")
@@ -25,11 +25,11 @@ def flag_set(items: Iterable[Argument]) -> frozenset[str]:
             known = _SYSTEM.get(text.upper())
             if known is None:
                 raise Bad(f"Invalid system flag {text.upper()}")
-            flags.add(known)
+            flags[known] = None
             continue
         if len(text) > MAX_KEYWORD:
             raise No("Keyword length too long", "LIMIT")
         if any(char in '(){]%*"\\' for char in text):
             raise No("Invalid characters in keyword", "CANNOT")
-        flags.add(text)
-    return frozenset(flags)
+        flags[text] = None
+    return tuple(flags)

@@ -29,7 +29,7 @@ _RETURN = ("MIN", "MAX", "COUNT", "ALL", "SAVE")
 def _charset(name: bytes) -> str:
     charset = name.decode("latin-1")
     if not known_charset(charset):
-        raise No(f"Unknown charset: {charset[:64]}", "BADCHARSET (UTF-8 US-ASCII)")
+        raise No(f"Unknown charset: {charset[:64]}", "BADCHARSET")
     return charset
 
 
