@@ -17,7 +17,7 @@ from rich.text import Text
 
 from lab.behaviours import Behaviour, Outcome, ProbeFailed, catalogue, find
 from lab.behaviours.runner import Run, Shown, run
-from lab.behaviours.stack import Lab
+from lab.behaviours.stack import Lab, StackFailed
 from lab.wire import Transcript
 
 # How many lines of a transcript stand under a behaviour; --json has them all.
@@ -33,7 +33,11 @@ def demo(only: Sequence[str], *, as_json: bool, keep: bool) -> int:
     except KeyError as error:
         console.print(f"hardmail demo: no behaviour is called {error}; `hardmail behaviours list` shows them all")
         return 64
-    return asyncio.run(_demo(behaviours, console, as_json=as_json, keep=keep))
+    try:
+        return asyncio.run(_demo(behaviours, console, as_json=as_json, keep=keep))
+    except StackFailed as error:
+        console.print(f"hardmail demo: the stack does not start: {escape(str(error))}")
+        return 1
 
 
 async def _demo(behaviours: Sequence[Behaviour], console: Console, *, as_json: bool, keep: bool) -> int:

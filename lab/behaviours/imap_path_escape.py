@@ -49,6 +49,7 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
             await imap.command("SELECT INBOX")  # makes the Maildir
     foreign = str(lab.maildir("bob"))
     names = [
+        foreign,
         "{server.com}/etc/passwd",
         "/etc/passwd",
         "../../../../../../etc/passwd",
@@ -56,7 +57,6 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
         "~/../bob/Maildir",
         "INBOX/../../../bob/Maildir",
         "&AC8-etc&AC8-passwd",
-        foreign,
         "planted",
     ]
     # A link that somebody managed to plant in alice's mail must not be followed, whatever it points to.
