@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from typing import cast
 
 from tls.errors import TLSHandshakeError
 
@@ -88,8 +89,8 @@ def _drop_buffered(reader: asyncio.StreamReader) -> int:
 
 
 def _pause(writer: asyncio.StreamWriter) -> None:
-    transport = writer.transport
-    if isinstance(transport, asyncio.ReadTransport) and not transport.is_closing():
+    transport = cast("asyncio.Transport", writer.transport)  # uvloop's transports derive from nothing of asyncio's
+    if not transport.is_closing():
         transport.pause_reading()
 
 

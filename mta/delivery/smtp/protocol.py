@@ -7,7 +7,7 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from aiosmtplib import SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
@@ -137,14 +137,14 @@ class ClientProtocol(SMTPProtocol):
         """
         if self._failure is not None:
             raise self._failure
-        if not isinstance(self.transport, asyncio.WriteTransport):
+        if self.transport is None:
             raise Disconnected
         del self._buffer[:]
         self._replies.clear()
         loop = asyncio.get_running_loop()
         try:
             self.transport = await loop.start_tls(
-                self.transport,
+                cast("asyncio.WriteTransport", self.transport),  # uvloop's derive from nothing of asyncio's
                 self,
                 context,
                 server_side=False,
@@ -159,8 +159,8 @@ class ClientProtocol(SMTPProtocol):
 
     def abort(self) -> None:
         """Close without a word."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        if self.transport is not None:
+            cast("asyncio.WriteTransport", self.transport).abort()
 
     async def _wait(self, timeout: float) -> None:
         loop = asyncio.get_running_loop()

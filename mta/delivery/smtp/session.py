@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 from dataclasses import dataclass, field
 from typing import Final
-
-from tls.description import describe
 
 from mta.delivery.result import Dsn
 from mta.delivery.smtp import sasl
@@ -16,6 +13,7 @@ from mta.delivery.smtp.protocol import BadReply, ClientProtocol, Disconnected, T
 from mta.delivery.smtp.reply import Reply
 from mta.delivery.smtp.settings import ClientSettings
 from mta.delivery.smtp.tlspolicy import Level, PolicyTable, TlsPolicy, server_name
+from tls.description import describe
 
 MAX_SIZE_DIGITS: Final = 18
 """A SIZE announcement with more digits is no size."""
@@ -303,5 +301,5 @@ class Session:
 
     def close(self) -> None:
         """Close at once; what was written still goes out."""
-        if isinstance(self.protocol.transport, asyncio.WriteTransport):
+        if self.protocol.transport is not None:
             self.protocol.transport.close()
