@@ -11,7 +11,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from imap.store import location, transfer
 from imap.store.box import Box
-from imap.store.errors import InUse, InvalidName, NonExistent, NotPossible, StoreError
+from imap.store.errors import AlreadyExists, InUse, InvalidName, NonExistent, NotPossible, StoreError
 from imap.store.index import Index
 from imap.store.jail import Directory
 from imap.store.layout import INBOX, Parts, check_new, split, to_disk
@@ -195,6 +195,8 @@ class UserStore:
         check_new(new_parts)
         if old_parts == INBOX and source.info.inbox:
             raise NotPossible("Renaming INBOX isn't supported")
+        if new_parts == INBOX and target.info.inbox:
+            raise AlreadyExists("Target mailbox already exists")
         if source is not target:
             raise NotPossible("Can't rename mailboxes across specified storages")
         if len(new_parts) > len(old_parts) and new_parts[: len(old_parts)] == old_parts:
@@ -247,7 +249,7 @@ class UserStore:
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
-    def _open_box(self, name: str) -> tuple[Box, Index]:
+    def _open_box(self, name: str) -> tuple[Box, Place]:
         """The mailbox, made now if it is INBOX or an `auto` one. Raises NonExistent."""
         namespace, parts = self._resolve(name)
         place = namespace.place
@@ -260,16 +262,18 @@ class UserStore:
             if auto == "subscribe":
                 self._subscribe(namespace, parts, subscribed=True)
         try:
-            return place.open(parts), place.index
+            box = place.open(parts)
         except NonExistent:
             raise NonExistent(name) from None
+        return box, place
 
     @_guarded
     def open(self, name: str, read_only: bool = False) -> Mailbox:
         """Open a mailbox for a session. Raises NonExistent, InvalidName."""
-        box, index = self._open_box(name)
+        box, place = self._open_box(name)
         try:
-            return Mailbox(name, box, index, self, read_only=read_only)
+            box.maildir.sweep()
+            return Mailbox(name, box, place.index, self, read_only=read_only)
         except BaseException:
             box.maildir.close()
             raise
@@ -277,9 +281,9 @@ class UserStore:
     @contextlib.contextmanager
     def destination(self, name: str) -> Iterator[tuple[Box, Index]]:
         """A mailbox to write into."""
-        box, index = self._open_box(name)
+        box, place = self._open_box(name)
         with contextlib.closing(box.maildir):
-            yield box, index
+            yield box, place.index
 
     @_guarded
     def append(self, name: str, mails: Sequence[NewMail]) -> AppendResult:
@@ -293,7 +297,8 @@ class UserStore:
 
         Raises NonExistent, InvalidName, OverQuota.
         """
-        with self.destination(name) as (box, _):
+        box, _ = self._open_box(name)
+        with contextlib.closing(box.maildir):
             saved = box.maildir.save(mail.data, mail.internal_date)
             box.maildir.publish(saved, "new/" + saved.base)
             box.maildir.settle("new")
