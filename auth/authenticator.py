@@ -63,7 +63,7 @@ class Authenticator:
     def __init__(self, settings: AuthSettings, hasher: Hasher) -> None:
         self.settings = settings
         self.hasher = hasher
-        databases = Databases(self.exists)
+        databases = Databases(self.exists, userdbs=len(settings.userdbs))
         opened = [Passdb(block, databases.passdb(block.driver, block.args)) for block in settings.passdbs]
         self._passdbs = [passdb for passdb in opened if not passdb.settings.master]
         self._masterdbs = [passdb for passdb in opened if passdb.settings.master]
@@ -141,7 +141,7 @@ class Authenticator:
                 continue
             return
 
-    async def credentials(self, request: AuthRequest, wanted: str, realm: str = "") -> tuple[Result, bytes | None]:
+    async def credentials(self, request: AuthRequest, wanted: str, suffix: str = "") -> tuple[Result, bytes | None]:
         """The stored credentials in the scheme a mechanism wants ("" for any: does the user exist?)."""
         found: bytes | None = None
 
@@ -161,9 +161,7 @@ class Authenticator:
                 log.info("%s: Requested %s scheme, but we have a NULL password", describe(request), wanted)
                 return Result.NO_SCHEME
             scheme, stored = schemes.split(entry.password, passdb.database.default_scheme)
-            user = request.original_user or request.user or ""
-            if realm and "@" not in user:
-                user = f"{user}@{realm}"
+            user = (request.original_user or request.user or "") + suffix
             try:
                 found = schemes.credentials(scheme, stored, wanted, user)
             except schemes.SchemeError as error:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import struct
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from socket import SO_PEERCRED, SOL_SOCKET
 from typing import Any, cast
@@ -14,8 +14,9 @@ from typing import Any, cast
 from .authenticator import Result, UserResult, describe
 from .core import Core
 from .databases import DatabaseError
-from .exchange import Exchange, Outcome
+from .exchange import AskClient, AskDatabase, Exchange, Next, Outcome
 from .mechanisms import MECHANISMS
+from .mechanisms.steps import Credentials, VerifyPassword, VerifyToken
 from .protocol import MasterServerConnection, Parameters, ProtocolError, ServerConnection, master_server, server
 from .replies import fail_words, ok_words, pass_words, user_words
 from .request import AuthRequest, BadUsername
@@ -27,6 +28,12 @@ REQUEST_TIMEOUT = 150.0
 
 FINISHED_KEPT = 60.0
 """Seconds a finished log-in can be asked for by the master; then its process has died."""
+
+FAILURE_TICK = 0.02
+"""Seconds a failure waits even without auth_failure_delay: it never overtakes a success that came in with it, and the
+work it took is harder to measure."""
+
+Question = VerifyPassword | Credentials | VerifyToken
 
 BACKLOG_MAX = 1 << 20
 """Octets of replies waiting for a client that does not read; then it is cut off."""
@@ -91,11 +98,21 @@ class _Connection(asyncio.Protocol):
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """A request between a challenge and its response."""
+class _Live:
+    """A request under way; it waits for a response or its time (``timer``), or for the databases (``task``)."""
 
+    exchange: Exchange
+    parameters: Parameters
     task: asyncio.Task[None] | None = None
-    response: asyncio.Future[bytes] | None = None
+    timer: asyncio.TimerHandle | None = None
+    success: Outcome | None = None
+
+    def stop(self) -> None:
+        """Wait for nothing any more."""
+        if self.task is not None:
+            self.task.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class ClientConnection(_Connection):
@@ -106,11 +123,16 @@ class ClientConnection(_Connection):
         self.cookie = secrets.token_hex(16)
         self.pid = 0
         self._keeps = keeps
-        self._requests: dict[int, _Waiting] = {}
+        self._live: dict[int, _Live] = {}
+        self._refused: set[asyncio.TimerHandle] = set()
         self._finished: dict[int, AuthRequest] = {}
         self._machine = ServerConnection(
             core.mechanisms, spid=core.server_pid, cuid=core.next_connection(), cookie=self.cookie
         )
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._live or self._refused)
 
     def pending(self) -> bytes:
         return self._machine.data_to_send()
@@ -128,6 +150,11 @@ class ClientConnection(_Connection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        for live in self._live.values():
+            live.stop()
+        for timer in self._refused:
+            timer.cancel()
+        self._live.clear()
         if self._keeps and self.core.clients.get(self.pid) is self:
             del self.core.clients[self.pid]
 
@@ -135,17 +162,12 @@ class ClientConnection(_Connection):
         match event:
             case server.Handshake(pid):
                 self._handshake(pid)
-            case server.Begin(id):
-                waiting = self._requests[id] = _Waiting()
-                waiting.task = self._spawn(self._serve(event, waiting))
+            case server.Begin():
+                self._begin(event)
             case server.Continue(id, data):
-                held = self._requests.get(id)
-                if held is not None and held.response is not None and not held.response.done():
-                    held.response.set_result(data)
+                self._continue(id, data)
             case server.Cancel(id) | server.Malformed(id):
-                ended = self._requests.pop(id, None)
-                if ended is not None and ended.task is not None:
-                    ended.task.cancel()
+                self._end(id)
 
     def _handshake(self, pid: int) -> None:
         self.pid = pid
@@ -154,70 +176,105 @@ class ClientConnection(_Connection):
                 raise ProtocolError(f"gave the process id {pid} of an existing connection")
             self.core.clients[pid] = self
 
-    async def _serve(self, begin: server.Begin, waiting: _Waiting) -> None:
-        request = AuthRequest(self.core.settings, begin.parameters, begin.mechanism, begin.id)
+    def _begin(self, begin: server.Begin) -> None:
+        core, parameters = self.core, begin.parameters
+        request = AuthRequest(core.settings, parameters, begin.mechanism, begin.id)
+        entry = MECHANISMS[begin.mechanism]
+        exchange = Exchange(core.authenticator, request, entry, core.environment, begin.initial)
+        live = self._live[begin.id] = _Live(exchange, parameters)
+        if core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
+            self._machine.send_fail(begin.id, ["reason=Client didn't present valid SSL certificate"])
+            self._end(begin.id)
+        elif not parameters.no_penalty and (wait := core.penalties.wait(parameters.rip)):
+            self._later(live, wait, lambda: self._proceed(begin.id, live, exchange.advance()))
+        else:
+            self._proceed(begin.id, live, exchange.advance())
 
-        async def ask_client(challenge: bytes) -> bytes:
-            waiting.response = asyncio.get_running_loop().create_future()
-            self._machine.send_challenge(begin.id, challenge)
-            self._flush()
-            return await asyncio.wait_for(waiting.response, REQUEST_TIMEOUT)
+    def _continue(self, id: int, data: bytes) -> None:
+        live = self._live.get(id)
+        if live is None:
+            return
+        if live.timer is not None:
+            live.timer.cancel()
+        if live.success is not None:
+            self._succeed(id, live, live.success, final=b"")
+        else:
+            self._proceed(id, live, live.exchange.advance(data))
 
-        try:
-            await self._exchange(begin, request, ask_client)
-        except TimeoutError:
-            log.info("%s: Request timed out waiting for client to continue authentication", describe(request))
-            self._machine.forget(begin.id)
-        finally:
-            self._requests.pop(begin.id, None)
+    def _proceed(self, id: int, live: _Live, what: Next) -> None:
+        """Do what the exchange asks for next."""
+        match what:
+            case AskClient(challenge):
+                self._challenge(id, live, challenge)
+            case AskDatabase(question):
+                live.task = self._spawn(self._lookup(id, live, question))
+            case Outcome(success=True, data=data) if data and not live.parameters.final_resp_ok:
+                # The client takes no data with the success: one more round (RFC 4422 section 3.7).
+                live.success = what
+                self._challenge(id, live, data)
+            case Outcome(success=True, data=data):
+                self._succeed(id, live, what, final=data)
+            case Outcome():
+                self._refuse(id, live, what)
+
+    def _challenge(self, id: int, live: _Live, challenge: bytes) -> None:
+        self._machine.send_challenge(id, challenge)
+        self._later(live, REQUEST_TIMEOUT, lambda: self._timed_out(id, live))
+
+    def _timed_out(self, id: int, live: _Live) -> None:
+        log.info("%s: Request timed out waiting for client to continue authentication", describe(live.exchange.request))
+        self._machine.forget(id)
+        self._end(id)
+
+    async def _lookup(self, id: int, live: _Live, question: Question) -> None:
+        self._proceed(id, live, await live.exchange.lookup(question))
         self._flush()
 
-    async def _exchange(
-        self, begin: server.Begin, request: AuthRequest, ask_client: Callable[[bytes], Awaitable[bytes]]
-    ) -> None:
-        parameters = begin.parameters
-        address = "" if parameters.no_penalty else parameters.rip
-        if address and (wait := self.core.penalties.wait(address)):
-            await asyncio.sleep(wait)
-        if self.core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
-            self._machine.send_fail(begin.id, ["reason=Client didn't present valid SSL certificate"])
-            return
-        exchange = Exchange(self.core.authenticator, request, ask_client)
-        outcome = await exchange.run(MECHANISMS[begin.mechanism], self.core.environment, begin.initial)
-        if outcome.success:
-            await self._succeed(begin, request, outcome, address, ask_client)
-        else:
-            await self._refuse(begin, request, outcome, address, exchange.password_sum)
+    def _later(self, live: _Live, seconds: float, work: Callable[[], None]) -> None:
+        def run() -> None:
+            work()
+            self._flush()
 
-    async def _succeed(
-        self,
-        begin: server.Begin,
-        request: AuthRequest,
-        outcome: Outcome,
-        address: str,
-        ask_client: Callable[[bytes], Awaitable[bytes]],
-    ) -> None:
-        final = outcome.data
-        if final and not begin.parameters.final_resp_ok:
-            # The client takes no data with the success: one more round (RFC 4422 section 3.7).
-            await ask_client(final)
-            final = b""
-        if address:
-            self.core.penalties.succeeded(address)
-        if self._keeps and not begin.parameters.nologin:
-            self._finished[begin.id] = request
-            asyncio.get_running_loop().call_later(FINISHED_KEPT, self._finished.pop, begin.id, None)
-        self._machine.send_ok(begin.id, ok_words(request, final))
+        live.timer = asyncio.get_running_loop().call_later(seconds, run)
 
-    async def _refuse(
-        self, begin: server.Begin, request: AuthRequest, outcome: Outcome, address: str, checksum: int
-    ) -> None:
+    def _end(self, id: int) -> None:
+        live = self._live.pop(id, None)
+        if live is not None:
+            live.stop()
+        if not self._live:
+            self.core.changed.set()
+
+    def _succeed(self, id: int, live: _Live, outcome: Outcome, *, final: bytes) -> None:
+        request = live.exchange.request
+        if not live.parameters.no_penalty:
+            self.core.penalties.succeeded(live.parameters.rip)
+        if self._keeps and not live.parameters.nologin:
+            self._finished[id] = request
+            asyncio.get_running_loop().call_later(FINISHED_KEPT, self._finished.pop, id, None)
+        self._machine.send_ok(id, ok_words(request, final))
+        self._live.pop(id, None)
+        self.core.changed.set()
+
+    def _refuse(self, id: int, live: _Live, outcome: Outcome) -> None:
+        request = live.exchange.request
         words = fail_words(request, outcome.result)
-        if address and outcome.result is not Result.INTERNAL:
-            self.core.penalties.failed(address, checksum)
-        if "nodelay" not in request.extra and self.core.settings.failure_delay:
-            await asyncio.sleep(self.core.settings.failure_delay)
-        self._machine.send_fail(begin.id, words)
+        if not live.parameters.no_penalty and outcome.result is not Result.INTERNAL:
+            self.core.penalties.failed(live.parameters.rip, live.exchange.password_sum)
+
+        del self._live[id]
+        if "nodelay" in request.extra:
+            self._machine.send_fail(id, words)
+            return
+        self._machine.decide(id)
+        delay = max(self.core.settings.failure_delay, FAILURE_TICK)
+        timer = asyncio.get_running_loop().call_later(delay, lambda: self._send_refusal(id, words, timer))
+        self._refused.add(timer)
+
+    def _send_refusal(self, id: int, words: list[str], timer: asyncio.TimerHandle) -> None:
+        self._refused.discard(timer)
+        self._machine.send_fail(id, words)
+        self.core.changed.set()
+        self._flush()
 
     def take_finished(self, id: int) -> AuthRequest | None:
         """A finished log-in, handed out once."""
@@ -289,7 +346,7 @@ class MasterConnection(_Connection):
     async def _user(self, id: int, user: str, parameters: Parameters) -> None:
         request = self._request(user, parameters)
         if request is None:
-            self._machine.send_fail(id)
+            self._machine.send_not_found(id)
         else:
             await self._answer_user(id, request)
 
@@ -309,7 +366,10 @@ class MasterConnection(_Connection):
 
     async def _pass(self, id: int, user: str, parameters: Parameters) -> None:
         request = self._request(user, parameters)
-        if request is None or self._only_uid is not None:
+        if request is None:
+            self._machine.send_not_found(id)
+            return
+        if self._only_uid is not None:
             self._machine.send_fail(id)
             return
         result, _ = await self.core.authenticator.credentials(request, "")

@@ -1,10 +1,10 @@
-"""Drives one SASL mechanism: answers its questions from the request, the databases and the client."""
+"""Drives one SASL mechanism step by step: answers its questions from the request, the databases and the client."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .authenticator import Authenticator, Result, describe
@@ -15,7 +15,6 @@ from .mechanisms.steps import (
     Certificate,
     Challenge,
     Credentials,
-    Done,
     Identify,
     Initial,
     Question,
@@ -26,96 +25,131 @@ from .request import AuthRequest, BadUsername
 
 log = logging.getLogger("dovecot.auth")
 
-TOKEN_REFUSED = '{"status":"401","schemes":"bearer","scope":"mail"}'  # noqa: S105 - an answer, no secret
-"""What a client with a bad token is told (RFC 7628 section 3.2.2), in Dovecot's wording."""
+Answer = bytes | str | None
 
-AskClient = Callable[[bytes], Awaitable[bytes]]
+
+@dataclass(frozen=True, slots=True)
+class AskClient:
+    """Send ``challenge`` to the client and go on with its response."""
+
+    challenge: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AskDatabase:
+    """Ask the databases (``Exchange.lookup``) and go on with the answer."""
+
+    question: VerifyPassword | Credentials | VerifyToken
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an exchange ended. ``result`` tells the passdbs' last word, ``data`` the mechanism's last message."""
+    """How an exchange ended. ``result`` is the passdbs' last word, ``data`` the mechanism's last message."""
 
     success: bool
     result: Result
     data: bytes = b""
 
 
+Next = AskClient | AskDatabase | Outcome
+
+
 class Exchange:
-    """One authentication from its first to its last message."""
+    """One authentication. What needs neither client nor database happens at once, inside ``advance``."""
 
-    def __init__(self, authenticator: Authenticator, request: AuthRequest, ask_client: AskClient) -> None:
-        self._authenticator = authenticator
-        self._request = request
-        self._ask_client = ask_client
-        self._result = Result.UNKNOWN
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        request: AuthRequest,
+        entry: MechanismEntry,
+        environment: Environment,
+        initial: bytes | None,
+    ) -> None:
+        self.request = request
         self.password_sum = 0
-
-    async def run(self, entry: MechanismEntry, environment: Environment, initial: bytes | None) -> Outcome:
-        """Run the mechanism to its end."""
+        self._authenticator = authenticator
         self._initial = initial
-        steps = entry.start(environment)
-        answer: bytes | str | None = None
-        started = False
+        self._result = Result.UNKNOWN
+        self._steps = entry.start(environment)
+        self._started = False
+
+    def __repr__(self) -> str:
+        return f"Exchange({self.request!r})"
+
+    def advance(self, answer: Answer = None) -> Next:
+        """Go on with the answer to what was asked last (none at first)."""
         try:
             while True:
-                question = steps.send(answer) if started else next(steps)
-                started = True
-                answer = await self._answer(question)
+                question = self._steps.send(answer) if self._started else next(self._steps)
+                self._started = True
+                match question:
+                    case Challenge(data):
+                        return AskClient(data)
+                    case VerifyPassword() | Credentials() | VerifyToken():
+                        return AskDatabase(question)
+                answer = self._at_once(question)
         except StopIteration as stop:
-            done: Done = stop.value
+            return self._done(stop.value.data)
         except (Refused, BadUsername) as error:
-            log.info("%s: %s", describe(self._request), error)
-            return Outcome(False, self._result)
-        finally:
-            steps.close()
-        if self._request.failed:
-            log.info("%s: authentication succeeded, but no passdb made it a success", describe(self._request))
-            return Outcome(False, self._result)
-        return Outcome(True, Result.OK, done.data)
+            return self._refused(str(error))
 
-    async def _answer(self, question: Question) -> bytes | str | None:
-        request = self._request
+    def fail(self, reason: str) -> Outcome:
+        """End the exchange from outside."""
+        self._steps.close()
+        return self._refused(reason)
+
+    async def lookup(self, question: VerifyPassword | Credentials | VerifyToken) -> Next:
+        """Ask the databases, then ``advance``."""
+        request, authenticator = self.request, self._authenticator
+        answer: Answer = None
+        match question:
+            case VerifyPassword(password):
+                self.password_sum = hash((request.user, password)) & 0xFFFFFFFF
+                self._result = await authenticator.verify(request, password)
+            case Credentials(scheme, suffix):
+                self._result, answer = await authenticator.credentials(request, scheme, suffix)
+            case VerifyToken(token):
+                # Without an oauth2 passdb the token is a password like others, as Dovecot has it.
+                self._result = await authenticator.verify(request, token.encode("utf-8", "surrogateescape"))
+                return self.advance(None if self._result is Result.OK else "refused")
+        if self._result is not Result.OK:
+            return self.fail(self._result.value)
+        return self.advance(answer)
+
+    def _at_once(self, question: Question) -> Answer:
+        request = self.request
         match question:
             case Initial():
                 return self._initial
-            case Challenge(data):
-                return await self._ask_client(data)
             case Identify(user):
                 request.set_user(user)
                 return request.original_user
             case ActAs(user):
                 request.set_login_user(user)
-            case VerifyPassword(password):
-                self.password_sum = hash((request.user, password)) & 0xFFFFFFFF
-                self._settle(await self._authenticator.verify(request, password))
-            case Credentials(scheme, realm):
-                result, found = await self._authenticator.credentials(request, scheme, realm)
-                self._settle(result)
-                return found
             case Certificate():
                 self._check_certificate()
             case Anonymous(trace):
                 log.info("%s: anonymous login: %r", describe(request), trace[:80])
                 request.user = request.settings.anonymous_username
                 self._result = Result.OK
-            case VerifyToken():
-                # No oauth2 passdb is configured: there is nobody who could vouch for the token.
-                return TOKEN_REFUSED
         return None
 
-    def _settle(self, result: Result) -> None:
-        self._result = result
-        if result is not Result.OK:
-            raise Refused(result.value)
-
     def _check_certificate(self) -> None:
-        request = self._request
+        request = self.request
         if not request.parameters.valid_client_cert:
             raise Refused("no client certificate")
         if request.user is None:
             raise Refused("username not known")
         request.password_verified = True
+
+    def _done(self, data: bytes) -> Outcome:
+        if self.request.failed:
+            return self._refused("authentication succeeded, but no passdb made it a success")
+        return Outcome(True, Result.OK, data)
+
+    def _refused(self, reason: str) -> Outcome:
+        log.info("%s: %s", describe(self.request), reason)
+        return Outcome(False, self._result)
 
 
 def environment_of(authenticator: Authenticator, nonce: Callable[[int], bytes]) -> Environment:

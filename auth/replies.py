@@ -31,6 +31,8 @@ def fail_words(request: AuthRequest, result: Result) -> list[str]:
         words.append("code=authz_fail")
     elif result in _CODES:
         words.append(f"code={_CODES[result]}")
+    if "nodelay" in request.extra:
+        words.append("nodelay")
     return [*words, *_extra(request)]
 
 

@@ -63,9 +63,8 @@ class AuthRequest:
         """Take the name of the user a master user wants to be. Raises BadUsername."""
         if not name:
             raise BadUsername("Master user login attempted to use empty login username")
-        name = self.normalised(name)
         if name != self.user:
-            self.login_user = name
+            self.login_user = self.normalised(name)
 
     def become_login_user(self) -> None:
         """The master user has proved itself: go on as the user it wants to be."""
@@ -75,10 +74,10 @@ class AuthRequest:
     def normalised(self, name: str) -> str:
         """The name after auth_default_realm, auth_username_translation, _chars and _format. Raises BadUsername."""
         settings = self.settings
-        if not name:
-            raise BadUsername("Empty username")
         if settings.default_realm and "@" not in name:
             name = f"{name}@{settings.default_realm}"
+        if not name:
+            raise BadUsername("Empty username")
         name = name.translate(settings.username_translation)
         for char in name:
             if settings.username_chars and char not in settings.username_chars:

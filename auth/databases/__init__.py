@@ -22,7 +22,7 @@ __all__ = [
 class Databases:
     """Opens databases; passdb and userdb blocks with the same passwd-file share what was read of it."""
 
-    def __init__(self, exists: Exists) -> None:
+    def __init__(self, exists: Exists, *, userdbs: int) -> None:
         self._exists = exists
         self._files: dict[str, PasswdFile] = {}
         self._passdbs: Mapping[str, Callable[[str], PassDatabase]] = {
@@ -30,7 +30,7 @@ class Databases:
             "static": StaticPassdb,
         }
         self._userdbs: Mapping[str, Callable[[str], UserDatabase]] = {
-            "passwd-file": lambda args: PasswdFileUserdb(self._file(args)),
+            "passwd-file": lambda args: PasswdFileUserdb(self._file(args), alone=userdbs == 1),
             "static": lambda args: StaticUserdb(args, self._exists),
             "prefetch": lambda args: PrefetchUserdb(),
         }

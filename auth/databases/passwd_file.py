@@ -175,13 +175,15 @@ class PasswdFilePassdb(PassDatabase):
 
 
 class PasswdFileUserdb(UserDatabase):
-    """passwd-file as userdb; lines that have only a password are no users here."""
+    """passwd-file as userdb. Lines that have only a password are no users here; as the only userdb (``alone``) they are
+    listed all the same, as Dovecot does, so that the administrator sees them."""
 
     driver = "passwd-file"
     iterable = True
 
-    def __init__(self, file: PasswdFile) -> None:
+    def __init__(self, file: PasswdFile, *, alone: bool) -> None:
         self._file = file
+        self._alone = alone
 
     async def lookup(self, request: AuthRequest) -> Pairs | None:
         user = self._file.find(request)
@@ -199,5 +201,5 @@ class PasswdFileUserdb(UserDatabase):
 
     async def users(self) -> AsyncIterator[str]:
         for user in self._file.load(self._file.path).users.values():
-            if user.has_userdb:
+            if user.has_userdb or self._alone:
                 yield user.name

@@ -168,7 +168,9 @@ class Dump:
     def _shown(self, node: Node, row: Parameter) -> bool:
         if row.name in ("name", "path") and node.kind not in ("passdb", "userdb"):
             return row.name in node.settings and not node.name
-        if self._everything or row.name in _ALWAYS.get(node.kind, ()):
+        if self._everything:
+            return self._options.hidden or not row.hidden
+        if row.name in _ALWAYS.get(node.kind, ()):
             return True
         if row.name not in node.settings:
             return False

@@ -14,7 +14,7 @@ MAX_CNONCE = 256
 """Characters of a client nonce; real ones have some forty."""
 
 _PAIR = re.compile(r'[ \t]*([A-Za-z0-9-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^,"]*?))[ \t]*(?:,|\Z)', re.DOTALL)
-_URI = re.compile(r"[A-Za-z0-9._-]+/[^/]+(?:/[^/]+)?\Z")
+_URI = re.compile(r"[^/]*/.*\Z", re.DOTALL)
 
 
 def digest_md5(environment: Environment) -> Steps:
@@ -25,12 +25,13 @@ def digest_md5(environment: Environment) -> Steps:
     named = [f'realm="{realm}"' for realm in realms]
     challenge = ",".join([*named, f'nonce="{nonce}"', 'qop="auth"', 'charset="utf-8"', 'algorithm="md5-sess"'])
     given = _parse(text(as_bytes((yield Challenge(challenge.encode())))))
-    _check(given, nonce, realms)
+    _check(given, nonce)
     user, realm = given["username"], given.get("realm", "")
     yield Identify(f"{user}@{realm}" if realm and "@" not in user else user)
-    if given.get("authzid") and given["authzid"] != user:
+    if given.get("authzid"):
         yield ActAs(given["authzid"])
-    secret = as_bytes((yield Credentials("DIGEST-MD5", realm)))
+    # A domain in the name is no realm: the secret is that of the whole name in the given realm.
+    secret = as_bytes((yield Credentials("DIGEST-MD5", f"@{realm}" if "@" in user else "")))
     if not hmac.compare_digest(_response(given, nonce, secret, "AUTHENTICATE"), given["response"].encode()):
         raise Refused("password mismatch")
     return Done(b"rspauth=" + _response(given, nonce, secret, ""))
@@ -54,7 +55,7 @@ def _parse(message: str) -> dict[str, str]:
     return found
 
 
-def _check(given: dict[str, str], nonce: str, realms: tuple[str, ...]) -> None:
+def _check(given: dict[str, str], nonce: str) -> None:
     """Refuse what RFC 2831 section 2.1.2 and the challenge do not allow."""
     for name in ("username", "nonce", "cnonce", "response", "nc"):
         if not given.get(name):
@@ -69,8 +70,8 @@ def _check(given: dict[str, str], nonce: str, realms: tuple[str, ...]) -> None:
         raise Refused("cnonce is too long")
     if given.get("qop", "auth") != "auth":
         raise Refused("unexpected qop")
-    if given.get("realm") and realms != ("",) and given["realm"] not in realms:
-        raise Refused("invalid realm")
+    if not _URI.match(given.get("digest-uri", "")):
+        raise Refused("invalid digest-uri")
     if given.get("charset", "utf-8").lower() != "utf-8":
         raise Refused("unsupported charset")
     if given.get("algorithm", "md5-sess").lower() != "md5-sess":

@@ -28,7 +28,7 @@ def plain(environment: Environment) -> Steps:
         raise Refused("invalid input")
     authzid, authcid, password = parts
     yield Identify(text(authcid))
-    if authzid and authzid != authcid:
+    if authzid:
         yield ActAs(text(authzid))
     yield VerifyPassword(password)
     return Done()
@@ -36,8 +36,10 @@ def plain(environment: Environment) -> Steps:
 
 def login(environment: Environment) -> Steps:
     """LOGIN (draft-murchison-sasl-login): user name, then password. An initial response is the user name."""
-    user = yield from first_response(b"Username:")
-    yield Identify(text(user))
+    user = yield Initial()
+    if not user:
+        user = yield Challenge(b"Username:")
+    yield Identify(text(as_bytes(user)))
     password = yield Challenge(b"Password:")
     yield VerifyPassword(as_bytes(password))
     return Done()

@@ -37,7 +37,7 @@ def scram(name: str, algorithm: str) -> Callable[[Environment], Steps]:
         message = yield from first_response()
         header, authzid, user, bare, client_nonce = _client_first(text(message))
         yield Identify(user)
-        if authzid and authzid != user:
+        if authzid:
             yield ActAs(authzid)
         stored = as_bytes((yield Credentials(name)))
         keys = parse_scram(stored.decode(), algorithm)

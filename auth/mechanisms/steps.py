@@ -54,16 +54,16 @@ class VerifyPassword:
 class Credentials:
     """Answer: the stored credentials in ``scheme`` (bytes); the driver raises Refused when there are none.
 
-    ``realm``: added to a user without one when they are made from a clear-text password (DIGEST-MD5).
+    ``suffix``: added to the user's name when they are made from a clear-text password (DIGEST-MD5's realm).
     """
 
     scheme: str
-    realm: str = ""
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyToken:
-    """Answer: None when the OAuth 2 token is good, else the JSON error for the client (RFC 7628 section 3.2.2)."""
+    """Answer: None when the OAuth 2 token is good, else "refused"."""
 
     token: str = field(repr=False)
 
@@ -129,9 +129,9 @@ def as_text(answer: bytes | str | None) -> str:
     return answer
 
 
-def first_response(prompt: bytes = b"") -> Generator[Question, bytes | str | None, bytes]:
-    """The initial response, or the response to ``prompt`` when there was none (RFC 4422 section 3.3)."""
+def first_response() -> Generator[Question, bytes | str | None, bytes]:
+    """The initial response, or the response to an empty challenge when there was none (RFC 4422 section 3.3)."""
     initial = yield Initial()
     if initial is None:
-        initial = yield Challenge(prompt)
+        initial = yield Challenge(b"")
     return as_bytes(initial)

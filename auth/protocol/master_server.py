@@ -63,9 +63,9 @@ class FinishedLogin:
 
 @dataclass(frozen=True, slots=True)
 class FlushCache:
-    """``CACHE-FLUSH``: forget everything, or what is known of some users."""
+    """``CACHE-FLUSH``: forget everything, or what is known of some users. ``id`` is repeated in the answer as it is."""
 
-    id: int
+    id: str
     users: tuple[str, ...]
 
 
@@ -122,9 +122,9 @@ class MasterServerConnection:
         """``DONE``: the end of a list."""
         self._out += line("DONE", str(id), "fail" if failed else "")
 
-    def send_flushed(self, id: int, count: int) -> None:
+    def send_flushed(self, id: str, count: int) -> None:
         """``OK``: the cache entries are gone."""
-        self._out += line("OK", str(id), str(count))
+        self._out += line("OK", id, str(count))
 
     # Handlers of the lines, each a row of TRANSITIONS.
 
@@ -160,15 +160,8 @@ class MasterServerConnection:
         return FinishedLogin(id, pid, request, words[3])
 
     def _flush(self, rest: str) -> FlushCache:
-        words = words_of(rest)
-        id = number(words[0])
-        if id is None:
-            raise ProtocolError("sent a broken CACHE-FLUSH request")
-        return FlushCache(id, tuple(words[1:]))
-
-    def _cpid(self, rest: str) -> None:
-        if number(rest) is None:
-            raise ProtocolError("sent a broken CPID")
+        id, *users = words_of(rest)
+        return FlushCache(id, tuple(users))
 
 
 def _lookup(command: str, rest: str) -> tuple[int, str, Parameters]:
@@ -194,7 +187,6 @@ _LOOKUPS: Mapping[str, Handler] = {
 _LOGINS: Mapping[str, Handler] = {
     "REQUEST": MasterServerConnection._request,
     "CACHE-FLUSH": MasterServerConnection._flush,
-    "CPID": MasterServerConnection._cpid,
 }
 TRANSITIONS: Mapping[tuple[State, str], Handler] = {
     (State.VERSION, "VERSION"): MasterServerConnection._version,

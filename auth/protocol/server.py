@@ -75,6 +75,7 @@ class ServerConnection:
         self._mechanisms = {name: tuple(flags) for name, flags in mechanisms.items()}
         self._lines = LineBuffer(CLIENT_LINE_MAX)
         self._waiting: dict[int, bool] = {}
+        self._decided: set[int] = set()
         self._out = bytearray(line("VERSION", str(MAJOR), str(MINOR)))
         for name, flags in self._mechanisms.items():
             self._out += line("MECH", name, *flags)
@@ -111,21 +112,28 @@ class ServerConnection:
         """``FAIL``; ``fields`` are words such as ``code=temp_fail``."""
         self._finish(id, "FAIL", fields)
 
+    def decide(self, id: int) -> None:
+        """The request is over for the client, though its FAIL is still held back."""
+        if self._waiting.pop(id, None) is not None:
+            self._decided.add(id)
+
     def forget(self, id: int) -> None:
         """End a request without a reply (it took too long, or the connection is being drained)."""
         self._waiting.pop(id, None)
 
     def _finish(self, id: int, reply: str, fields: Iterable[str]) -> None:
-        if self._waiting.pop(id, None) is not None:
+        if self._waiting.pop(id, None) is not None or id in self._decided:
+            self._decided.discard(id)
             self._out += line(reply, str(id), *fields)
 
     # Handlers of the lines, each a row of TRANSITIONS.
 
     def _version(self, rest: str) -> None:
-        words = rest.split("\t")
-        if number(words[0]) != MAJOR:
-            raise ProtocolError(f"speaks another protocol version: {words[0][:20]!r}")
-        self.minor = number(words[1]) or 0 if len(words) > 1 else 0
+        major, _, minor = rest.partition("\t")
+        number_of_minor = number(minor)
+        if number(major) != MAJOR or number_of_minor is None:
+            raise ProtocolError(f"speaks another protocol version: {rest[:20]!r}")
+        self.minor = number_of_minor
         self.state = State.CPID
 
     def _cpid(self, rest: str) -> Handshake:

@@ -7,8 +7,8 @@ import binascii
 import re
 from collections.abc import Iterator, Sequence
 
-CLIENT_LINE_MAX = 8192
-"""Octets of one line, LF included, on client sockets; Dovecot's AUTH_CLIENT_MAX_LINE_LENGTH."""
+CLIENT_LINE_MAX = 16384
+"""Octets of one line, LF included, on client sockets: what Dovecot 2.3 takes, as measured."""
 
 MASTER_LINE_MAX = 1024
 """Octets of one line a server takes on master and userdb sockets; Dovecot's MAX_INBUF_SIZE."""
@@ -20,6 +20,7 @@ _ESCAPES = {"\x01": "1", "\t": "t", "\n": "n", "\r": "r", "\0": "0"}
 _ESCAPE = re.compile("[\x00\x01\t\n\r]")
 _UNESCAPES = {code: char for char, code in _ESCAPES.items()}
 _UNESCAPE = re.compile("\x01(.?)", re.DOTALL)
+_NO_SPACE = {ord(char): None for char in " \t\r\n"}
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
 UINT_MAX = 2**32 - 1
 
@@ -56,7 +57,8 @@ def encode_base64(data: bytes) -> str:
 
 
 def decode_base64(word: str) -> bytes | None:
-    """Base64 data, None when it is none. A lone ``=`` is the empty response (RFC 4422 section 4)."""
+    """Base64 data, None when it is none. White space is skipped; ``=`` is the empty response (RFC 4422 section 4)."""
+    word = word.translate(_NO_SPACE)
     if word == "=":
         return b""
     try:
@@ -94,9 +96,10 @@ class LineBuffer:
             end = self._data.find(b"\n", 0, self._limit)
             if end < 0:
                 break
-            text = self._data[:end].decode("utf-8", "surrogateescape")
+            # As Dovecot reads lines: a CR before the LF is dropped, and a NUL ends the text.
+            raw = bytes(self._data[:end]).removesuffix(b"\r").partition(b"\0")[0]
             del self._data[: end + 1]
-            yield text
+            yield raw.decode("utf-8", "surrogateescape")
         if len(self._data) >= self._limit:
             del self._data[:]
             raise ProtocolError(f"sent more than {self._limit} bytes without a newline")

@@ -38,8 +38,10 @@ def cram_digest(context: bytes, challenge: bytes) -> bytes:
 
 
 def digest_secret(password: bytes, user: str) -> bytes:
-    """MD5 of ``user:realm:password`` (RFC 2831 section 2.1.2.1); the realm is what follows ``@`` in the user."""
-    name, _, realm = user.partition("@")
+    """MD5 of ``user:realm:password`` (RFC 2831 section 2.1.2.1); the realm follows the last ``@``."""
+    name, at, realm = user.rpartition("@")
+    if not at:
+        name, realm = user, ""
     text = f"{name}:{realm}:".encode("utf-8", "surrogateescape") + password
     return hashlib.md5(text, usedforsecurity=False).digest()
 

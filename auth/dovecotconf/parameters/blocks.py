@@ -48,7 +48,7 @@ MAILBOX = (
 )
 
 NAMESPACE = (
-    string("alias_for", "", "Namespaces"),
+    string("alias_for", "", "Namespaces", hidden=True),
     boolean("disabled", "no", "Namespaces"),
     boolean("hidden", "no", "Namespaces"),
     boolean("ignore_on_failure", "no", "Namespaces"),

@@ -28,9 +28,9 @@ class Parameter:
     hidden: bool = False
 
 
-def string(name: str, default: str, page: str, *, secret: bool = False) -> Parameter:
+def string(name: str, default: str, page: str, *, secret: bool = False, hidden: bool = False) -> Parameter:
     """A free text."""
-    return Parameter(name, "string", default, page, secret=secret)
+    return Parameter(name, "string", default, page, secret=secret, hidden=hidden)
 
 
 def boolean(name: str, default: str, page: str) -> Parameter:
