@@ -22,6 +22,7 @@ from mta.delivery.request import Agent
 from mta.dns import Resolver as DnsResolver
 from mta.message import Cleanup
 from mta.message.checks import Checks
+from mta.message.settings import rules_from
 from mta.queue import layout
 from mta.queue.bodies import remove_orphans
 from mta.queue.completion import Completion
@@ -74,7 +75,7 @@ def make_plan(config: MainConfig, clock: Callable[[], float] = time.time) -> Pla
     return Plan(
         config,
         resolver,
-        Cleanup.from_config(config, resolver),
+        Cleanup(rules_from(config), clock),
         build(services, surroundings),
         {
             service.name: TransportSettings.from_config(config, service.name, service.maxproc)

@@ -21,7 +21,7 @@ def _octets(char: str) -> bytes:
 
 def mail_command(session: Session, message: QueuedMessage, sender: str, size: int) -> str:
     """MAIL FROM with every parameter that the server understands."""
-    command = f"MAIL FROM:<{quote_821(sender)}>"
+    command = f"MAIL FROM:<{quote_821(sender) if sender else ''}>"
     if session.offers("SIZE"):
         command += f" SIZE={size}"
     if session.offers("8BITMIME") and message.body:

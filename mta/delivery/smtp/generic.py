@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from mta.address import AddressSearch, address_list, map_addresses
+from typing import Final
+
+from mta.address import AddressSearch, address_list, map_addresses, quote_822
 from mta.message import headers
 from mta.message.headers import Field
 from mta.message.rewriting import RECIPIENT_FIELDS, SENDER_FIELDS
 from mta.tables import Maps
 
-_ADDRESS_FIELDS = SENDER_FIELDS | RECIPIENT_FIELDS
+WIDTH: Final = 70
+_ADDRESS_FIELDS: Final = SENDER_FIELDS | RECIPIENT_FIELDS
 
 
 class GenericMaps:
@@ -43,6 +46,17 @@ class GenericMaps:
                 mapping[address] = outside
         if not mapping:
             return each
-        new = map_addresses(text, lambda address: mapping.get(address, address)).strip(" \t")
-        octets = new.replace("\n", "\r\n").encode("utf-8", "surrogateescape")
-        return Field(each.name, name + b": " + octets + b"\r\n")
+        new = map_addresses(text, lambda address: quote_822(mapping.get(address, address))).strip(" \t")
+        label = name.decode("ascii", "replace")
+        return Field(each.name, filled(f"{label}: {new}").encode("utf-8", "surrogateescape") + b"\r\n")
+
+
+def filled(text: str) -> str:
+    """A header with one address a line as lines of up to 70 columns (smtp_header_rewrite of smtp(8))."""
+    lines = [""]
+    for part in text.split("\n"):
+        if lines[-1] and len(lines[-1]) + 1 + len(part) >= WIDTH:
+            lines.append(part)
+        else:
+            lines[-1] = f"{lines[-1]} {part}" if lines[-1] else part
+    return "\r\n".join(line if number == 0 else f"\t{line.lstrip()}" for number, line in enumerate(lines))
