@@ -95,6 +95,9 @@ def _translate(pattern: str, escapes: dict[str, str | None] | dict[str, str], *,
                 continue
             out.append(_escape(following, escapes, posix))
             i += 2
+        elif not posix and pattern.startswith(("[[:<:]]", "[[:>:]]"), i):
+            out.append(_GNU_ESCAPES[pattern[i + 3]])
+            i += len("[[:<:]]")
         elif c == "[":
             text, i = _bracket(pattern, i, posix)
             out.append(text)
