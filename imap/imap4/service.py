@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imap import service
-from imap.imap4.search.text import preload_charsets
 from imap.imap4.session import Session, Settings
 from imap.login import Login, LoginService
 from imap.service import Serve
@@ -23,7 +22,6 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound]) -> Serve:
 
     Sockets are tagged ``imap`` or ``imaps``. Raises TLSConfigError and StoreError.
     """
-    preload_charsets()
     settings = Settings.from_config(config)
     return service.prepare(config, sockets, "imap", lambda login: sessions(login, settings))
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import codecs
-import contextlib
-import encodings
-import pkgutil
 import quopri
 import re
 import unicodedata
@@ -30,13 +27,6 @@ def known_charset(name: str) -> bool:
         return codecs.lookup(name)._is_text_encoding and name.lower() not in ("idna", "punycode", "undefined")
     except (LookupError, ValueError):
         return False
-
-
-def preload_charsets() -> None:
-    """Import every character set now: later, in the jail, the standard library may be out of reach."""
-    for module in pkgutil.iter_modules(encodings.__path__):
-        with contextlib.suppress(LookupError):  # not of this platform, or no character set
-            codecs.lookup(module.name)
 
 
 def decode(octets: bytes, charset: str) -> str:
