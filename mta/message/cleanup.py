@@ -194,8 +194,9 @@ class Cleanup:
             address = await self._map(rules.rewrite(recipient.address), "envelope_recipient")
             original = recipient.original or recipient.address
             given.append(replace(recipient, address=address, original=original))
-        bcc = [*submission.bcc, *findings.bcc, *await self._automatic_copies(sender, given)]
-        given += expansion.copies(bcc, rules.rewrite)
+        copies = [*findings.bcc, *await self._automatic_copies(sender, given)]
+        given += [Recipient(full, full) for full in map(rules.rewrite, submission.bcc)]
+        given += expansion.copies(copies, rules.rewrite)
         expanded: list[Recipient] = []
         for recipient in given:
             if not recipient.orcpt:

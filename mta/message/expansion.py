@@ -100,7 +100,7 @@ def without_duplicates(recipients: Iterable[Recipient], by_original: bool, limit
     for recipient in recipients:
         if by_original:
             key: tuple[object, ...] = (
-                recipient.orcpt,
+                recipient.orcpt.lower(),
                 recipient.notify,
                 recipient.original.lower(),
                 recipient.address.lower(),

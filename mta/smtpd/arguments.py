@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 _CLOSING: Final = {"<": ">", "[": "]", '"': '"'}
+_NESTED: Final = {"<": ">", '"': '"', "(": ")"}
 _SPACE: Final = frozenset(" \t\r\n\v\f")
 
 
@@ -20,7 +21,7 @@ class Word:
 def split_command(line: str) -> list[Word]:
     """The words of a command line; the first is the command's name.
 
-    White space separates words except inside <>, [], (), "" and behind a backslash. A word that reads `FROM:` or `TO:`
+    White space separates words except inside <>, [], "" and behind a backslash; comments count inside <> only. A word that reads `FROM:` or `TO:`
     ends at its colon, so that both `MAIL FROM:<a@b>` and `MAIL FROM: a@b` give the address as the third word.
     """
     if not any(character in line for character in '<["\\:'):
@@ -73,10 +74,8 @@ def _skip_group(line: str, position: int, closing: str) -> tuple[int, bool]:
                 return position, True
         elif expected[-1] == '"':
             continue
-        elif character in _CLOSING:
-            expected.append(_CLOSING[character])
-        elif character == "(":
-            expected.append(")")
+        elif character in _NESTED:
+            expected.append(_NESTED[character])
     return len(line), False
 
 

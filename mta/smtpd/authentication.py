@@ -112,9 +112,9 @@ class Sasl:
         return names
 
     def mail_option(self, session: Session, transaction: Transaction, value: str) -> None:
-        """AUTH= of MAIL FROM (RFC 4954 section 5). Raises Refused."""
+        """AUTH= of MAIL FROM (RFC 4954 section 5); of no effect where nobody can log in. Raises Refused."""
         if not self.active(session):
-            raise Refused(503, "5.5.4", "Error: authentication disabled")
+            return
         sender = unxtext(value)
         if not sender:
             raise Refused(501, "5.5.4", "Error: Bad AUTH= parameter syntax")
@@ -133,6 +133,8 @@ def _options(config: MainConfig, parameter: str) -> frozenset[str]:
 async def auth(connection: Connection, words: list[Word]) -> Reply:
     """One AUTH command with all its continuations."""
     session, server = connection.session, connection.server
+    if refusal := server.limits.auth(session):
+        return refusal
     if server.helo_required and session.helo_name is None:
         return replies.NEED_HELO
     if not server.sasl.active(session) or "auth" in session.discarded_keywords:
@@ -143,8 +145,6 @@ async def auth(connection: Connection, words: list[Word]) -> Reply:
         return ALREADY
     if not 2 <= len(words) <= 3:
         return Reply(501, "5.5.4", "Syntax: AUTH mechanism")
-    if refusal := server.limits.auth(session):
-        return refusal
     return await _authenticate(connection, words[1].text, words[2].text if len(words) == 3 else None)
 
 

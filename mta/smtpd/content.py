@@ -31,7 +31,7 @@ LARGEST_CHUNK: Final = 1 << 40
 async def data(connection: Connection, words: list[Word]) -> Reply:
     """DATA and all that follows it, RFC 5321 section 4.1.1.4."""
     server, session, transaction = connection.server, connection.session, connection.envelope
-    if transaction.chunks is not None:
+    if transaction.chunking:
         return DATA_AFTER_BDAT
     if not transaction.recipients:
         return NO_RECIPIENTS if transaction.open else NEED_RCPT

@@ -85,6 +85,7 @@ async def _obey(connection: Connection, line: bytes) -> Reply | None:
     session, server = connection.session, connection.server
     bare = session.strict_newlines and connection.input.bare_newline
     if bare and (refusal := server.bare_newline_refusal(session)):
+        session.hung_up = True
         log.info("bare <LF> received after %s from %s", session.command, session.label)
         return refusal
     try:
@@ -121,10 +122,12 @@ async def _perform(
         return Reply(503, "5.7.0", f"Error: access denied for {session.label}")
     if server.tls.required and session.tls is None and not command.before_tls:
         return replies.NEED_TLS
-    if command.last_in_group and connection.input_waiting and server.forbid_pipelining:
+    if connection.input_waiting and not session.improper_pipelining and (command.last_in_group or not session.is_esmtp):
         log.info("improper command pipelining after %s from %s", session.command, session.label)
-        session.hung_up = True
-        return replies.OUT_OF_STEP
+        session.improper_pipelining = True
+        if server.forbid_pipelining:
+            session.hung_up = True
+            return replies.OUT_OF_STEP
     reply = await command.handler(connection, words)
     if reply is None or not reply.is_error:
         count[1] += 1

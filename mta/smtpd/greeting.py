@@ -45,7 +45,6 @@ async def ehlo(connection: Connection, words: list[Word]) -> Reply:
         return refusal
     session = connection.session
     session.extended_smtp = True
-    session.discarded_keywords = await connection.server.discarded_keywords(session.peer_info.address)
     lines = [connection.server.hostname, *await _extensions(connection)]
     return Reply(250, "", "\n".join(lines))
 

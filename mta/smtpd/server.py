@@ -71,12 +71,15 @@ class Addresses:
             return None
 
     async def is_valid(self, address: str, smtputf8: bool) -> bool:
-        """Whether mail could be addressed so. A table that cannot answer says nothing against it."""
+        """Whether mail could be addressed so. A table that cannot answer says nothing against it.
+
+        A client that did not ask for SMTPUTF8 may not name an internationalized domain; local parts are its own affair.
+        """
         try:
             resolution = await self.resolver.resolve(address)
         except TableError:
             return True
-        return not resolution.error
+        return not resolution.error and (smtputf8 or resolution.domain.isascii())
 
     def is_valid_destination(self, domain: str) -> bool:
         """A host name or an address literal, as ETRN takes it."""
@@ -125,6 +128,7 @@ class Server:
     command_maps: Maps
     footer: Footer
     authenticated_header: bool
+    soft_bounce: bool
     keep_injected_plaintext: bool = False
     """The weakened twin of no-starttls-injection: plaintext sent ahead of a handshake is obeyed after it."""
     clock: Callable[[], float] = time.time
@@ -177,6 +181,7 @@ class Server:
             command_maps=maps_of(config, "smtpd_command_filter"),
             footer=Footer.from_config(config),
             authenticated_header=yes("smtpd_sasl_authenticated_header"),
+            soft_bounce=yes("soft_bounce"),
             keep_injected_plaintext=config.raw("hardmail_starttls_injection") == "yes",
         )
 
@@ -191,6 +196,7 @@ class Server:
     async def choose_client_rules(self, session: Session) -> None:
         """Which limits and tolerances apply to this client."""
         peer = session.peer_info
+        session.discarded_keywords = await self._discarded_keywords(peer.address)
         try:
             session.unlimited = await self.event_limit_exceptions.match_client(peer.name, peer.address)
             session.strict_newlines = self.newlines is not Newlines.ANY and not (
@@ -200,7 +206,7 @@ class Server:
             log.warning("client list lookup problem for %s: %s", peer.label, error)
             session.strict_newlines = self.newlines is not Newlines.ANY
 
-    async def discarded_keywords(self, address: str) -> frozenset[str]:
+    async def _discarded_keywords(self, address: str) -> frozenset[str]:
         """EHLO keywords that this client does not get; an entry for its address replaces the general list."""
         if self.keyword_maps:
             try:
@@ -211,8 +217,12 @@ class Server:
                 return _keywords(value.replace(",", " ").split())
         return self.keywords_discarded
 
-    def add_footer(self, connection: Connection, reply: Reply) -> Reply:
-        return self.footer.add(connection.session, reply) if self.footer.template else reply
+    def finish_refusal(self, session: Session, reply: Reply) -> Reply:
+        """What the site does to every refusal: soft_bounce, smtpd_reject_footer."""
+        if self.soft_bounce and reply.code >= 500:
+            status = f"4{reply.status[1:]}" if reply.status else ""
+            reply = Reply(reply.code - 100, status, reply.text)
+        return self.footer.add(session, reply) if self.footer.template else reply
 
     def bare_newline_refusal(self, session: Session) -> Reply | None:
         """smtpd_forbid_bare_newline = reject: what to answer; None under `normalize`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,6 +18,10 @@ log = logging.getLogger("postfix.smtpd")
 
 BACKLOG: Final = 1024
 """Connections that the kernel may hold while the loop is busy."""
+
+
+LAZY_CODECS: Final = ("punycode", "idna")
+"""Loaded at first use by Python, which may be after the file system is closed to us: internationalized domains."""
 
 
 class Bound(Protocol):
@@ -35,6 +40,8 @@ Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
 
 def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
     """Read tables and keys, compile the policy. Raises ConfigErrors."""
+    for codec in LAZY_CODECS:
+        codecs.lookup(codec)
     server = Server.from_config(config, _Unopened())
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:

@@ -98,6 +98,8 @@ class Session(aiosmtpd.Session):
         """smtpd_forbid_bare_newline applies to this client."""
         self.unlimited = False
         """smtpd_client_event_limit_exceptions names this client."""
+        self.improper_pipelining = False
+        """The client sent more without waiting where RFC 2920 makes it wait."""
         self.counted = False
         """The connection counts against the client's limits until it ends."""
         self.hung_up = False
@@ -166,6 +168,11 @@ class Transaction(aiosmtpd.Envelope):
     @property
     def open(self) -> bool:
         return self.mail_from is not None
+
+    @property
+    def chunking(self) -> bool:
+        """A BDAT command was given, well or badly placed: DATA and RCPT are out of order until RSET."""
+        return self.chunks is not None or self.chunk_failed is not None
 
     @property
     def sender(self) -> str:

@@ -24,6 +24,7 @@ BAD_SENDER: Final = Reply(501, "5.1.7", "Bad sender address syntax")
 BAD_RECIPIENT: Final = Reply(501, "5.1.3", "Bad recipient address syntax")
 NESTED_MAIL: Final = Reply(503, "5.5.1", "Error: nested MAIL command")
 NEED_MAIL: Final = Reply(503, "5.5.1", "Error: need MAIL command")
+MAIL_AFTER_BDAT: Final = Reply(503, "5.5.1", "Error: MAIL after BDAT")
 RCPT_AFTER_BDAT: Final = Reply(503, "5.5.1", "Error: RCPT after BDAT")
 DSN_DISABLED: Final = Reply(501, "5.7.1", "DSN support is disabled")
 
@@ -44,6 +45,8 @@ async def mail(connection: Connection, words: list[Word]) -> Reply:
         return replies.NEED_HELO
     if connection.envelope.open:
         return NESTED_MAIL
+    if connection.envelope.chunking:
+        return MAIL_AFTER_BDAT
     if len(words) < 3 or words[1].text.lower() != "from:":
         return MAIL_SYNTAX
     if refusal := server.limits.message(session):
@@ -61,7 +64,7 @@ async def mail(connection: Connection, words: list[Word]) -> Reply:
         if not server.access.delay_reject and (refusal := await server.access.check_mail(connection, sender)):
             raise Refused(refusal.code, refusal.status, refusal.text)
     except (Refused, QueueFull, QueueError) as error:
-        connection.new_transaction()
+        _forget_options(transaction)
         return _refusal(error)
     transaction.mail_from = sender
     return replies.SENDER_OK
@@ -72,7 +75,7 @@ async def rcpt(connection: Connection, words: list[Word]) -> Reply:
     session, server, transaction = connection.session, connection.server, connection.envelope
     if not transaction.open:
         return NEED_MAIL
-    if transaction.chunks is not None:
+    if transaction.chunking:
         return RCPT_AFTER_BDAT
     if len(words) < 3 or words[1].text.lower() != "to:":
         return RCPT_SYNTAX
@@ -112,6 +115,12 @@ def _sasl_words(session: Session, transaction: Transaction) -> str:
     if transaction.sasl_sender:
         words += f", sasl_sender={transaction.sasl_sender}"
     return words
+
+
+def _forget_options(transaction: Transaction) -> None:
+    """After a refused MAIL. Like smtpd(8), the size that was announced is remembered until RSET."""
+    transaction.body = transaction.ret = transaction.envid = transaction.sasl_sender = ""
+    transaction.smtp_utf8 = False
 
 
 def _refusal(error: Refused | QueueFull | QueueError) -> Reply:
@@ -175,7 +184,7 @@ def _mail_option(connection: Connection, transaction: Transaction, text: str) ->
             if transaction.envid or not envid:
                 raise Refused(501, "5.5.4", "Bad ENVID parameter syntax")
             transaction.envid = envid
-        case "AUTH=" if connection.server.sasl.enabled:
+        case "AUTH=":
             connection.server.sasl.mail_option(session, transaction, value)
         case _:
             raise Refused(555, "5.5.4", f"Unsupported option: {text}")
@@ -195,7 +204,7 @@ def _rcpt_options(session: Session, options: list[Word]) -> tuple[str, Notify]:
             case "NOTIFY=":
                 _need_dsn(session)
                 try:
-                    parsed = Notify.parse(value)
+                    parsed = Notify.parse(",".join(dict.fromkeys(value.upper().split(","))))
                 except ValueError:
                     parsed = Notify.DEFAULT
                 if notify or not parsed:
@@ -205,7 +214,7 @@ def _rcpt_options(session: Session, options: list[Word]) -> tuple[str, Notify]:
                 _need_dsn(session)
                 kind, semicolon, encoded = value.partition(";")
                 decoded = unxtext(encoded)
-                if orcpt or not kind or not semicolon or not decoded:
+                if orcpt or not kind or not semicolon or decoded is None:
                     raise Refused(501, "5.5.4", "Error: Bad ORCPT parameter syntax")
                 orcpt = f"{kind};{decoded}"
             case _:

@@ -44,7 +44,7 @@ async def etrn(connection: Connection, words: list[Word]) -> Reply:
     if len(words) != 2:
         return Reply(500, "", "Syntax: ETRN domain")
     domain = words[1].text
-    if not domain[0].isalnum() and domain[0] != "[":
+    if domain[0] in "@#":
         domain = domain[1:]
     if not server.addresses.is_valid_destination(domain):
         return Reply(501, "", "Error: invalid parameter syntax")

@@ -12,7 +12,7 @@ from mta.smtpd.replies import Reply
 log = logging.getLogger("postfix.smtpd")
 
 _STATUS: Final = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
-_CODE: Final = re.compile(r"([45]\d\d)(?:\s+(.*))?$", re.DOTALL)
+_CODE: Final = re.compile(r"([45]\d\d)\s+(.*)$", re.DOTALL)
 _HEADER: Final = re.compile(r"[!-9;-~]+\s*:")
 CLASS_DEPTH: Final = 100
 """Restrictions that lead to restrictions: deeper is a loop."""
@@ -32,7 +32,7 @@ async def obey(check: Check, value: str, source: str) -> Verdict:
     codes = check.access.codes
     if match := _CODE.match(value):
         code = int(match[1])
-        status, text = split_status(match[2] or "", f"{code // 100}.7.1")
+        status, text = split_status(match[2], f"{code // 100}.7.1")
         return check.refuse(code, status, text or "Access denied")
     match action:
         case "REJECT":

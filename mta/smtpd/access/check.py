@@ -89,7 +89,6 @@ class Check:
     helo: str | None
     sender: str | None
     recipient: str | None
-    input_waiting: bool = False
     etrn_domain: str = ""
     defer_if_permit: Reply | None = None
     defer_if_reject: Reply | None = None

@@ -196,7 +196,6 @@ class Access:
             session.helo_name,
             transaction.mail_from,
             recipient,
-            connection.input_waiting,
         )
 
     async def _apply(self, check: Check) -> Reply | None:
@@ -267,15 +266,15 @@ class Access:
             if refusal is not None:
                 return refusal
         stages = (Stage.RELAY, Stage.RECIPIENT) if self.relay_first else (Stage.RECIPIENT, Stage.RELAY)
+        check = self._check(connection, stages[0], recipient, Title.RECIPIENT, recipient)
+        check.defer_if_permit = session.deferred_sender
         for stage in stages:
-            check = self._check(connection, stage, recipient, Title.RECIPIENT, recipient)
-            check.defer_if_permit = session.deferred_sender
-            refusal = self._settle(check, await self._apply(check))
-            if refusal is None and stage is stages[1] and self.unlisted_recipient:
-                refusal = await self._unlisted(check, sender=False)
-            if refusal is not None:
+            check.stage = stage
+            if refusal := await self._apply(check):
                 return refusal
-        return None
+        if refusal := self._settle(check, None):
+            return refusal
+        return await self._unlisted(check, sender=False) if self.unlisted_recipient else None
 
     async def _unlisted(self, check: Check, *, sender: bool) -> Reply | None:
         if check.transaction.actions.discard:

@@ -53,9 +53,8 @@ async def sleep(check: Check, seconds: int) -> Verdict:
 
 
 async def reject_unauth_pipelining(check: Check) -> Verdict:
-    """The client talks ahead of replies that it must wait for (RFC 2920 section 3.1)."""
-    session = check.session
-    if check.input_waiting and (not session.is_esmtp or session.command == "DATA"):
+    """The client talked ahead of replies that it must wait for (RFC 2920 section 3.1)."""
+    if check.session.improper_pipelining:
         return check.refuse(503, "5.5.0", "Improper use of SMTP command pipelining")
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mta.address import AddressClass
 from mta.smtpd.access import names
 from mta.smtpd.access.actions import split_status
-from mta.smtpd.access.check import PERMIT, Check, Title, Verdict
+from mta.smtpd.access.check import PERMIT, Check, Title, Verdict, fitting_status
 from mta.smtpd.lookups import NameFailure
 
 UNDELIVERABLE_BUT_FINE = ("postmaster", "mailer-daemon")
@@ -94,10 +94,11 @@ async def reject_unlisted(check: Check, address: str, *, is_sender: bool) -> Ver
             return None
     status = "5.1.0" if is_sender else "5.1.1"
     title = Title.SENDER if is_sender else Title.RECIPIENT
-    if resolution.transport == "error":
-        code = access.codes.unknown_virtual_alias if resolution.address_class is AddressClass.VIRTUAL_ALIAS else 550
-        _, reason = split_status(resolution.nexthop, status)
-        return check.reject(code, status, f"<{address}>: {title} rejected: {reason or 'User unknown'}")
+    if resolution.transport in ("error", "retry"):
+        is_alias = resolution.address_class is AddressClass.VIRTUAL_ALIAS
+        code = 450 if resolution.transport == "retry" else access.codes.unknown_virtual_alias if is_alias else 550
+        status, reason = split_status(resolution.nexthop, f"{code // 100}{status[1:]}")
+        return check.reject(code, fitting_status(status, title), f"<{address}>: {title} rejected: {reason}")
     row = access.user_lists.get(resolution.address_class)
     if row is None or not row.maps:
         return None

@@ -149,7 +149,7 @@ def server_check(subject: str, kind: str) -> Callable[[Check, Maps], Awaitable[V
                 found = await _by_addresses(check, maps, label, title, host)
             if found is PERMIT:
                 log.warning("check_%s_%s_access: OK is not allowed for %s; use DUNNO", subject, kind, maps.title)
-                return None
+                return check.reject(451, "4.3.5", "Server configuration error")
             if found is not False:
                 return _verdict(found)
         return None
