@@ -193,7 +193,7 @@ class Sockets:
         """Bind under a private name, set mode and owner, then rename: nobody can connect before the mode is right."""
         path = listener.path
         if len(os.fsencode(path)) > UNIX_PATH_MAX:
-            raise OSError(errno.ENAMETOOLONG, f"path of a unix socket is longer than {UNIX_PATH_MAX} octets")
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISSOCK(path.lstat().st_mode):
                 raise OSError(errno.EEXIST, "a file that is no socket stands there")
@@ -257,6 +257,8 @@ def _explain(listener: Listener, error: OSError) -> str:
             return f"{what}: no network interface has that address"
         return f"{what}: {os.strerror(error.errno or 0)}"
     reason = error.strerror or str(error)
+    if error.errno == errno.ENAMETOOLONG:
+        reason = f"a unix socket's path has at most {UNIX_PATH_MAX} octets; choose a shorter directory"
     if error.errno == errno.ENOENT:
         reason = f"directory {listener.path.parent} does not exist"
     return f"cannot listen on {listener.path}: {reason}"

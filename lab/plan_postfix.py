@@ -25,11 +25,15 @@ SMTPD_ENTRY, QMGR_ENTRY = "mta.smtpd.service:prepare", "mta.queue.service:prepar
 # Services that /etc/services may not know yet (RFC 8314).
 PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587, "lmtp": 24}
 
+PRELOAD = ("mta.smtpd.access.registry",)
+
 # What one queue manager process does for all these master.cf lines.
 QUEUE_COMMANDS = frozenset(
-    ("pickup", "cleanup", "qmgr", "nqmgr", "oqmgr", "bounce", "trivial-rewrite", "flush", "showq", "scache")
-    + ("smtp", "lmtp", "local", "virtual", "error", "discard", "pipe")
-    + ("tlsmgr", "tlsproxy", "anvil", "proxymap", "verify", "postlogd")
+    (
+        *("pickup", "cleanup", "qmgr", "nqmgr", "oqmgr", "bounce", "trivial-rewrite", "flush", "showq", "scache"),
+        *("smtp", "lmtp", "local", "virtual", "error", "discard", "pipe"),
+        *("tlsmgr", "tlsproxy", "anvil", "proxymap", "verify", "postlogd"),
+    )
 )
 # Lines whose work is done inside smtpd, or that have nothing to do here.
 SMTPD_COMMANDS = frozenset(["smtpd", "postscreen"])
@@ -124,6 +128,7 @@ class _Reader:
         return Service(
             name="smtpd" if len(first.overrides) == 0 else f"smtpd({first.name})",
             entry=SMTPD_ENTRY,
+            preload=PRELOAD,
             config=config,
             listeners=tuple(listeners),
             workers=asked,

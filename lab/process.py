@@ -29,6 +29,9 @@ FAREWELL_SECONDS = 0.7
 # Descriptors of one process: a client costs one, its mailbox a handful.
 OPEN_FILES = 16384
 
+# What every process needs that is not imported above: loaded before the fork.
+PRELOAD = ("lab.sandbox", "uvloop")
+
 READY = b"R"
 FAILED = b"E"
 REPORT_MAX = 4000  # octets of a failure report; fits the pipe's buffer, so the child never blocks on it
@@ -166,8 +169,9 @@ def _reset_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    null = os.open(os.devnull, os.O_RDONLY)
+    null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
+    os.dup2(null, 1)  # standard output is the supervisor's: it is where `up --json` speaks
     os.close(null)
 
 

@@ -32,6 +32,7 @@ class Service:
     listeners: tuple[Listener, ...] = ()
     workers: int = 1
     identity: Identity | None = None  # None: stay who we are
+    preload: tuple[str, ...] = ()  # modules that it imports only when it serves: loaded before the fork, shared
     rules: Rules = Rules()
     log: LogTarget = STANDARD_ERROR
     exclusive: bool = False  # the old process must be gone before a new one starts (one queue, one manager)

@@ -100,15 +100,17 @@ def running() -> list[State]:
 
 
 def find(directory: Path | None = None, confdir: Path | None = None) -> State:
-    """The supervisor of a lab directory or configuration directory, else the youngest. Raises NotRunning."""
+    """The supervisor of a lab directory or configuration directory, else the youngest lab. Raises NotRunning."""
     states = running()
     if directory is not None:
         states = [state for state in states if state.directory == str(directory.absolute())]
     if confdir is not None:
         states = [state for state in states if str(confdir.absolute()) in state.confdirs]
+    if directory is None and confdir is None:  # `hardmail run` may be in service: it must be named
+        states = [state for state in states if state.directory]
     if not states:
         what = directory or confdir
-        raise NotRunning(f"nothing runs{f' for {what}' if what else ''}; start it with: hardmail up")
+        raise NotRunning(f"nothing runs for {what}" if what else "no lab runs; start one with: hardmail up")
     return states[0]
 
 

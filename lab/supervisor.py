@@ -30,7 +30,7 @@ BACKOFF_FIRST, BACKOFF_MAX, STEADY_SECONDS = 0.1, 30.0, 10.0
 # A service that fails this often before it was ever ready will not get better by itself.
 START_ATTEMPTS = 3
 # Seconds for a new process to report that it accepts, and for a stopping one beyond its own drain time.
-START_SECONDS = 30.0
+START_SECONDS = 15.0
 KILL_SECONDS = DRAIN_SECONDS + FAREWELL_SECONDS + 0.5
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -50,6 +50,7 @@ class Worker:
     stopping: bool = False
     terminate_at: float | None = None
     kill_at: float | None = None
+    late: bool = False
     said: bytes = b""
 
 
@@ -155,10 +156,10 @@ class Supervisor:
     @staticmethod
     def _import(plans: Iterable[Plan]) -> None:
         """Import the services' modules before the fork: a fast start, and memory that is shared."""
-        for name in {service.entry.partition(":")[0] for service in _services(plans)}:
-            with contextlib.suppress(ModuleNotFoundError):  # told by the process that needs it
-                importlib.import_module(name)
-        process.loop_factory()
+        for service in _services(plans):
+            for name in (service.entry.partition(":")[0], *service.preload, *process.PRELOAD):
+                with contextlib.suppress(ModuleNotFoundError):  # told by the process that needs it
+                    importlib.import_module(name)
 
     def _watch_signals(self) -> None:
         reader, writer = socket.socketpair()
@@ -267,8 +268,9 @@ class Supervisor:
         lived = time.monotonic() - worker.started
         failures = 0 if worker.ready and lived > STEADY_SECONDS else self._failures.get(service.title, 0)
         self._failures[service.title] = failures + 1
-        reason = worker.said[1:].decode("utf-8", "replace") or f"{service.title}: {how}"
-        hopeless = not worker.ready and (code == os.EX_CONFIG or failures + 1 >= START_ATTEMPTS)
+        how = f"not ready after {START_SECONDS:.0f} s" if worker.late else how
+        reason = worker.said[1:].decode("utf-8", "replace") or f"{service.title}: {how}; the log may tell more"
+        hopeless = not worker.ready and (code == os.EX_CONFIG or worker.late or failures + 1 >= START_ATTEMPTS)
         if hopeless and not self._announced:
             self._error = StartFailed(reason)
             self.stop()
@@ -290,6 +292,7 @@ class Supervisor:
             elif not worker.ready and not worker.stopping and now >= worker.started + START_SECONDS:
                 log.error("process %s pid %d did not get ready in time: killed", worker.service.title, worker.pid)
                 os.kill(worker.pid, signal.SIGKILL)
+                worker.late = True
                 worker.started = now
         for restart in [restart for restart in self.restarts if now >= restart.at]:
             self.restarts.remove(restart)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from lab import plan, profile, python_paths, runner
 from lab.errors import LabError
@@ -34,6 +35,7 @@ def up(
 ) -> None:
     """Bring a lab up and supervise it until told to stop; detached, return once it is ready. Raises LabError."""
     parent = _into_background() if detach else None
+    terminal: Terminal | None = None
     temporary = directory is None
     place = Path(tempfile.mkdtemp(prefix="hardmail-")) if directory is None else directory.absolute()
     try:
@@ -47,14 +49,19 @@ def up(
         if unknown:
             raise LabError(f"no instance is called {unknown[0]}; there are: {', '.join(lab.instances)}")
         chosen = list(instances) or lab.instances
+        terminal = _leave_terminal(lab) if parent is not None else None
         runner.run(
             lambda: plans(lab, chosen),
             command="up",
             sockets=_sockets(lab, chosen),
             ready_fd=ready_fd,
             directory=place,
-            announce=lambda: _announce(lab, as_json=as_json, parent=parent),
+            announce=lambda: _announce(lab, as_json, terminal, parent),
         )
+    except LabError:
+        if terminal is not None:  # the person still waits for a word
+            os.dup2(terminal.errors, 2)
+        raise
     finally:
         if temporary and not keep:
             shutil.rmtree(place, ignore_errors=True)
@@ -98,16 +105,18 @@ def _sockets(lab: Lab, chosen: Sequence[str]) -> Sockets:
     return sockets
 
 
-def _announce(lab: Lab, *, as_json: bool, parent: int | None) -> None:
-    """Print where everything is; after that, a detached lab lets go of the terminal."""
-    if as_json:
-        print(json.dumps(lab.described()), flush=True)
-    else:
-        print("\n".join(describe(lab)), flush=True)
-        if parent is None:
-            print("Ctrl-C ends it.", flush=True)
-    if parent is not None:
-        _let_go(lab, parent)
+def _announce(lab: Lab, as_json: bool, terminal: Terminal | None, parent: int | None) -> None:
+    """Print where everything is; a detached lab then lets its parent end."""
+    lines = [json.dumps(lab.described())] if as_json else describe(lab)
+    if parent is None and not as_json:
+        lines.append("Ctrl-C ends it.")
+    with open(os.dup(terminal.output if terminal else 1), "w") as output:  # noqa: PTH123 - a descriptor
+        print("\n".join(lines), file=output)
+    if terminal is not None and parent is not None:
+        os.close(terminal.output)
+        os.close(terminal.errors)
+        os.write(parent, b"R")
+        os.close(parent)
 
 
 def describe(lab: Lab) -> list[str]:
@@ -144,17 +153,23 @@ def _into_background() -> int:
     return writer
 
 
-def _let_go(lab: Lab, parent: int) -> None:
-    """Move the standard streams away from the terminal, and tell the waiting parent."""
-    null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(lab.directory / "log" / "hardmail.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.dup2(null, 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+class Terminal(NamedTuple):
+    """What a detaching lab keeps of its terminal until it is ready: descriptors for the last words."""
+
+    output: int
+    errors: int
+
+
+def _leave_terminal(lab: Lab) -> Terminal:
+    """Move the standard streams away from the terminal."""
+    terminal = Terminal(os.dup(1), os.dup(2))
+    log = os.open(lab.directory / "log" / "hardmail.log", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
     os.close(null)
     os.close(log)
-    os.write(parent, b"R")
-    os.close(parent)
+    return terminal
 
 
 __all__ = ["describe", "plans", "up"]

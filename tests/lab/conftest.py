@@ -162,13 +162,15 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
     made.close()
 
 
-@pytest.fixture
-def helpers() -> Any:
+class Helpers:
     """The functions above, for test modules."""
 
-    class Helpers:
-        wait_for = staticmethod(wait_for)
-        free_port = staticmethod(free_port)
-        alive = staticmethod(alive)
+    wait_for = staticmethod(wait_for)
+    free_port = staticmethod(free_port)
+    alive = staticmethod(alive)
 
+
+@pytest.fixture
+def helpers() -> type[Helpers]:
+    """The functions above, for test modules."""
     return Helpers

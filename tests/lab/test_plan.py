@@ -106,7 +106,8 @@ def test_lines_with_overrides_are_services_of_their_own(confdir: Path) -> None:
     master = (
         "127.0.0.1:2525 inet n - n - 1 smtpd\n"
         "127.0.0.1:2526 inet n - n - 1 smtpd\n"
-        "127.0.0.1:2587 inet n - n - 3 smtpd\n  -o smtpd_tls_security_level=encrypt\n  -o syslog_name=postfix/submission\n"
+        "127.0.0.1:2587 inet n - n - 3 smtpd\n"
+        "  -o smtpd_tls_security_level=encrypt\n  -o syslog_name=postfix/submission\n"
         "127.0.0.1:2465 inet n - n - 1 smtpd -o smtpd_tls_wrappermode=yes\n"
     )
     services = by_name(plan.load(write_postfix(confdir, "", master)))

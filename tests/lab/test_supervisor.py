@@ -248,7 +248,7 @@ def test_ready_fd(stand: Stand, port: int) -> None:
     reader, writer = os.pipe()
     stand.start(str(writer), wait=False, pass_fds=[writer])
     os.close(writer)
-    with open(reader, "rb") as file:
+    with os.fdopen(reader, "rb") as file:
         assert file.read() == b"\n"
     assert stand.client(port).ask("x") == "x"
 
@@ -285,9 +285,7 @@ def test_processes_keep_neither_lock_nor_foreign_sockets(stand: Stand, port: int
     }
     holders = []
     for pid in stand.children():
-        targets = []
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            targets.append(os.readlink(link))
+        targets = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
         holders += [pid] * bool({f"socket:[{inode}]" for inode in inodes} & set(targets))
         assert not [target for target in targets if "master.pid" in target]
     assert len(holders) == 1

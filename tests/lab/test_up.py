@@ -1,0 +1,258 @@
+"""`hardmail up`, status, reload and stop as a person uses them: real processes of the real profile."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lab import profile
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from conftest import Helpers
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Terminal:
+    """Runs hardmail commands with a runtime directory of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.temporary = directory / "tmp"
+        self.temporary.mkdir()
+        self.temporary.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "XDG_RUNTIME_DIR": str(directory / "runtime"),
+            "TMPDIR": str(self.temporary),
+        }
+        self.started: list[subprocess.Popen[str]] = []
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "lab", *arguments],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command that stays."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lab", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        self.started.append(process)
+        return process
+
+    def up(self, *arguments: str) -> dict[str, Any]:
+        """`hardmail up --json` in the foreground; what it prints once it is ready."""
+        process = self.start("up", "--json", *arguments)
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line, process.stderr.read() if process.stderr else ""
+        return dict(json.loads(line))
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self.started:
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory with a short name (a unix socket's path is short), which services that are not root can enter."""
+    path = Path(tempfile.mkdtemp(prefix="hm-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def terminal(place: Path) -> Iterator[Terminal]:
+    """A place to run commands in."""
+    made = Terminal(place)
+    yield made
+    made.close()
+
+
+def reachable(address: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection((address, port), 5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_up_tells_its_endpoints_and_stop_leaves_nothing(terminal: Terminal, helpers: Helpers) -> None:
+    lab = terminal.up()
+    endpoints = lab["instances"]["mailhost"]["endpoints"]
+    assert set(endpoints) == {"smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"}
+    everywhere = [tuple(where) for instance in lab["instances"].values() for where in instance["endpoints"].values()]
+    assert all(reachable(*where) for where in everywhere)
+    directory = Path(lab["directory"])
+    assert directory.parent == terminal.temporary
+    status = terminal.run("status", "--json")
+    (state,) = json.loads(status.stdout)
+    assert (state["pid"], state["directory"]) == (lab["pid"], str(directory))
+    pids = [lab["pid"], *(pid for service in state["services"] for pid in service["pids"])]
+    assert len(pids) > 10
+    stopped = terminal.run("stop")
+    assert (stopped.returncode, stopped.stdout) == (0, f"hardmail: process {lab['pid']} has stopped\n")
+    helpers.wait_for(lambda: not [pid for pid in pids if helpers.alive(pid)])
+    assert not any(reachable(*where) for where in everywhere)
+    assert not directory.exists()
+    assert list(terminal.temporary.iterdir()) == []
+    assert list((terminal.directory / "runtime").rglob("*")) == []
+    assert terminal.run("status").returncode == os.EX_UNAVAILABLE
+
+
+def test_passwords_are_new_each_time_and_only_in_one_private_file(terminal: Terminal) -> None:
+    first, second = terminal.up("--keep"), terminal.up()
+    passwords = [user["password"] for lab in (first, second) for user in lab["users"]]
+    assert len(set(passwords)) == len(passwords) == 8
+    directory = Path(first["directory"])
+    known = set()
+    for path in directory.rglob("*"):
+        if path.is_file() and any(password.encode() in path.read_bytes() for password in passwords[:4]):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            known.add(path.relative_to(directory).as_posix())
+    assert known == {"credentials.json", "nullclient/sasl_passwd"}
+    assert "{ARGON2ID}" in (directory / "mailhost/users").read_text()
+    assert stat.S_IMODE((directory / "mailhost/users").stat().st_mode) == 0o600
+
+
+def test_named_directory_starts_again_with_the_same_ports(terminal: Terminal) -> None:
+    where = terminal.directory / "lab"
+    first = terminal.up("--dir", str(where))
+    assert terminal.run("stop", "--dir", str(where)).returncode == 0
+    second = terminal.up("--dir", str(where))
+    assert {**first, "pid": 0} == {**second, "pid": 0}
+    assert all(reachable(*place) for place in second["instances"]["mailhost"]["endpoints"].values())
+
+
+def test_named_directory_runs_once(terminal: Terminal) -> None:
+    where = terminal.directory / "lab"
+    first = terminal.up("--dir", str(where))
+    second = terminal.run("up", "--dir", str(where))
+    assert second.returncode == os.EX_TEMPFAIL
+    assert f"already running: process {first['pid']} holds" in second.stderr
+
+
+def test_detached_lab_returns_when_ready(terminal: Terminal) -> None:
+    done = terminal.run("up", "--detach", "--json")
+    assert done.returncode == 0
+    lab = json.loads(done.stdout)
+    assert reachable(*lab["instances"]["mailhost"]["endpoints"]["imaps"])
+    assert terminal.run("stop").returncode == 0
+    assert not Path(lab["directory"]).exists()
+
+
+def test_detached_lab_that_fails_says_why(terminal: Terminal) -> None:
+    done = terminal.run("up", "--detach", "--set", "mailhost/main.cf:smtpd_tls_auth_only = perhaps")
+    assert done.returncode == os.EX_CONFIG
+    assert "main.cf, line" in done.stderr
+    assert list(terminal.temporary.iterdir()) == []
+
+
+def test_set_changes_one_line_and_placeholders_are_filled(terminal: Terminal) -> None:
+    lab = terminal.up(
+        "--instance", "nullclient", "--keep", "--set", "nullclient/main.cf:relayhost = [127.0.0.3]:@{outside.smtp}"
+    )
+    text = Path(lab["directory"], "nullclient/main.cf").read_text()
+    port = lab["instances"]["outside"]["endpoints"]["smtp"][1]
+    assert text.endswith(f"\nrelayhost = [127.0.0.3]:{port}\n")
+
+
+def test_single_instance_keeps_the_ports_of_the_others(terminal: Terminal) -> None:
+    lab = terminal.up("--instance", "outside")
+    assert reachable(*lab["instances"]["outside"]["endpoints"]["smtp"])
+    host, port = lab["instances"]["mailhost"]["endpoints"]["smtp"]
+    assert not reachable(host, port)
+    with socket.socket() as sock, pytest.raises(OSError, match="in use"):
+        sock.bind((host, port))
+
+
+def test_wider_interfaces_take_the_reserved_port(terminal: Terminal) -> None:
+    lab = terminal.up(
+        "--instance", "nullclient", "--set", "nullclient/main.cf:inet_interfaces = all\ninet_protocols = ipv4"
+    )
+    port = lab["instances"]["nullclient"]["endpoints"]["smtp"][1]
+    assert reachable("127.0.0.9", port)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (["up", "--profile", "soft"], 70, "no profile is called soft; there are: hardened"),
+        (["up", "--instance", "moon"], 70, "no instance is called moon; there are: nullclient, mailhost, outside"),
+        (["up", "--set", "mailhost/none.cf:x = y"], 70, "--set mailhost/none.cf: the profile has no such file"),
+        (["up", "--set", "mailhost/main.cf:x = @{none}"], 70, "unknown placeholder @{none}"),
+        (["up", "--set", "../x:y"], 70, "--set ../x: the profile has no such file"),
+        (["stop"], 69, "no lab runs; start one with: hardmail up"),
+        (["reload"], 69, "no lab runs; start one with: hardmail up"),
+    ],
+)
+def test_failures_are_one_line(terminal: Terminal, arguments: list[str], status: int, text: str) -> None:
+    done = terminal.run(*arguments)
+    assert done.returncode == status
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("hardmail: ")
+
+
+def test_up_is_quick(terminal: Terminal) -> None:
+    def seconds() -> float:
+        start = time.monotonic()
+        terminal.up()
+        took = time.monotonic() - start
+        assert terminal.run("stop").returncode == 0
+        return took
+
+    # Other tests share the processors; on an idle machine this takes a second.
+    assert min(seconds() for _ in range(3)) < 5
+
+
+def test_render_refuses_a_directory_nobody_can_enter(place: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("an ordinary user's services run as that user")
+    (place / "closed").mkdir(mode=0o700)
+    with pytest.raises(LabError, match="lets nobody through"):
+        profile.render("hardened", place / "closed" / "lab")
+
+
+def test_rendered_lab_cannot_be_moved(place: Path) -> None:
+    lab = profile.render("hardened", place / "lab")
+    for reserved in lab.reserved.values():
+        for _, sock in reserved:
+            sock.close()
+    (place / "lab").rename(place / "moved")
+    with pytest.raises(LabError, match="cannot be moved"):
+        profile.open_lab(place / "moved")
