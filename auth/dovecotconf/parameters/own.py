@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .declare import boolean
+from .declare import boolean, string
 
 PARAMETERS = (
     boolean("hardmail_landlock", "yes", "hardmail/kernel-jail"),
+    string("hardmail_mail_root", "", "hardmail/imap-path-escape"),
     boolean("hardmail_starttls_injection", "no", "hardmail/no-starttls-injection"),
 )
