@@ -325,6 +325,14 @@ class AuthClient(_Client[ClientConnection]):
             parameters.rip, parameters.rport = remote
         return await self._exchange(mechanism.upper(), parameters, initial_response, challenge)
 
+    async def exchange(self, mechanism: str, parameters: Parameters, initial_response: bytes) -> AuthSuccess:
+        """As ``authenticate`` for mechanisms without challenges, with all parameters as the caller has them."""
+
+        async def challenge(data: bytes) -> bytes:
+            raise AuthCancelled("the mechanism asks for more than the initial response")
+
+        return await self._exchange(mechanism.upper(), parameters, initial_response, challenge)
+
     async def _exchange(
         self, mechanism: str, parameters: Parameters, initial: bytes | None, challenge: ChallengeHandler
     ) -> AuthSuccess:
@@ -379,12 +387,18 @@ class MasterClient(_Client[MasterClientConnection]):
 
         Raises AuthUnavailable (LookupFailed when it is the service that says so).
         """
-        parameters = _parameters(service, local, remote)
+        return await self.user_with(username, _parameters(service, local, remote))
+
+    async def user_with(self, username: str, parameters: Parameters) -> UserFields | None:
+        """As ``user``, with all parameters as the caller has them."""
         return await self._lookup(lambda machine: machine.user(username, parameters))
 
     async def passdb(self, username: str, service: str = "") -> UserFields | None:
         """The passdb's fields of a user (never its password), None for an unknown user. Raises as ``user``."""
-        parameters = _parameters(service, None, None)
+        return await self.passdb_with(username, _parameters(service, None, None))
+
+    async def passdb_with(self, username: str, parameters: Parameters) -> UserFields | None:
+        """As ``passdb``, with all parameters as the caller has them."""
         return await self._lookup(lambda machine: machine.passdb(username, parameters))
 
     async def login(self, success: AuthSuccess) -> UserFields | None:

@@ -267,6 +267,7 @@ class ClientConnection(_Connection):
             return
         self._machine.decide(id)
         delay = max(self.core.settings.failure_delay, FAILURE_TICK)
+        timer: asyncio.TimerHandle
         timer = asyncio.get_running_loop().call_later(delay, lambda: self._send_refusal(id, words, timer))
         self._refused.add(timer)
 

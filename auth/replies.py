@@ -53,6 +53,8 @@ def user_words(request: AuthRequest) -> list[str]:
     words = request.userdb.words() if request.userdb is not None else []
     if request.master_user is not None and (request.userdb is None or "master_user" not in request.userdb):
         words.append(f"master_user={request.master_user}")
+    if request.mechanism:
+        words.append(f"auth_mech={request.mechanism}")
     return words
 
 
