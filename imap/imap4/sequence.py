@@ -30,10 +30,10 @@ class SequenceSet:
             found = _RANGE.fullmatch(piece)
             if found is None:
                 raise Bad(complaint)
+            if any(number is not None and int(number) > MAX_NUMBER for number in (found[1], found[3])):
+                raise Bad(complaint)
             first = _STAR if found[2] else int(found[1])
             last = first if found[3] is None and found[4] is None else _STAR if found[4] else int(found[3])
-            if max(first, last) > MAX_NUMBER and _STAR not in (first, last):
-                raise Bad(complaint)
             ranges.append((min(first, last), max(first, last)))
         return cls(_joined(ranges))
 

@@ -25,12 +25,12 @@ class Select(Command):
     read_only: ClassVar[bool] = False
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        name = mailbox_name(arguments.astring())
+        wire = arguments.astring()
         resync = self._parameters(session, arguments.group()) if arguments.is_group() else None
-        was_selected = session.view is not None
-        session.deselect()
-        if was_selected:
+        if session.view is not None:  # left even if what comes fails (RFC 3501 section 6.3.1)
+            session.deselect()
             session.write(b"* OK [CLOSED] Previous mailbox closed.\r\n")
+        name = mailbox_name(wire)
         assert session.store is not None
         try:
             mailbox = session.store.open(name, read_only=self.read_only)
