@@ -31,6 +31,9 @@ class Table(ABC):
         """All (key, value) pairs. Raises TableError for types that cannot tell."""
         raise TableError(f"{self.name}: this table type cannot be listed")
 
+    async def aclose(self) -> None:  # noqa: B027 (most tables hold nothing open)
+        """Give up connections and files; a later lookup opens them again."""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 

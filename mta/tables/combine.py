@@ -10,26 +10,29 @@ from mta.tables.inline import braced_words
 DEPTH_LIMIT = 10
 
 
-class UnionTable(Table):
-    """unionmap:{ type:name, ... }: all answers joined by commas."""
+class CombinedTable(Table):
+    """What unionmap: and pipemap: share: the tables inside; the first tells whether partial keys may be asked."""
 
     def __init__(self, name: str, tables: Sequence[Table]) -> None:
         super().__init__(name)
         self.tables = tables
         self.exact = tables[0].exact
+
+    async def aclose(self) -> None:
+        for table in self.tables:
+            await table.aclose()
+
+
+class UnionTable(CombinedTable):
+    """unionmap:{ type:name, ... }: all answers joined by commas."""
 
     async def lookup(self, key: str) -> str | None:
         found = [value for table in self.tables if (value := await table.lookup(key)) is not None]
         return ",".join(found) if found else None
 
 
-class PipeTable(Table):
+class PipeTable(CombinedTable):
     """pipemap:{ type:name, ... }: each answer is the next table's key; the first that finds nothing ends it."""
-
-    def __init__(self, name: str, tables: Sequence[Table]) -> None:
-        super().__init__(name)
-        self.tables = tables
-        self.exact = tables[0].exact
 
     async def lookup(self, key: str) -> str | None:
         value: str | None = key

@@ -42,3 +42,8 @@ class Maps:
             if value is not None:
                 return value
         return None
+
+    async def aclose(self) -> None:
+        """Close all tables; a later lookup opens them again."""
+        for table in self.tables:
+            await table.aclose()

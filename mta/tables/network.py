@@ -70,6 +70,13 @@ class SocketTable(Table):
             with contextlib.suppress(RuntimeError):
                 streams[1].close()
 
+    async def aclose(self) -> None:
+        streams = self._streams
+        self.close()
+        if streams:
+            with contextlib.suppress(OSError):
+                await streams[1].wait_closed()
+
     async def _connect(self) -> Streams:
         kind, _, rest = self.endpoint.partition(":")
         if kind == "unix":
@@ -166,7 +173,9 @@ def open_socketmap(name: str, _options: Options) -> Table:
         raise SpecError(f'{name}: need "socketmap:inet:host:port:name" or "socketmap:unix:path:name"')
     if kind == "inet":
         try:
-            split_endpoint(rest)
+            host, _port = split_endpoint(rest)
         except ValueError as error:
             raise SpecError(f"{name}: {error}") from error
+        if not host:
+            raise SpecError(f'{name}: need "socketmap:inet:host:port:name"')
     return SocketmapTable(name, endpoint, map_name)

@@ -51,6 +51,9 @@ class SqliteTable(Table):
             self.close()
             raise
 
+    async def aclose(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the database."""
         connection, self._connection = self._connection, None

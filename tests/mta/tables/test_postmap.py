@@ -1,0 +1,65 @@
+"""The postmap command."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from mta.tables.postmap import main, postalias_main
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    (tmp_path / "main.cf").write_text("default_database_type = texthash\n")
+    (tmp_path / "t").write_text("a one\nb two\n")
+    return str(tmp_path / "t")
+
+
+def run(source: str, *arguments: str) -> int:
+    return main(["-c", str(Path(source).parent), *arguments])
+
+
+def test_queries(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(source, "-q", "a", f"hash:{source}") == 0
+    assert run(source, "-q", "b", source) == 0
+    assert run(source, "-q", "c", source, "static:else") == 0
+    assert capsys.readouterr().out == "one\ntwo\nelse\n"
+    assert run(source, "-q", "c", source) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_keys_from_standard_input(
+    source: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("a\nx\nb"))
+    assert run(source, "-q", "-", source) == 0
+    assert capsys.readouterr().out == "a\tone\nb\ttwo\n"
+
+
+def test_listing_and_checking(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(source, "-s", source) == 0
+    assert capsys.readouterr().out == "a\tone\nb\ttwo\n"
+    assert run(source, f"hash:{source}") == 0
+    assert run(source, "-s", "static:x") == 1
+    assert "cannot be listed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["-q", "a", "foo:x"], "unsupported dictionary type: foo"),
+        (["-q", "a"], "no table is given"),
+        (["-Z"], "usage: postmap"),
+        (["-q", "a", "hash:/nonexistent"], "No such file"),
+        (["/nonexistent"], "No such file"),
+    ],
+)
+def test_mistakes(arguments: list[str], complaint: str, source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(source, *arguments) == 1
+    assert complaint in capsys.readouterr().err
+
+
+def test_aliases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "aliases").write_text("root: alice, bob\n")
+    assert postalias_main(["-c", str(tmp_path), "-q", "root", f"hash:{tmp_path}/aliases"]) == 0
+    assert capsys.readouterr().out == "alice, bob\n"
