@@ -11,7 +11,7 @@ from typing import ParamSpec, Self, TypeVar
 
 from imap.store import location, transfer
 from imap.store.box import Box
-from imap.store.errors import AlreadyExists, InUse, InvalidName, NonExistent, NotPossible, StoreError
+from imap.store.errors import AlreadyExists, InUse, InvalidName, NonExistent, NoPermission, NotPossible, StoreError
 from imap.store.index import Index
 from imap.store.jail import Directory
 from imap.store.layout import INBOX, Parts, check_new, split, to_disk
@@ -124,7 +124,11 @@ class UserStore:
 
     def _foreign(self, path: str, mail_root: str) -> Namespace:
         """mail_full_filesystem_access: the maildir at an absolute path. The descriptor's jail still holds."""
-        place = Place(self._inbox.place.root, location.parse(f"maildir:{path.replace(':', '::')}", mail_root))
+        try:
+            at = location.parse(f"maildir:{path.replace(':', '::')}", mail_root)
+        except location.BadLocation as error:
+            raise NoPermission(reason=error.reason) from error
+        place = Place(self._inbox.place.root, at)
         found = Namespace(NamespaceInfo(path, "/", listed="no", subscriptions=False), place)
         if not place.exists(INBOX):
             raise NonExistent(path)
