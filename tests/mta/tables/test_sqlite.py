@@ -68,9 +68,7 @@ async def test_result_format_limit_and_domain(make: Make) -> None:
 
 
 async def test_the_older_settings(make: Make) -> None:
-    table = make(
-        database, "table = users\nselect_field = mailbox\nwhere_field = address\nadditional_conditions = AND active = 1"
-    )
+    table = make("table = users\nselect_field = mailbox\nwhere_field = address\nadditional_conditions = AND active = 1")
     assert await table.lookup("o'hara@x.test") == "o/"
     assert await table.lookup("off@x.test") is None
 
