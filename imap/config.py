@@ -156,7 +156,7 @@ def _special(block: View) -> SpecialMailbox:
 def mail_root(config: DovecotConfig) -> str:
     """The directory that holds all mail: `hardmail_mail_root`, else what the paths of mail and homes begin with.
 
-    Raises NoMailRoot when nothing tells, or only "/" would do.
+    Raises NoMailRoot when only "/" would do.
     """
     try:
         own = config.str("hardmail_mail_root")
@@ -165,8 +165,8 @@ def mail_root(config: DovecotConfig) -> str:
     if own:
         return posixpath.normpath(own)
     prefixes = {_static_prefix(path) for path in _paths(config)}
-    if not prefixes:
-        raise NoMailRoot("hardmail_mail_root is not set, and neither mail_location nor a home directory tells it")
+    if not prefixes:  # nobody has a place for mail: log-ins are refused for their own reasons, nothing is stored
+        return str(config.state_dir / "mail")
     common = posixpath.commonpath(prefixes)
     if common == "/":
         raise NoMailRoot(f"hardmail_mail_root is not set, and mail lies under {', '.join(sorted(prefixes))}")

@@ -46,7 +46,11 @@ def test_mail_root_from_a_passwd_file(tmp_path: Path) -> None:
     assert settings(tmp_path, text).mail_root == Path("/srv/v")
 
 
-@pytest.mark.parametrize("text", ["", "mail_location = maildir:/a/%u:INDEX=/b/%u\n", "mail_location = maildir:/%u\n"])
+def test_nobody_has_a_place_for_mail(tmp_path: Path) -> None:
+    assert settings(tmp_path, f"state_dir = {tmp_path}/state\n").mail_root == tmp_path / "state/mail"
+
+
+@pytest.mark.parametrize("text", ["mail_location = maildir:/a/%u:INDEX=/b/%u\n", "mail_location = maildir:/%u\n"])
 def test_no_mail_root(tmp_path: Path, text: str) -> None:
     with pytest.raises(NoMailRoot):
         settings(tmp_path, text)
