@@ -23,7 +23,7 @@ from mta.dns import Resolver as DnsResolver
 from mta.message import Cleanup
 from mta.message.checks import Checks
 from mta.message.settings import rules_from
-from mta.queue import layout
+from mta.queue import control, layout
 from mta.queue.bodies import remove_orphans
 from mta.queue.completion import Completion
 from mta.queue.errors import QueueLocked
@@ -146,16 +146,25 @@ class Service:
 
     def _receive(self, source: socket.socket) -> None:
         try:
-            request = source.recv(CONTROL_SIZE)
+            request, sender = source.recvfrom(CONTROL_SIZE)
         except BlockingIOError:
             return
         except OSError:
-            request = b""
+            request, sender = b"", None
         if not request and source.type == socket.SOCK_STREAM:
             asyncio.get_running_loop().remove_reader(source)
             source.close()
             return
-        self.request(request)
+        if request == control.ACTIVE_REQUEST:
+            self._tell_active(source, sender)
+        else:
+            self.request(request)
+
+    def _tell_active(self, source: socket.socket, asker: object) -> None:
+        if source.type == socket.SOCK_DGRAM and isinstance(asker, bytes | str) and asker:
+            with contextlib.suppress(OSError):  # it does not wait any more
+                for reply in control.replies(self.manager.active_ids):
+                    source.sendto(reply, asker)
 
     def request(self, request: bytes) -> None:
         """One control request: letters as Postfix's trigger protocol has them, or `retry QUEUE_ID`."""

@@ -1,0 +1,89 @@
+"""postqueue(1): list the queue, or have it delivered now."""
+
+from __future__ import annotations
+
+import getopt
+import os
+from pathlib import Path
+
+from mta.config import MainConfig
+from mta.queue import control
+from mta.queue.errors import QueueError
+from mta.queue.ids import is_queue_id
+from mta.queue.listing import columns, json_lines, listed
+from mta.queue.tool import Fatal, fail, load_config, open_queue, to_stderr
+from mta.queue.wakeup import FLUSH_DEAD, IGNORE_TIME, SCAN_DEFERRED, SCAN_INCOMING
+
+USAGE = """\
+usage: postqueue [-c config_dir] -p | -j | -f | -i queue_id | -s site
+  -p  list the queue        -j  the same as JSON, one object a line
+  -f  deliver all now       -i  deliver one message now     -s  deliver the mail for a site now
+example: postqueue -c /etc/postfix -p"""
+
+
+def main(argv: list[str]) -> int:
+    """Run with the arguments behind the program's name; returns the exit status."""
+    if "--help" in argv:
+        print(USAGE)
+        return os.EX_OK
+    to_stderr("postqueue")
+    try:
+        return _run(argv)
+    except Fatal as error:
+        return fail("postqueue", error)
+    except QueueError as error:
+        return fail("postqueue", Fatal(str(error), os.EX_TEMPFAIL))
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        options, rest = getopt.getopt(argv, "c:fi:jps:v")
+    except getopt.GetoptError as error:
+        raise Fatal(f"{error}\n{USAGE}", os.EX_USAGE) from error
+    actions = [(name, value) for name, value in options if name in ("-f", "-i", "-j", "-p", "-s")]
+    if rest or len(actions) != 1:
+        raise Fatal(USAGE, os.EX_USAGE)
+    config = load_config(dict(options).get("-c"))
+    (action, value), directory = actions[0], Path(config.str("queue_directory"))
+    match action:
+        case "-p" | "-j":
+            return show(config, as_json=action == "-j")
+        case "-f":
+            flush(directory)
+        case "-i":
+            if not is_queue_id(value):
+                raise Fatal(f"Cannot flush mail queue - invalid queue ID: {value}", os.EX_USAGE)
+            _ask(directory, f"retry {value}".encode())
+        case _:
+            _flush_site(config, value)
+    return os.EX_OK
+
+
+def show(config: MainConfig, *, as_json: bool = False) -> int:
+    """Print the queue."""
+    with open_queue(config) as queue:
+        messages = listed(queue, control.active_ids(queue.directory))
+        lines = json_lines(messages) if as_json else columns(messages, config.bool("enable_long_queue_ids"))
+        for line in lines:
+            print(line)
+    return os.EX_OK
+
+
+def flush(directory: Path) -> None:
+    """Have everything tried now. Raises Fatal if no queue manager runs."""
+    _ask(directory, FLUSH_DEAD + IGNORE_TIME + SCAN_DEFERRED + SCAN_INCOMING)
+
+
+def _flush_site(config: MainConfig, site: str) -> None:
+    """Every message with a recipient in that domain, or that waits for that next hop."""
+    wanted = site.strip("[]").lower()
+    with open_queue(config) as queue:
+        for message in queue.messages():
+            domains = {r.recipient.address.rpartition("@")[2].lower() for r in message.recipients}
+            if wanted in domains:
+                _ask(queue.directory, f"retry {message.queue_id}".encode())
+
+
+def _ask(directory: Path, request: bytes) -> None:
+    if not control.send(directory, request):
+        raise Fatal("Mail system is down -- cannot flush mail queue; try sendmail -q", os.EX_UNAVAILABLE)

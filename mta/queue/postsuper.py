@@ -1,0 +1,129 @@
+"""postsuper(1): delete, hold, release and requeue messages."""
+
+from __future__ import annotations
+
+import getopt
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from mta.queue import control
+from mta.queue.changes import Change, Move
+from mta.queue.errors import QueueError
+from mta.queue.ids import is_queue_id
+from mta.queue.message import QueuedMessage, QueueName
+from mta.queue.store import Queue
+from mta.queue.tool import Fatal, fail, load_config, open_queue, to_stderr
+from mta.queue.wakeup import SCAN_DEFERRED
+
+USAGE = """\
+usage: postsuper [-c config_dir] [-d|-h|-H|-r queue_id|ALL|-]... [queue_name...]
+  -d  delete    -h  put on hold    -H  release from hold    -r  try again at once, as if new
+  queue_id: ALL is every message; - reads ids from standard input; queue_name: hold, incoming or deferred, with ALL
+example: postsuper -d ALL deferred"""
+
+PORTION = 200
+"""Messages changed in one transaction."""
+
+WORDS = {"-d": "Deleted", "-h": "Placed on hold", "-H": "Released from hold", "-r": "Requeued"}
+
+
+def main(argv: list[str]) -> int:
+    """Run with the arguments behind the program's name; returns the exit status."""
+    if "--help" in argv:
+        print(USAGE)
+        return os.EX_OK
+    to_stderr("postsuper")
+    try:
+        return _run(argv)
+    except Fatal as error:
+        return fail("postsuper", error)
+    except QueueError as error:
+        return fail("postsuper", Fatal(str(error), os.EX_TEMPFAIL))
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        options, names = getopt.getopt(argv, "c:d:h:H:psr:Sv")
+    except getopt.GetoptError as error:
+        raise Fatal(f"{error}\n{USAGE}", os.EX_USAGE) from error
+    known = {str(name) for name in QueueName}
+    for name in names:
+        if name not in known and name not in ("active", "corrupt", "maildrop"):
+            raise Fatal(f"invalid directory name: {name}", os.EX_USAGE)
+    config = load_config(dict(options).get("-c"))
+    queues = {QueueName(name) for name in names if name in known} or set(QueueName)
+    with open_queue(config) as queue:
+        for option, value in options:
+            if option in WORDS:
+                _act(queue, option, value, queues)
+        control.send(queue.directory, SCAN_DEFERRED)
+    return os.EX_OK
+
+
+def _act(queue: Queue, option: str, value: str, queues: set[QueueName]) -> None:
+    make = _maker(queue, option)
+    count = 0
+    for portion in _portions(_chosen(queue, value, queues)):
+        pairs = [(message, change) for message in portion if (change := make(message)) is not None]
+        if not pairs:
+            continue
+        queue.change_blocking(*(change for _, change in pairs))
+        for message, _ in pairs:
+            count += 1
+            if value != "ALL":
+                _tell(f"{message.queue_id}: {_done(option)}")
+    if count:
+        _tell(f"{WORDS[option]}: {count} message{'' if count == 1 else 's'}")
+
+
+def _maker(queue: Queue, option: str) -> Callable[[QueuedMessage], Change | None]:
+    now = time.time()
+
+    def make(message: QueuedMessage) -> Change | None:
+        match option:
+            case "-d":
+                return queue.remove(message)
+            case "-h":
+                return None if message.queue is QueueName.HOLD else Move(message.sequence, QueueName.HOLD, now)
+            case "-H":
+                if message.queue is not QueueName.HOLD:
+                    return None
+                return Move(message.sequence, QueueName.DEFERRED, now, QueueName.HOLD)
+            case _:
+                return Move(message.sequence, QueueName.DEFERRED, 0.0)
+
+    return make
+
+
+def _chosen(queue: Queue, value: str, queues: set[QueueName]) -> Iterator[QueuedMessage]:
+    if value == "ALL":
+        # The rows change while they are read: what was seen once is not seen again, as sequences only grow.
+        yield from (message for message in queue.messages() if message.queue in queues)
+        return
+    ids: Iterable[str] = (line.split()[0] for line in sys.stdin if line.strip()) if value == "-" else [value]
+    for queue_id in ids:
+        if not is_queue_id(queue_id):
+            raise Fatal(f"invalid mail queue id: {queue_id}", os.EX_USAGE)
+        message = queue.find(queue_id)
+        if message is not None and message.queue in queues:
+            yield message
+
+
+def _portions(messages: Iterator[QueuedMessage]) -> Iterator[list[QueuedMessage]]:
+    portion: list[QueuedMessage] = []
+    for message in messages:
+        portion.append(message)
+        if len(portion) == PORTION:
+            yield portion
+            portion = []
+    yield portion
+
+
+def _done(option: str) -> str:
+    return {"-d": "removed", "-h": "placed on hold", "-H": "released from hold", "-r": "requeued"}[option]
+
+
+def _tell(text: str) -> None:
+    print(f"postsuper: {text}", file=sys.stderr)

@@ -1,0 +1,248 @@
+"""sendmail(1), mailq(1) and newaliases(1): how programs of this host hand mail over."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import pwd
+import sys
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from mta.config import ConfigErrors, MainConfig
+from mta.queue import control, layout, postqueue
+from mta.queue.errors import QueueError, QueueLocked
+from mta.queue.ids import is_queue_id
+from mta.queue.tool import Fatal, fail, load_config, to_stderr
+from mta.queue.wakeup import SCAN_INCOMING
+from mta.sendmail import extract, maildrop
+from mta.sendmail import options as modes
+from mta.sendmail.extract import ExtractError
+from mta.sendmail.maildrop import Drop
+from mta.sendmail.options import Options
+from mta.sendmail.pickup import to_crlf
+
+USAGE: Final = """\
+usage: sendmail [option ...] [recipient ...]
+  -t  recipients from the header     -i, -oi  a lone dot does not end the message     -f sender   -F full_name
+  -N notify  -R full|hdrs  -V envid  -B 8BITMIME      -C config_dir (or MAIL_CONFIG)
+  -bs SMTP on standard input    -bp list the queue    -bi rebuild aliases    -q deliver the queue now
+example: printf 'Subject: hello\\n\\nhello\\n' | sendmail -t -i user@example.com"""
+
+CHUNK: Final = 64 * 1024
+
+
+def main(argv: list[str]) -> int:
+    """Run with the arguments behind the program's name; returns the exit status (sysexits.h)."""
+    if "--help" in argv:
+        print(USAGE)
+        return os.EX_OK
+    to_stderr("sendmail")
+    try:
+        return run(modes.parse(argv), sys.stdin.buffer)
+    except Fatal as error:
+        return fail("sendmail", error)
+    except QueueError as error:
+        return fail("sendmail", Fatal(str(error), os.EX_TEMPFAIL))
+
+
+def mailq(argv: list[str]) -> int:
+    """mailq: sendmail -bp."""
+    return main(["-bp", *argv])
+
+
+def newaliases(argv: list[str]) -> int:
+    """newaliases: sendmail -bi."""
+    return main(["-bi", *argv])
+
+
+def run(options: Options, source: BinaryIO) -> int:
+    """Do what the options ask for. Raises Fatal, QueueError."""
+    config = load_config(options.confdir)
+    match options.mode:
+        case modes.LIST:
+            return postqueue.show(config)
+        case modes.ALIASES:
+            return _aliases(config)
+        case modes.SMTP:
+            return _smtp(config)
+        case modes.FLUSH:
+            return _flush(config, options)
+        case modes.DAEMON:
+            raise Fatal("daemon mode: start the mail system with `hardmail run -c CONFDIR`", os.EX_UNAVAILABLE)
+        case modes.VERIFY:
+            raise Fatal("unsupported: -bv", os.EX_USAGE)
+        case _:
+            return enqueue(config, options, source)
+
+
+# --- handing over --------------------------------------------------------------------------------------------------
+
+
+def enqueue(config: MainConfig, options: Options, source: BinaryIO) -> int:
+    """Take a message from standard input and keep it. Raises Fatal."""
+    _may_submit(config)
+    limit = config.int("message_size_limit")
+    content = to_crlf(_without_from_lines(_read(source, options.dot_ends, limit)))
+    try:
+        recipients = extract.arguments(options.recipients)
+        if options.from_header:
+            recipients += extract.recipients(content)
+    except ExtractError as error:
+        raise Fatal(f"unable to extract recipients: {error}", os.EX_DATAERR) from error
+    if not recipients:
+        raise Fatal("No recipient addresses found in message header", os.EX_USAGE)
+    if any(control_char in recipient for recipient in recipients for control_char in "\0\r\n"):
+        raise Fatal("a recipient address holds a control character", os.EX_DATAERR)
+    drop = Drop(
+        sender=_login() if options.sender is None else extract.sender(options.sender),
+        recipients=tuple(recipients),
+        content=content,
+        fullname=options.fullname or os.environ.get("NAME", ""),
+        notify=int(options.notify),
+        ret=options.ret,
+        envid=options.envid,
+        body=options.body,
+        smtputf8=options.smtputf8 or not all(recipient.isascii() for recipient in recipients),
+        attributes={"uid": str(os.getuid())},
+    )
+    _keep(config, drop)
+    return os.EX_OK
+
+
+def _keep(config: MainConfig, drop: Drop) -> None:
+    directory = Path(config.str("queue_directory"))
+    try:
+        if not (directory / layout.MAILDROP).is_dir():
+            layout.prepare(directory)
+        maildrop.write(directory, drop)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            text = f"{directory}: no permission to queue mail here; the queue belongs to another user"
+            raise Fatal(text, os.EX_NOPERM) from error
+        raise Fatal(f"queue file write error: {error}", os.EX_TEMPFAIL) from error
+    # The mail is safe; a daemon that does not run will find it when it does.
+    control.send(directory, SCAN_INCOMING)
+
+
+def _read(source: BinaryIO, dot_ends: bool, limit: int) -> bytes:
+    """Standard input up to its end, or to a line with only a dot."""
+    if not dot_ends:
+        content = _read_all(source, limit)
+    else:
+        lines: list[bytes] = []
+        size = 0
+        for line in iter(lambda: source.readline(CHUNK), b""):
+            if line in (b".\n", b".\r\n") and (not lines or lines[-1].endswith(b"\n")):
+                break
+            lines.append(line)
+            size += len(line)
+            _check_size(size, limit)
+        content = b"".join(lines)
+    return content
+
+
+def _read_all(source: BinaryIO, limit: int) -> bytes:
+    parts, size = [], 0
+    while part := source.read(CHUNK):
+        parts.append(part)
+        size += len(part)
+        _check_size(size, limit)
+    return b"".join(parts)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if limit and size > limit:
+        raise Fatal(f"message file too big: message_size_limit is {limit}", os.EX_DATAERR)
+
+
+def _without_from_lines(content: bytes) -> bytes:
+    """mbox separators at the top (`From user date`), also quoted ones, are not part of the message."""
+    while content.lstrip(b">").startswith(b"From ") and content.lstrip(b">")[:5] == b"From ":
+        _, newline, content = content.partition(b"\n")
+        if not newline:
+            break
+    return content
+
+
+def _login() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        raise Fatal(f"no login name found for user ID {os.getuid()}", os.EX_OSERR) from None
+
+
+def _may_submit(config: MainConfig) -> None:
+    """authorized_submit_users: names, `static:anyone`, `!name` before what it excludes from."""
+    allowed = config.list("authorized_submit_users")
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = "unknown"
+    for entry in allowed:
+        bare = entry.lstrip("!")
+        if bare == name or bare.startswith("static:"):
+            if entry.startswith("!"):
+                break
+            return
+    raise Fatal(f"User {name}({os.getuid()}) is not allowed to submit mail", os.EX_NOPERM)
+
+
+# --- other modes ---------------------------------------------------------------------------------------------------
+
+
+def _aliases(config: MainConfig) -> int:
+    """Text alias files are read as they are: there is no database to build, only a check that they can be read."""
+    for entry in config.list("alias_database"):
+        kind, colon, path = entry.partition(":")
+        file = Path(path if colon else kind)
+        if not os.access(file, os.R_OK):
+            raise Fatal(f"open {file}: No such file or directory, or no permission", os.EX_NOINPUT)
+    return os.EX_OK
+
+
+def _flush(config: MainConfig, options: Options) -> int:
+    directory = Path(config.str("queue_directory"))
+    if options.retry_id:
+        if not is_queue_id(options.retry_id):
+            raise Fatal(f"invalid queue ID: {options.retry_id}", os.EX_USAGE)
+        return postqueue.main(["-c", str(config.confdir), "-i", options.retry_id])
+    if options.site:
+        return postqueue.main(["-c", str(config.confdir), "-s", options.site])
+    try:
+        return asyncio.run(_run_queue(config))
+    except QueueLocked:
+        # A daemon has the queue: it does the work.
+        postqueue.flush(directory)
+        return os.EX_OK
+    except ConfigErrors as error:
+        raise Fatal(str(error), os.EX_CONFIG) from error
+
+
+async def _run_queue(config: MainConfig) -> int:
+    """One queue run in the foreground, for systems where no daemon runs. Raises QueueLocked if one does."""
+    from mta.queue.service import Service, lock, make_plan  # the whole mail system: not for a mere drop
+
+    directory = Path(config.str("queue_directory"))
+    if not directory.is_dir():
+        layout.prepare(directory)
+    fd = await lock(directory, patience=0.0)
+    try:
+        to_stderr("sendmail", logging.INFO if sys.stderr.isatty() else logging.WARNING)
+        service = Service(make_plan(config))
+        service.manager.flush()
+        await service.run(asyncio.Event(), lambda: None, until_idle=True)
+    finally:
+        os.close(fd)
+    return os.EX_OK
+
+
+def _smtp(config: MainConfig) -> int:
+    from mta.sendmail.standalone import serve_stdin  # pulls in the SMTP server
+
+    try:
+        return asyncio.run(serve_stdin(config))
+    except ConfigErrors as error:
+        raise Fatal(str(error), os.EX_CONFIG) from error
