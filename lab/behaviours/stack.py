@@ -228,7 +228,7 @@ class Lab:
             while time.monotonic() < deadline:
                 imap.transcript.lines.clear()  # looking again is no evidence; what was found is
                 found = await imap.command(f"UID SEARCH SUBJECT {token}")
-                if uids := b" ".join(found.untagged).split()[2:]:
+                if uids := [uid for line in found.untagged if line.startswith(b"* SEARCH ") for uid in line.split()[2:]]:
                     response = await imap.command(f"UID FETCH {uids[-1].decode()} BODY.PEEK[]")
                     evidence.note(f"{token} stands in {user.name}'s mailbox")
                     return response.untagged[0].partition(b"\r\n")[2]
@@ -400,8 +400,9 @@ async def _collect(stream: asyncio.StreamReader | None) -> str:
 async def _end(process: asyncio.subprocess.Process, errors: asyncio.Task[str]) -> None:
     """SIGTERM, then wait; SIGKILL for what does not listen."""
     if process.returncode is None:
+        # Not process.terminate(): that polls, and so takes the exit status away from asyncio's child watcher.
         with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+            os.kill(process.pid, signal.SIGTERM)
     try:
         async with asyncio.timeout(STOPS_IN_SECONDS):
             await process.wait()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+
+from lab.behaviours.stack import Lab
 
 # Where Debian keeps programs that are not on everybody's PATH.
 MORE_PATHS = ("/usr/sbin", "/sbin", "/usr/lib/cyrus/bin", "/usr/lib/dovecot")
@@ -36,3 +38,10 @@ def as_root() -> Iterator[None]:
             pytest.fail("this interop test has to run as root in CI")
         pytest.skip("the real daemon can be started only by root")
     yield
+
+
+@pytest.fixture
+async def lab() -> AsyncIterator[Lab]:
+    """A hardened laboratory of this test's own."""
+    async with Lab.start() as running:
+        yield running

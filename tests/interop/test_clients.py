@@ -6,6 +6,9 @@ import asyncio
 import os
 import pty
 import re
+import select
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,7 +147,7 @@ def muttrc(lab: Lab, tmp_path: Path) -> Path:
         f'set smtp_url = "smtp://{alice.name}@{address}:{port}/"\nset smtp_pass = "{alice.password}"\n'
         f'set imap_user = "{alice.name}"\nset imap_pass = "{alice.password}"\n'
         f'set from = "{alice.address}"\nset certificate_file = "{lab.ca_file}"\n'
-        "set ssl_force_tls = yes\nset ssl_usesystemcerts = no\nset copy = no\nset wait_key = no\n"
+        "set ssl_force_tls = yes\nset copy = no\nset wait_key = no\n"
         "set confirmappend = no\nset confirmcreate = no\nset quit = yes\nset header_cache =\nset sleep_time = 0\n"
     )
     file.chmod(0o600)
@@ -186,13 +189,16 @@ async def test_mutt_reads(lab: Lab, peer: Peer, tmp_path: Path) -> None:
 
 
 def in_a_terminal(argv: list[str], environment: dict[str, str]) -> None:
-    """Run a full-screen program in a pseudo-terminal until it ends by itself."""
+    """Run a full-screen program in a pseudo-terminal until it ends by itself; what it showed is in the failure."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(argv[0], argv, {**os.environ, **environment, "LINES": "40", "COLUMNS": "120"})
+    shown, deadline = b"", time.monotonic() + SECONDS
     try:
-        while os.read(terminal, 65536):
-            pass
+        while select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
+            shown += os.read(terminal, 65536)
+        os.kill(pid, signal.SIGKILL)
+        pytest.fail(f"{argv[0]} does not end; it shows {shown[-1000:]!r}")
     except OSError:
         pass  # EIO: the program has closed its side
     finally:

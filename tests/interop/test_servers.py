@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pwd
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -65,10 +66,28 @@ async def test_real_postfix_logs_users_in_through_our_socket(lab: Lab, peer: Pee
     (ours / "users").write_text(f"{alice.name}:{{PLAIN}}{alice.password}::::::\n")
     (ours / "users").chmod(0o644)
     (ours / "dovecot.conf").write_text(
-        f"protocols =\nssl = no\nbase_dir = {ours}/run\nauth_mechanisms = plain login\n"
-        f"passdb {{\n  driver = passwd-file\n  args = {ours}/users\n}}\n"
-        f"userdb {{\n  driver = static\n  args = uid=65534 gid=65534 home=/nonexistent\n}}\n"
-        f"service auth {{\n  unix_listener {queue}/private/auth {{\n    mode = 0600\n    user = postfix\n    group = postfix\n  }}\n}}\n"
+        dedent(f"""\
+        protocols =
+        ssl = no
+        base_dir = {ours}/run
+        auth_mechanisms = plain login
+        passdb {{
+          driver = passwd-file
+          args = {ours}/users
+        }}
+        userdb {{
+          driver = static
+          args = uid=65534 gid=65534 home=/nonexistent
+        }}
+        service auth {{
+          # Postfix smtp-auth
+          unix_listener {queue}/private/auth {{
+            mode = 0600
+            user = postfix
+            group = postfix
+          }}
+        }}
+        """)
     )
     listeners = f"127.0.0.1:{port} inet n - n - - smtpd\n"
     with realpostfix.running(postfix, tmp_path, listeners, smtp_main(lab)):
@@ -89,17 +108,34 @@ async def test_our_mta_uses_real_dovecot_for_logins_and_mailboxes(lab: Lab, peer
     theirs, ours, homes = tmp_path / "dovecot", tmp_path / "ours", tmp_path / "homes"
     for path in (theirs, ours, homes, theirs / "sockets"):
         path.mkdir(0o755)
-    subprocess.run(["chown", f"{mail_user.pw_uid}:{mail_user.pw_gid}", str(homes)], check=True)
+    os.chown(homes, mail_user.pw_uid, mail_user.pw_gid)
     (theirs / "users").write_text(f"{alice.name}:{{PLAIN}}{alice.password}::::::\n")
     (theirs / "users").chmod(0o644)
     auth, lmtp = theirs / "sockets" / "auth", theirs / "sockets" / "lmtp"
-    configuration = (
-        f"protocols = lmtp\nmail_location = maildir:%h/Maildir\nauth_username_format = %Ln\nauth_mechanisms = plain login\n"
-        f"passdb {{\n  driver = passwd-file\n  args = {theirs}/users\n}}\n"
-        f"userdb {{\n  driver = static\n  args = uid={mail_user.pw_uid} gid={mail_user.pw_gid} home={homes}/%n\n}}\n"
-        f"service auth {{\n  unix_listener {auth} {{\n    mode = 0666\n  }}\n}}\n"
-        f"service lmtp {{\n  unix_listener {lmtp} {{\n    mode = 0666\n  }}\n}}\n"
-    )
+    configuration = dedent(f"""\
+        protocols = lmtp
+        mail_location = maildir:%h/Maildir
+        auth_username_format = %Ln
+        auth_mechanisms = plain login
+        passdb {{
+          driver = passwd-file
+          args = {theirs}/users
+        }}
+        userdb {{
+          driver = static
+          args = uid={mail_user.pw_uid} gid={mail_user.pw_gid} home={homes}/%n
+        }}
+        service auth {{
+          unix_listener {auth} {{
+            mode = 0666
+          }}
+        }}
+        service lmtp {{
+          unix_listener {lmtp} {{
+            mode = 0666
+          }}
+        }}
+        """)
     (ours / "master.cf").write_text(
         f"127.0.0.1:{port} inet n - n - 1 smtpd\nqmgr unix n - n 300 1 qmgr\nlmtp unix - - n - - lmtp\n"
     )
