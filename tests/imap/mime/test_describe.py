@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from imap.mime import Section, SectionError, body, envelope, parse
 
 MIXED = (
-    b"From: Alice <a@x.test>, grp: b@x.test, \"C D\" <c@x.test>;, bad\r\n"
+    b'From: Alice <a@x.test>, grp: b@x.test, "C D" <c@x.test>;, bad\r\n'
     b"Subject: folded\r\n  subject\r\n"
     b"Subject: last one counts\r\n"
     b"MIME-Version: 1.0\r\n"
@@ -29,7 +29,7 @@ MIXED = (
     b"inner body\r\n"
     b"--b1\r\n"
     b"Content-Type: application/pdf; name*0*=utf-8''a; name*1=b\r\n"
-    b"Content-Disposition: attachment; filename=\"x\\\"y\"\r\n"
+    b'Content-Disposition: attachment; filename="x\\"y"\r\n'
     b"Content-Transfer-Encoding: BASE64\r\n"
     b"\r\n"
     b"AAAA\r\n"
@@ -97,7 +97,9 @@ def test_header_fields_in_the_order_of_the_message() -> None:
     assert section(MIXED, b"2.HEADER.FIELDS", b"X-None") == b"\r\n"
 
 
-@pytest.mark.parametrize("text", [b"-1", b"1.", b"1..2", b"MIME", b"1.FOO", b"HEADER.FIELDS", b"TEXT.1", b"1 ", b"99999999999"])
+@pytest.mark.parametrize(
+    "text", [b"-1", b"1.", b"1..2", b"MIME", b"1.FOO", b"HEADER.FIELDS", b"TEXT.1", b"1 ", b"99999999999"]
+)
 def test_what_is_no_section(text: bytes) -> None:
     with pytest.raises(SectionError):
         Section.parse(text)
@@ -108,7 +110,7 @@ def test_what_is_no_section(text: bytes) -> None:
     [
         (b"text/plain", b'"text" "plain" ("charset" "us-ascii")'),
         (b"text/plain;", b'"text" "plain" ("charset" "us-ascii")'),
-        (b"TEXT/PLAIN; CHARSET=\"UTF-8\"", b'"TEXT" "PLAIN" ("CHARSET" "UTF-8")'),
+        (b'TEXT/PLAIN; CHARSET="UTF-8"', b'"TEXT" "PLAIN" ("CHARSET" "UTF-8")'),
         (b"text / plain (c) ; a = (x) b", b'"text" "plain" ("a" "b" "charset" "us-ascii")'),
         (b"text/plain; name==?utf-8?q?x_y?=", b'"text" "plain" ("name" "=?utf-8?q?x_y?=" "charset" "us-ascii")'),
         (b"text/plain; a*0=x; a*2=y", b'"text" "plain" ("a*0" "x" "a*2" "y" "charset" "us-ascii")'),
