@@ -292,7 +292,9 @@ def make_resolver(nameservers: Sequence[str], limits: Limits) -> dns.asyncresolv
 def _nameserver(word: str) -> dns.nameserver.Nameserver:
     host, port = word, "53"
     if word.startswith("["):
-        host, _, rest = word[1:].partition("]")
+        host, bracket, rest = word[1:].partition("]")
+        if not bracket:
+            raise ValueError(f"hardmail_nameservers: missing bracket in {word}")
         port = rest.removeprefix(":") or "53"
     elif word.count(":") == 1:
         host, _, port = word.partition(":")
