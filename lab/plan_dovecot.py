@@ -102,6 +102,7 @@ class _Reader:
         return Service(
             name="auth",
             entry=ENTRIES["auth"],
+            preload=python_paths.late_modules(charsets=False),
             config=self.config,
             listeners=tuple(self._listeners("auth", block, who)),
             identity=who,
@@ -122,7 +123,7 @@ class _Reader:
         return Service(
             name=name,
             entry=ENTRIES[name],
-            preload=() if name == "lmtp" else PRELOAD,
+            preload=(*(() if name == "lmtp" else PRELOAD), *python_paths.late_modules(charsets=name == "imap")),
             config=self.config,
             listeners=tuple(self._listeners(name, block, self.mail)),
             workers=self._workers(block),
@@ -204,11 +205,11 @@ class _Reader:
 
     def _mail_root(self) -> Path | None:
         """The one tree that holds all mail; the services that serve it can write nothing else."""
-        from imap.config import MailSettings, NoMailRoot
+        from imap.config import MailSettings
 
         try:
             return MailSettings.from_config(self.config).mail_root
-        except NoMailRoot as error:
+        except ValueError as error:
             self.errors.append(f"{self.confdir / 'dovecot.conf'}: {error}")
             return None
 

@@ -128,7 +128,7 @@ class _Reader:
         return Service(
             name="smtpd" if len(first.overrides) == 0 else f"smtpd({first.name})",
             entry=SMTPD_ENTRY,
-            preload=PRELOAD,
+            preload=(*PRELOAD, *python_paths.late_modules(charsets=False)),
             config=config,
             listeners=tuple(listeners),
             workers=asked,
@@ -145,6 +145,7 @@ class _Reader:
         return Service(
             name="qmgr",
             entry=QMGR_ENTRY,
+            preload=python_paths.late_modules(charsets=False),
             config=self.config,
             listeners=(control,),
             identity=self.owner,

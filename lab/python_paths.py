@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import encodings
+import os
+import pkgutil
 import site
 import ssl
 import sys
@@ -48,6 +51,33 @@ NETWORK = _existing(
     _CERTIFICATES.openssl_cafile,
     _CERTIFICATES.openssl_capath,
 )
+
+# Modules that the standard library imports when they are first needed.
+LATE = (
+    "encodings.idna",
+    "encodings.punycode",
+    "stringprep",
+    "unicodedata",
+    "concurrent.futures.thread",
+    "email.parser",
+)
+
+
+def late_modules(*, charsets: bool) -> tuple[str, ...]:
+    """What to import before the change of user, where that user cannot reach the interpreter's library.
+
+    An interpreter below a home directory with mode 0700 is common on a developer's machine. `charsets`: also every
+    character set, for services that decode mail.
+    """
+    if os.geteuid() != 0 or _open_to_all(Path(sysconfig.get_path("stdlib"))):
+        return ()
+    sets = (f"encodings.{module.name}" for module in pkgutil.iter_modules(encodings.__path__))
+    return (*LATE, *(sets if charsets else ()))
+
+
+def _open_to_all(directory: Path) -> bool:
+    return all(path.stat().st_mode & 0o001 for path in (directory, *directory.parents))
+
 
 # The user database, for services that look users up (local delivery, passwd and PAM databases).
 ACCOUNTS = _existing("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")

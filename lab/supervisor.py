@@ -158,7 +158,7 @@ class Supervisor:
         """Import the services' modules before the fork: a fast start, and memory that is shared."""
         for service in _services(plans):
             for name in (service.entry.partition(":")[0], *service.preload, *process.PRELOAD):
-                with contextlib.suppress(ModuleNotFoundError):  # told by the process that needs it
+                with contextlib.suppress(ImportError, LookupError):  # told by the process that needs it
                     importlib.import_module(name)
 
     def _watch_signals(self) -> None:
