@@ -21,8 +21,9 @@ class Word:
 def split_command(line: str) -> list[Word]:
     """The words of a command line; the first is the command's name.
 
-    White space separates words except inside <>, [], "" and behind a backslash; comments count inside <> only. A word that reads `FROM:` or `TO:`
-    ends at its colon, so that both `MAIL FROM:<a@b>` and `MAIL FROM: a@b` give the address as the third word.
+    White space separates words except inside <>, [], "" and behind a backslash; comments count inside <> only. A word
+    that reads `FROM:` or `TO:` ends at its colon, so that both `MAIL FROM:<a@b>` and `MAIL FROM: a@b` give the address
+    as the third word.
     """
     if not any(character in line for character in '<["\\:'):
         return [Word(text) for text in line.split()]

@@ -41,8 +41,8 @@ class Connection(aiosmtpd.SMTP):
 
     Kept are its session and envelope. Its StreamReader, its line-by-line DATA and the inspection of every member in
     `__init__` are not: they cost more than the rest of a mail. Octets arrive in `data_received`, wait in an
-    InputBuffer, and replies are collected until the client has to be waited for, so that a pipelined group of commands is answered
-    in one segment (RFC 2920 section 3.2).
+    InputBuffer, and replies are collected until the client has to be waited for, so that a pipelined group of commands
+    is answered in one segment (RFC 2920 section 3.2).
     """
 
     session: Session

@@ -135,9 +135,11 @@ class Server:
     connections: set[Connection] = field(default_factory=set)
 
     @classmethod
-    def from_config(cls, config: MainConfig, queue: MailQueue, limits: Limits | None = None) -> Server:
+    def from_config(
+        cls, config: MainConfig, queue: MailQueue, limits: Limits | None = None, dns: Dns | None = None
+    ) -> Server:
         """Reads every parameter and opens every table and key; raises ConfigErrors with all mistakes found."""
-        resolver, dns = Resolver(config), Dns.of(config)
+        resolver, dns = Resolver(config), dns or Dns.of(config)
         tls = TlsService.from_config(config)
         number, yes, text, seconds = config.int, config.bool, config.str, config.seconds
         hostname = text("myhostname")
