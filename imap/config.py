@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from auth.variables import expand
-from imap.store import MailRoot, NamespaceInfo, SpecialMailbox, UserStore
+from imap.store import MailRoot, NamespaceInfo, SpecialMailbox, StoreError, UserStore
 from imap.store.location import BadLocation, Location, parse
 from imap.store.maildir import Fsync
+from imap.store.quota import BadQuota, roots
 
 if TYPE_CHECKING:
     from auth.dovecotconf import DovecotConfig, View
+
+log = logging.getLogger("dovecot.store")
 
 _HOME_FIELD = re.compile(r"(?:^|\s)(?:userdb_)?(?:home|mail)=(\S+)")
 # Where no setting tells, a passwd-file is read for its home directories, up to this size.
@@ -48,10 +52,14 @@ class MailSettings:
     fsync: Fsync
     full_access: bool
     namespaces: tuple[_Namespace, ...]
+    quota: Mapping[str, str] = field(default_factory=dict)  # settings of `plugin { }`, if the quota plugin is loaded
 
     @classmethod
     def from_config(cls, config: DovecotConfig) -> MailSettings:
-        """Read the settings. Raises NoMailRoot (a ValueError)."""
+        """Read the settings. Raises NoMailRoot, BadQuota (both are ValueErrors)."""
+        quota = {key: value for key, value in config.plugins.items() if key.startswith("quota")}
+        quota = quota if "quota" in config.list("mail_plugins") else {}
+        roots(quota)
         return cls(
             mail_root=Path(mail_root(config)),
             mail_location=config.str("mail_location"),
@@ -59,6 +67,7 @@ class MailSettings:
             fsync=cast("Fsync", config.str("mail_fsync")),
             full_access=config.bool("mail_full_filesystem_access"),
             namespaces=tuple(_namespaces(config)),
+            quota=quota,
         )
 
     def user_store(self, root: MailRoot, username: str, fields: Mapping[str, str]) -> UserStore:
@@ -71,7 +80,11 @@ class MailSettings:
             for namespace in self.namespaces
         ]
         anywhere = str(self.mail_root) if self.full_access else None
-        return root.user(username, namespaces, self.fsync, anywhere)
+        try:
+            quota = roots(self.quota, fields) if self.quota else ()
+        except BadQuota as error:
+            raise StoreError(code="SERVERBUG", reason=str(error)) from error
+        return root.user(username, namespaces, self.fsync, anywhere, quota)
 
     def _namespace(
         self, namespace: _Namespace, location: str, home: str | None, variables: _Variables
@@ -156,7 +169,8 @@ def _special(block: View) -> SpecialMailbox:
 def mail_root(config: DovecotConfig) -> str:
     """The directory that holds all mail: `hardmail_mail_root`, else what the paths of mail and homes begin with.
 
-    Raises NoMailRoot when only "/" would do.
+    Where only "/" would hold them all, it is the first path's directory: what lies elsewhere cannot be opened, and the
+    log says so. Raises NoMailRoot when even that is "/".
     """
     try:
         own = config.str("hardmail_mail_root")
@@ -164,13 +178,16 @@ def mail_root(config: DovecotConfig) -> str:
         own = ""
     if own:
         return posixpath.normpath(own)
-    prefixes = {_static_prefix(path) for path in _paths(config)}
+    prefixes = [_static_prefix(path) for path in _paths(config)] or sorted(set(_homes_in_files(config)))
     if not prefixes:  # nobody has a place for mail: log-ins are refused for their own reasons, nothing is stored
         return str(config.state_dir / "mail")
     common = posixpath.commonpath(prefixes)
-    if common == "/":
-        raise NoMailRoot(f"hardmail_mail_root is not set, and mail lies under {', '.join(sorted(prefixes))}")
-    return common
+    if common != "/":
+        return common
+    if prefixes[0] == "/":
+        raise NoMailRoot("hardmail_mail_root is not set, and mail would lie anywhere under /")
+    log.warning("mail lies under %s: only %s is the mail root", ", ".join(dict.fromkeys(prefixes)), prefixes[0])
+    return prefixes[0]
 
 
 def _static_prefix(template: str) -> str:
@@ -183,8 +200,8 @@ def _paths(config: DovecotConfig) -> Iterator[str]:
     """Every absolute path template on which mail may lie."""
     locations = [config.str("mail_location"), *(block.str("location") for block in config.blocks("namespace"))]
     for location in locations:
-        for field in location.split(":")[1:]:
-            path = field.rpartition("=")[2]
+        for part in location.split(":")[1:]:
+            path = part.rpartition("=")[2]
             if path.startswith("/"):
                 yield path
     if config.str("mail_home").startswith("/"):
@@ -201,13 +218,12 @@ def _homes(block: View) -> Iterator[str]:
                 yield path
     if block.str("driver") == "passwd" and block.node.kind == "userdb":
         yield _SYSTEM_HOMES
-    if block.str("driver") == "passwd-file":
-        yield from _homes_in_file(block.str("args").split()[-1:])
 
 
-def _homes_in_file(arguments: Sequence[str]) -> Iterator[str]:
-    """The parents of the home directories that a passwd-file names (sixth field)."""
-    for name in arguments:
+def _homes_in_files(config: DovecotConfig) -> Iterator[str]:
+    """The parents of the home directories that passwd-files name, for one user each (sixth field)."""
+    files = [block for kind in ("passdb", "userdb") for block in config.blocks(kind)]
+    for name in [block.str("args").split()[-1] for block in files if block.str("driver") == "passwd-file"]:
         try:
             with Path(name).open("rb") as file:
                 text = file.read(_PASSWD_FILE_LIMIT).decode("utf-8", "surrogateescape")

@@ -29,6 +29,8 @@ UserStore
     .open(name, read_only=False) -> Mailbox
     .append(name, [NewMail(data, flags, internal_date), ...]) -> AppendResult      # all or none (MULTIAPPEND)
     .deliver(name, NewMail)                                   # into new/, durable when it returns; for LMTP
+    .quota_roots -> tuple[QuotaRoot, ...]                     # .name, .limits() -> Limits(storage, messages)
+    .quota_usage(root) -> Limits                              # octets, messages; IMAP tells KiB, rounded up
     .close()                                                  # also a context manager
 
 Mailbox (context manager)
@@ -68,6 +70,7 @@ from imap.store.errors import (
     StoreError,
 )
 from imap.store.mailbox import Mailbox
+from imap.store.quota import Limits, QuotaRoot
 from imap.store.types import (
     SYSTEM_FLAGS,
     AppendResult,
@@ -97,6 +100,7 @@ __all__ = [
     "InvalidName",
     "JailEscape",
     "LimitExceeded",
+    "Limits",
     "MailRoot",
     "Mailbox",
     "MailboxDeleted",
@@ -109,6 +113,7 @@ __all__ = [
     "NotPossible",
     "NotSelectable",
     "OverQuota",
+    "QuotaRoot",
     "ReadOnly",
     "SpecialMailbox",
     "Status",

@@ -130,6 +130,11 @@ class Maildir:
         place, name = self.locate(file)
         return place.read(name, count=count)
 
+    def has(self, file: str) -> bool:
+        """Whether "cur/NAME" or "new/NAME" is there."""
+        place, name = self.locate(file)
+        return place.exists(name)
+
     def sweep(self) -> None:
         """Remove what killed deliveries left in tmp/ long ago."""
         limit = time.time() - TMP_LIFETIME_SECONDS

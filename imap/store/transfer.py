@@ -23,6 +23,10 @@ class Destinations(Protocol):
         """The mailbox's box and index. Raises NonExistent, InvalidName."""
         ...
 
+    def admit(self, name: str, size: int, count: int) -> None:
+        """Raises OverQuota."""
+        ...
+
 
 def append(box: Box, index: Index, mails: Sequence[NewMail]) -> AppendResult:
     """Store new mails: all or none. They are durable when this returns."""
@@ -83,6 +87,10 @@ def copy(
     if move and mailbox.read_only:
         raise ReadOnly()
     with destinations.destination(destination) as (box, index):
+        if not move:  # a move needs no room
+            uids = set(uids)
+            sizes = [view.size for uid in uids if (view := mailbox.messages.get(uid)) is not None]
+            destinations.admit(destination, sum(sizes), len(sizes))
         if index is not mailbox.index:
             return _copy_across(mailbox, box, index, uids, move=move)
         with mailbox.transaction() as (db, row):

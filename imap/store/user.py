@@ -16,9 +16,10 @@ from imap.store.index import Index
 from imap.store.jail import Directory
 from imap.store.layout import INBOX, Parts, check_new, split, to_disk
 from imap.store.location import Location
-from imap.store.mailbox import Mailbox
-from imap.store.maildir import Fsync, disk_error
+from imap.store.mailbox import Mailbox, measure
+from imap.store.maildir import Fsync, crlf_size, disk_error
 from imap.store.place import Place
+from imap.store.quota import Limits, QuotaRoot
 from imap.store.types import AppendResult, MailboxInfo, NamespaceInfo, NewMail, SpecialMailbox, Status
 
 P = ParamSpec("P")
@@ -42,6 +43,7 @@ class MailRoot:
         namespaces: Sequence[tuple[NamespaceInfo, Location]],
         fsync: Fsync = "optimized",
         anywhere: str | None = None,
+        quota: tuple[QuotaRoot, ...] = (),
     ) -> "UserStore":
         """A user's store. One namespace must have `inbox` set.
 
@@ -49,7 +51,7 @@ class MailRoot:
         (mail_full_filesystem_access); None, and they are refused.
         """
         opened = [Namespace(info, Place(self.directory, at, fsync)) for info, at in namespaces]
-        return UserStore(username, opened, anywhere)
+        return UserStore(username, opened, anywhere, quota)
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -91,8 +93,15 @@ def _guarded(method: Callable[P, R]) -> Callable[P, R]:
 class UserStore:
     """See the interface in the package's docstring."""
 
-    def __init__(self, username: str, namespaces: Sequence[Namespace], anywhere: str | None = None) -> None:
+    def __init__(
+        self,
+        username: str,
+        namespaces: Sequence[Namespace],
+        anywhere: str | None = None,
+        quota: tuple[QuotaRoot, ...] = (),
+    ) -> None:
         self.username = username
+        self.quota_roots = quota
         self._anywhere = anywhere
         # The longest prefix that fits decides.
         self._namespaces = sorted(namespaces, key=lambda namespace: -len(namespace.info.prefix))
@@ -292,6 +301,7 @@ class UserStore:
     @_guarded
     def append(self, name: str, mails: Sequence[NewMail]) -> AppendResult:
         """Store mails, all or none, durably. Raises NonExistent, OverQuota, LimitExceeded."""
+        self.admit(name, sum(crlf_size(mail.data) for mail in mails), len(mails))
         with self.destination(name) as (box, index):
             return transfer.append(box, index, mails)
 
@@ -301,6 +311,7 @@ class UserStore:
 
         Raises NonExistent, InvalidName, OverQuota.
         """
+        self.admit(name, crlf_size(mail.data), 1, delivery=True)
         box, _ = self._open_box(name)
         with contextlib.closing(box.maildir):
             saved = box.maildir.save(mail.data, mail.internal_date)
@@ -314,6 +325,28 @@ class UserStore:
             with Mailbox(name, box, index, self, read_only=True) as mailbox:
                 total = sum(message.size for message in mailbox.messages.values()) if size else None
                 return _count(mailbox, index, total)
+
+    # -- quota --------------------------------------------------------------------------------------------------------
+
+    @_guarded
+    def quota_usage(self, root: QuotaRoot) -> Limits:
+        """Octets (CRLF form) and messages that count towards a quota root."""
+        storage = messages = 0
+        for info in self.list_mailboxes():
+            namespace, parts = self._resolve(info.name)
+            if not info.selectable or root.ignores(info.name) or not namespace.place.exists(parts):
+                continue
+            with self.destination(info.name) as (box, index):
+                size, count = measure(box, index)
+            storage, messages = storage + size, messages + count
+        return Limits(storage, messages)
+
+    def admit(self, name: str, size: int, count: int, *, delivery: bool = False) -> None:
+        """Raises OverQuota if `count` more mails of `size` octets in all do not fit."""
+        for root in self.quota_roots:
+            limits = root.limits(name)
+            if limits.storage or limits.messages:
+                root.check(self.quota_usage(root), size, count, name, delivery=delivery)
 
     def rebuild(self, error: Exception) -> None:
         """Throw damaged indexes away; the next use makes them anew. Raises InUse to have the client try again."""

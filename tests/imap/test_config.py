@@ -28,6 +28,7 @@ STATIC = "userdb {{\n driver = static\n args = uid=8 gid=8 home={}\n}}\n"
         ("mail_location = maildir:~/Maildir\nmail_home = /srv/vmail/%n\n", "/srv/vmail"),
         ("mail_location = maildir:/srv/m/%u:INDEX=/srv/i/%u\n", "/srv"),
         ("mail_location = maildir:~/Maildir\nuserdb {\n driver = passwd\n}\n", "/home"),
+        ("mail_location = maildir:/a/%u:INDEX=/b/%u\n", "/a"),  # the nearest to what was meant
         (
             "passdb {\n driver = sql\n args = /x\n}\nuserdb {\n driver = prefetch\n}\n"
             "userdb {\n driver = static\n args = uid=8\n default_fields = home=/srv/d/%u\n}\n",
@@ -50,7 +51,7 @@ def test_nobody_has_a_place_for_mail(tmp_path: Path) -> None:
     assert settings(tmp_path, f"state_dir = {tmp_path}/state\n").mail_root == tmp_path / "state/mail"
 
 
-@pytest.mark.parametrize("text", ["mail_location = maildir:/a/%u:INDEX=/b/%u\n", "mail_location = maildir:/%u\n"])
+@pytest.mark.parametrize("text", ["mail_location = maildir:/%u\n"])
 def test_no_mail_root(tmp_path: Path, text: str) -> None:
     with pytest.raises(NoMailRoot):
         settings(tmp_path, text)

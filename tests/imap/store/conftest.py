@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imap.store import MailRoot, NamespaceInfo, SpecialMailbox, UserStore
+from imap.store import MailRoot, NamespaceInfo, QuotaRoot, SpecialMailbox, UserStore
 from imap.store.location import parse
 
 MakeStore = Callable[..., UserStore]
@@ -30,10 +30,11 @@ def make_store(tmp_path: Path) -> Iterator[MakeStore]:
         separator: str | None = None,
         mailboxes: tuple[SpecialMailbox, ...] = (),
         anywhere: str | None = None,
+        quota: tuple[QuotaRoot, ...] = (),
     ) -> UserStore:
         place = parse(location, str(tmp_path), f"{tmp_path}/{user}")
         info = NamespaceInfo("", separator or place.separator, inbox=True, mailboxes=mailboxes)
-        store = root.user(user, [(info, place)], anywhere=anywhere)
+        store = root.user(user, [(info, place)], anywhere=anywhere, quota=quota)
         opened.append(store)
         return store
 
