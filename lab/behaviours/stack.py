@@ -228,8 +228,9 @@ class Lab:
             while time.monotonic() < deadline:
                 imap.transcript.lines.clear()  # looking again is no evidence; what was found is
                 found = await imap.command(f"UID SEARCH SUBJECT {token}")
-                if uids := [uid for line in found.untagged if line.startswith(b"* SEARCH ") for uid in line.split()[2:]]:
-                    response = await imap.command(f"UID FETCH {uids[-1].decode()} BODY.PEEK[]")
+                uids = b" ".join(line[9:] for line in found.untagged if line.startswith(b"* SEARCH "))
+                if uids:
+                    response = await imap.command(f"UID FETCH {uids.split()[-1].decode()} BODY.PEEK[]")
                     evidence.note(f"{token} stands in {user.name}'s mailbox")
                     return response.untagged[0].partition(b"\r\n")[2]
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)

@@ -59,7 +59,9 @@ def running(postfix: str, directory: Path, listeners: str, main: str) -> Iterato
         f"inet_interfaces = loopback-only\n{main}"
     )
     (conf / "master.cf").write_text(listeners + SERVICES)
-    subprocess.run([postfix, "-c", str(conf), "start"], check=True, capture_output=True, timeout=30)
+    start = subprocess.run([postfix, "-c", str(conf), "start"], check=False, capture_output=True, timeout=30)
+    log = directory / "mail.log"
+    assert start.returncode == 0, start.stderr.decode() + (log.read_text() if log.exists() else "")
     try:
         yield queue
     finally:
