@@ -1,0 +1,432 @@
+"""The queue manager with delivery agents that do as they are told, and a clock that is turned by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from mta.delivery.bounce.notices import Notices, NoticeSettings
+from mta.delivery.bounce.report import ReportSettings
+from mta.delivery.bounce.templates import BUILT_IN
+from mta.delivery.request import Request
+from mta.delivery.result import Action, Dsn, Result, Status
+from mta.delivery.simple import DiscardAgent, ErrorAgent
+from mta.message import Submission
+from mta.queue import NewMessage, Notify, Queue, QueueName, Recipient, layout
+from mta.queue.completion import Completion
+from mta.queue.manager import Agents, Manager
+from mta.queue.reading import MessageCorrupt
+from mta.queue.settings import ManagerSettings, TransportSettings
+
+SENT = Dsn("2.0.0", "250 2.0.0 Ok", action=Action.RELAYED)
+LATER = Dsn("4.2.0", "host said: 450 4.2.0 not now")
+NEVER = Dsn("5.1.1", "host said: 550 5.1.1 no such user")
+REFUSED = Dsn("4.4.1", "connect to host: Connection refused")
+
+
+@dataclass
+class Route:
+    transport: str
+    nexthop: str
+    recipient: str
+    error: bool = False
+
+
+class ByDomain:
+    """Each domain is its own next hop."""
+
+    async def resolve(self, address: str, sender: str = "") -> Route:
+        return Route("smtp", address.rpartition("@")[2], address)
+
+
+@dataclass
+class FakeAgent:
+    """Answers by the recipient's local part: ok, later, never, refused; notes what it got."""
+
+    deliveries: list[tuple[str, list[str]]] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    answers: dict[str, Dsn] = field(default_factory=dict)
+    content: list[bytes] = field(default_factory=list)
+
+    async def deliver(self, request: Request) -> list[Result]:
+        addresses = [entry.recipient.address for entry in request.recipients]
+        self.deliveries.append((request.nexthop, addresses))
+        try:
+            self.content.append(request.read_content())
+        except MessageCorrupt:
+            return request.all_same(Status.DEFERRED, Dsn("4.3.0", "unreadable"))
+        if self.gate is not None:
+            await self.gate.wait()
+        return [self._result(entry, request) for entry in request.recipients]
+
+    def _result(self, entry, request: Request) -> Result:
+        local = entry.recipient.address.partition("@")[0]
+        dsn = self.answers.get(local, {"later": LATER, "never": NEVER, "refused": REFUSED}.get(local, SENT))
+        status = {"2": Status.SENT, "4": Status.DEFERRED, "5": Status.BOUNCED}[dsn.status[0]]
+        return Result(entry, status, dsn, "host", request.times, dsn if dsn is REFUSED else None)
+
+    async def close(self) -> None:
+        return
+
+
+@dataclass
+class Bench:
+    """A manager at work."""
+
+    queue: Queue
+    agent: FakeAgent
+    manager: Manager
+    drain: asyncio.Event
+    clock: Callable[[], float]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+    async def quiet(self) -> None:
+        """Until nothing is under way and nothing is due."""
+        await self.until(lambda: self.manager.idle)
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)  # type: ignore[attr-defined]
+        self.manager.scan_deferred()
+        await asyncio.sleep(0)
+        await self.quiet()
+
+    def left(self) -> list[str]:
+        return [message.queue_id for message in self.queue.messages()]
+
+
+SETTINGS = ManagerSettings(
+    myhostname="mx.example.org",
+    double_bounce="double-bounce@example.org",
+    maximal_lifetime=5 * 86400.0,
+    bounce_lifetime=86400.0,
+    delay_warning=4 * 3600.0,
+)
+
+
+@pytest.fixture
+async def start(queue: Queue, clock) -> AsyncIterator[Callable[..., Bench]]:
+    benches: list[tuple[Bench, asyncio.Task[None]]] = []
+
+    def begin(settings: ManagerSettings = SETTINGS, classes: frozenset[str] = frozenset()) -> Bench:
+        async def cleanup(submission: Submission) -> NewMessage:
+            return NewMessage(
+                submission.sender,
+                list(submission.recipients),
+                submission.received + submission.content,
+                queue_id=submission.queue_id,
+            )
+
+        report = ReportSettings("mx.example.org")
+        texts = {kind: template.text for kind, template in BUILT_IN.items()}
+        notices = Notices(
+            NoticeSettings(report, settings.double_bounce, classes, texts=texts), cleanup, queue.new_id, clock
+        )
+        agent = FakeAgent()
+        agents = Agents(
+            {
+                "smtp": agent,
+                "error": ErrorAgent("error", clock=clock),
+                "retry": ErrorAgent("error", retry=True, clock=clock),
+                "discard": DiscardAgent("discard", clock=clock),
+            },
+            {"smtp": TransportSettings(recipient_limit=3)},
+            agent,
+        )
+        completion = Completion(queue, notices, settings, clock)
+        manager = Manager(queue, ByDomain(), agents, completion, settings, clock=clock)
+        loop = asyncio.get_running_loop()
+        queue.on_new_mail = lambda: loop.call_soon_threadsafe(manager.wake)
+        drain = asyncio.Event()
+        bench = Bench(queue, agent, manager, drain, clock)
+        benches.append((bench, asyncio.create_task(manager.run(drain))))
+        return bench
+
+    yield begin
+    for bench, task in benches:
+        if bench.agent.gate is not None:
+            bench.agent.gate.set()
+        bench.drain.set()
+        async with asyncio.timeout(10):
+            await task
+
+
+async def test_delivered_mail_leaves_the_queue(start, queue, letter, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    bench = start()
+    queue_id = await queue.put(letter("ok@a.example", "ok@b.example"))
+    await bench.until(lambda: not bench.left())
+    assert sorted(bench.agent.deliveries) == [("a.example", ["ok@a.example"]), ("b.example", ["ok@b.example"])]
+    assert f"{queue_id}: from=<alice@example.org>, size=" in caplog.text
+    assert ", nrcpt=2 (queue active)" in caplog.text
+    assert f"{queue_id}: removed" in caplog.text
+
+
+async def test_recipients_of_one_next_hop_go_together_up_to_the_limit(start, queue, letter) -> None:
+    bench = start()
+    await queue.put(letter(*(f"ok{n}@a.example" for n in range(7))))
+    await bench.until(lambda: not bench.left())
+    assert [len(addresses) for _, addresses in bench.agent.deliveries] == [3, 3, 1]
+
+
+async def test_mail_that_was_there_before_is_delivered(start, queue, letter) -> None:
+    for _ in range(250):
+        queue.put_blocking(letter("ok@a.example"))
+    bench = start()
+    await bench.until(lambda: not bench.left())
+    assert len(bench.agent.deliveries) == 250
+
+
+async def test_held_mail_is_not_touched(start, queue, letter) -> None:
+    held = await queue.put(letter(hold=True))
+    bench = start()
+    await bench.quiet()
+    bench.manager.flush()
+    await bench.quiet()
+    assert bench.left() == [held]
+    assert bench.agent.deliveries == []
+
+
+async def test_deferred_recipients_only_are_tried_again(start, queue, letter) -> None:
+    bench = start()
+    queue_id = await queue.put(letter("ok@a.example", "later@a.example"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    found = queue.find(queue_id)
+    assert found is not None and found.queue is QueueName.DEFERRED
+    assert [(entry.recipient.address, entry.dsn, entry.reason) for entry in found.recipients] == [
+        ("later@a.example", "4.2.0", LATER.reason)
+    ]
+    bench.agent.deliveries.clear()
+    bench.agent.answers["later"] = SENT
+    await bench.advance(299)
+    assert bench.agent.deliveries == []
+    await bench.advance(2)
+    assert bench.agent.deliveries == [("a.example", ["later@a.example"])]
+    assert bench.left() == []
+
+
+async def test_waits_grow_with_the_age_up_to_the_maximum(start, queue, letter, clock) -> None:
+    bench = start()
+    queue_id = await queue.put(letter("later@a.example"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    waits = []
+    for _ in range(8):
+        found = queue.find(queue_id)
+        assert found is not None
+        waits.append(found.next_attempt - clock.now)
+        await bench.advance(waits[-1])
+    assert waits[:6] == pytest.approx([300, 300, 600, 1200, 2400, 4000])
+    assert waits[6:] == [4000, 4000]
+
+
+async def test_flush_tries_what_is_not_due(start, queue, letter) -> None:
+    bench = start()
+    await queue.put(letter("later@a.example"))
+    await bench.until(lambda: bench.manager.idle and len(bench.agent.deliveries) == 1)
+    bench.manager.flush()
+    await bench.until(lambda: bench.manager.idle and len(bench.agent.deliveries) == 2)
+
+
+async def test_one_message_can_be_asked_for(start, queue, letter) -> None:
+    bench = start()
+    first = await queue.put(letter("later@a.example"))
+    await queue.put(letter("later@b.example"))
+    await bench.until(lambda: bench.manager.idle and len(bench.agent.deliveries) == 2)
+    bench.agent.deliveries.clear()
+    bench.manager.retry(first)
+    await bench.until(lambda: bench.manager.idle)
+    assert bench.agent.deliveries == [("a.example", ["later@a.example"])]
+
+
+async def test_a_failed_recipient_is_reported_to_the_sender(start, queue, letter) -> None:
+    bench = start()
+    await queue.put(letter("never@a.example", "ok@a.example"))
+    await bench.until(lambda: bench.manager.idle and len(bench.agent.deliveries) == 2)
+    assert bench.left() == []
+    assert bench.agent.deliveries[1] == ("example.org", ["alice@example.org"])
+    report = bench.agent.content[1]
+    assert b"Final-Recipient: rfc822; never@a.example\r\n" in report
+    assert b"ok@a.example" not in report
+    assert b"Subject: test" in report
+
+
+async def test_notify_never_gets_no_report(start, queue) -> None:
+    bench = start()
+    await queue.put(NewMessage("alice@x", [Recipient("never@a", notify=Notify.NEVER)], b"Subject: x\r\n\r\n"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    assert len(bench.agent.deliveries) == 1
+    assert bench.left() == []
+
+
+async def test_success_is_reported_on_request(start, queue) -> None:
+    bench = start()
+    to = [Recipient("ok@a", notify=Notify.SUCCESS), Recipient("ok2@a")]
+    await queue.put(NewMessage("alice@x", to, b"Subject: x\r\n\r\n"))
+    await bench.until(lambda: bench.manager.idle and len(bench.agent.deliveries) == 2)
+    report = bench.agent.content[1]
+    assert b"Subject: Successful Mail Delivery Report" in report
+    assert b"Action: relayed" in report
+    assert b"ok2@a" not in report
+
+
+async def test_a_bounce_that_bounces_ends_quietly(start, queue, letter) -> None:
+    bench = start()
+    await queue.put(letter("never@a.example", sender=""))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    assert len(bench.agent.deliveries) == 1
+    assert bench.left() == []
+
+
+async def test_a_bounce_that_bounces_goes_to_the_postmaster_if_wanted(start, queue, letter) -> None:
+    bench = start(classes=frozenset({"2bounce"}))
+    await queue.put(letter("never@a.example", sender=""))
+    await bench.until(lambda: bench.manager.idle and len(bench.agent.deliveries) == 2)
+    assert bench.agent.deliveries[1][1] == ["postmaster"]
+    assert b"Subject: Postmaster Copy: Undelivered Mail" in bench.agent.content[1]
+
+
+async def test_a_notice_about_a_notice_is_not_written(start, queue, letter, caplog) -> None:
+    bench = start(classes=frozenset({"bounce", "2bounce"}))
+    await queue.put(letter("never@a.example", sender="double-bounce@example.org"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    assert bench.left() == []
+    assert len(bench.agent.deliveries) == 1
+    assert "undeliverable postmaster notification discarded" in caplog.text
+
+
+async def test_mail_to_the_double_bounce_address_is_swallowed(start, queue, letter) -> None:
+    bench = start()
+    await queue.put(letter("double-bounce@example.org"))
+    await bench.until(lambda: not bench.left())
+    assert bench.agent.deliveries == []
+
+
+async def test_a_warning_after_four_hours_once(start, queue, letter) -> None:
+    bench = start()
+    bench.agent.answers["alice"] = SENT
+    await queue.put(letter("later@a.example"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    for _ in range(30):
+        await bench.advance(1000)
+    warnings = [content for content in bench.agent.content if b"Delayed Mail (still being retried)" in content]
+    assert len(warnings) == 1
+    assert b"Action: delayed" in warnings[0]
+    assert b"Will-Retry-Until: " in warnings[0]
+
+
+async def test_expired_mail_returns_to_its_sender(start, queue, letter, clock, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    bench = start(settings=ManagerSettings(myhostname="mx", maximal_lifetime=86400.0))
+    queue_id = await queue.put(letter("later@a.example"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    await bench.advance(86399)
+    assert bench.left() == [queue_id]
+    await bench.advance(4001)
+    assert bench.left() == []
+    assert f"{queue_id}: from=<alice@example.org>, status=expired, returned to sender" in caplog.text
+    report = bench.agent.content[-1]
+    assert b"Undelivered Mail Returned to Sender" in report
+    assert b"Action: failed" in report
+    assert b"Status: 4.2.0" in report
+
+
+async def test_an_old_message_gets_one_attempt_before_it_expires(start, queue, letter, clock) -> None:
+    queue.put_blocking(letter("ok@a.example"))
+    clock.advance(30 * 86400)
+    bench = start()
+    await bench.until(lambda: not bench.left())
+    assert bench.agent.deliveries == [("a.example", ["ok@a.example"])]
+
+
+async def test_a_dead_destination_is_left_alone_for_a_while(start, queue, letter, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    bench = start()
+    for _ in range(40):
+        queue.put_blocking(letter("refused@dead.example"))
+    await queue.put(letter("ok@fine.example"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    to_dead = [nexthop for nexthop, _ in bench.agent.deliveries if nexthop == "dead.example"]
+    assert len(to_dead) < 40
+    assert ("fine.example", ["ok@fine.example"]) in bench.agent.deliveries
+    assert "status=deferred (delivery temporarily suspended: connect to host: Connection refused)" in caplog.text
+    assert len(bench.left()) == 40
+    bench.agent.answers["refused"] = SENT
+    await bench.advance(601)
+    assert bench.left() == []
+
+
+async def test_draining_lets_deliveries_end_and_starts_no_more(start, queue, letter) -> None:
+    bench = start()
+    bench.agent.gate = asyncio.Event()
+    for _ in range(10):
+        await queue.put(letter("ok@a.example"))
+    await bench.until(lambda: len(bench.agent.deliveries) == 5)
+    bench.drain.set()
+    bench.agent.gate.set()
+    await bench.until(lambda: len(bench.left()) == 5)
+    assert len(bench.agent.deliveries) == 5
+
+
+async def test_a_recipient_that_failed_before_a_crash_is_still_reported(start, queue, letter) -> None:
+    from mta.queue.changes import Outcome, Progress
+
+    queue_id = queue.put_blocking(letter("never@a.example", "ok@a.example"))
+    found = queue.find(queue_id)
+    assert found is not None
+    failed = Outcome("5.1.1", NEVER.reason, "failed")
+    queue.change_blocking(Progress(found.sequence, done=[1], told={0: failed}))
+    bench = start()
+    await bench.until(lambda: bench.manager.idle and not bench.left() and bool(bench.agent.deliveries))
+    assert bench.agent.deliveries == [("example.org", ["alice@example.org"])]
+    assert b"never@a.example" in bench.agent.content[0]
+
+
+async def test_a_torn_message_is_set_aside_and_the_others_go(start, queue, letter, caplog) -> None:
+    torn = queue.put_blocking(letter("ok@a.example", body="x" * 200_000))
+    (queue.directory / layout.BODIES / torn).write_bytes(b"Subject: torn")
+    queue.put_blocking(letter("ok@a.example"))
+    bench = start()
+    await bench.until(lambda: not bench.left())
+    saved = (queue.directory / layout.CORRUPT / torn).read_bytes()
+    assert b'"fault": "its content is torn"' in saved
+    assert saved.endswith(b"Subject: torn")
+    assert "moved to corrupt queue" in caplog.text
+
+
+async def test_mail_deleted_while_it_waits_is_not_reported_as_damage(start, queue, letter) -> None:
+    bench = start()
+    bench.agent.gate = asyncio.Event()
+    for _ in range(6):
+        await queue.put(letter("ok@a.example"))
+    await bench.until(lambda: len(bench.agent.deliveries) == 5)
+    last = list(queue.messages())[-1]
+    await queue.change(queue.remove(last))
+    bench.agent.gate.set()
+    await bench.until(lambda: not bench.left() and bench.manager.idle)
+    assert list((queue.directory / layout.CORRUPT).iterdir()) == []
+
+
+async def test_a_result_that_cannot_be_written_is_written_later(start, queue, letter, monkeypatch) -> None:
+    from mta.queue import QueueFull, manager
+
+    monkeypatch.setattr(manager, "WRITE_RETRY", (0.01,))
+    failures = iter([QueueFull("no space"), QueueFull("no space")])
+    real = queue.change
+
+    async def change(*changes: object) -> None:
+        for error in failures:
+            raise error
+        await real(*changes)
+
+    monkeypatch.setattr(queue, "change", change)
+    bench = start()
+    await queue.put(letter("ok@a.example"))
+    await bench.until(lambda: not bench.left())
+    assert len(bench.agent.deliveries) == 1
