@@ -21,12 +21,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import dns.asyncbackend
 import dns.asyncresolver
 import dns.exception
 import dns.flags
 import dns.name
 import dns.rdata
 import dns.rdatatype
+
+# dnspython looks for these when it meets the first record of a type; a jailed process must have them already.
+import dns.rdtypes.ANY.CNAME
+import dns.rdtypes.ANY.MX
+import dns.rdtypes.ANY.NS
+import dns.rdtypes.ANY.OPT
+import dns.rdtypes.ANY.PTR
+import dns.rdtypes.ANY.SOA
+import dns.rdtypes.ANY.TXT
+import dns.rdtypes.IN.A
+import dns.rdtypes.IN.AAAA
 import dns.resolver
 import dns.reversename
 
@@ -35,6 +47,8 @@ from mta.config import MainConfig
 from mta.hosts import Hosts
 
 log = logging.getLogger("postfix.dns")
+# For the same reason: the back end is otherwise loaded with the first question.
+dns.asyncbackend.get_backend("asyncio")
 
 # Records used of one answer: DNSBLs give a handful, a hostile zone may give thousands.
 RECORD_LIMIT = 100
@@ -115,7 +129,7 @@ class Resolver:
         self.limits = limits
         self.hosts = hosts
         self._servers = tuple(nameservers)
-        self._resolver: dns.asyncresolver.Resolver | None = None
+        self._resolver = make_resolver(self._servers, limits)
         self._cache: OrderedDict[tuple[str, str], tuple[float, Answer | LookupFailed]] = OrderedDict()
         self._running: dict[tuple[str, str], asyncio.Task[Answer | LookupFailed]] = {}
         self._turn = asyncio.Semaphore(limits.concurrency)
@@ -243,9 +257,7 @@ class Resolver:
         except (dns.exception.DNSException, UnicodeError, ValueError) as error:
             raise NotFound(name, kind, "malformed name", exists=False) from error
         try:
-            answer = await self._servers_resolver().resolve(
-                question, rdtype, search=False, lifetime=self.limits.lifetime
-            )
+            answer = await self._resolver.resolve(question, rdtype, search=False, lifetime=self.limits.lifetime)
         except dns.resolver.NXDOMAIN as error:
             raise NotFound(name, kind, "Host or domain name not found", exists=False) from error
         except dns.resolver.NoAnswer as error:
@@ -258,11 +270,6 @@ class Resolver:
         records = tuple(_record(kind, rdata, rrset.ttl) for rdata in list(rrset)[:RECORD_LIMIT])
         secure = bool(answer.response.flags & dns.flags.AD)
         return Answer(answer.canonical_name.to_text(omit_final_dot=True), records, secure)
-
-    def _servers_resolver(self) -> dns.asyncresolver.Resolver:
-        if self._resolver is None:
-            self._resolver = make_resolver(self._servers, self.limits)
-        return self._resolver
 
     def _remember(self, key: tuple[str, str], outcome: Answer | LookupFailed) -> None:
         match outcome:
@@ -279,10 +286,18 @@ class Resolver:
 
 
 def make_resolver(nameservers: Sequence[str], limits: Limits) -> dns.asyncresolver.Resolver:
-    """A dnspython resolver for `address` or `address:port` words, or for /etc/resolv.conf. ValueError for bad words."""
-    resolver = dns.asyncresolver.Resolver(configure=not nameservers)
+    """A dnspython resolver for `address` or `address:port` words, or for /etc/resolv.conf. ValueError for bad words.
+
+    Without any name server every lookup is a temporary failure, as it is for programs that use the system's library.
+    """
+    resolver = dns.asyncresolver.Resolver(configure=False)
     if nameservers:
         resolver.nameservers = [_nameserver(word) for word in nameservers]
+    else:
+        try:
+            resolver.read_resolv_conf("/etc/resolv.conf")
+        except dns.resolver.NoResolverConfiguration as error:
+            log.warning("/etc/resolv.conf: %s", error)
     resolver.timeout = limits.timeout
     resolver.lifetime = limits.lifetime
     resolver.cache = None

@@ -1,8 +1,11 @@
 """Valid host names, addresses and address literals, as Postfix checks them before it trusts a domain."""
 
+import encodings.idna
+import encodings.punycode  # noqa: F401 (codecs are otherwise looked for at first use, which a jail may forbid)
 import ipaddress
 
 import idna
+import idna.uts46data
 
 # RFC 1035 section 2.3.4.
 LABEL_LIMIT = 63

@@ -154,15 +154,32 @@ class MainConfig:
 
     def _complaint(self, name: builtins.str) -> builtins.str:
         parameter = declared(name)
+        if parameter is None and name not in self._restriction_classes:
+            # A user-defined text is only read where a parameter mentions it, and is complained about there.
+            return ""
         try:
             text = self.str(name)
             if parameter:
                 check_value(parameter, text)
-            if name == "compatibility_level":
-                expand.compatibility_level(text)
+            match name:
+                case "compatibility_level":
+                    expand.compatibility_level(text)
+                case "inet_protocols":
+                    interfaces.protocols(split_list(text))
+                case "inet_interfaces":
+                    _ = self.own_interfaces
+                case "mynetworks_style":
+                    interfaces.networks(text, ())
         except ValueError as error:
             return f"parameter {name}: {error}"
         return ""
+
+    @cached_property
+    def _restriction_classes(self) -> frozenset[builtins.str]:
+        try:
+            return frozenset(self.list("smtpd_restriction_classes"))
+        except expand.ExpandError:
+            return frozenset()
 
     @cached_property
     def unused(self) -> builtins.list[builtins.str]:

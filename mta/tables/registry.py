@@ -4,6 +4,12 @@ import logging
 from collections.abc import Mapping
 from importlib import import_module
 
+import mta.tables.cidr
+import mta.tables.combine
+import mta.tables.inline
+import mta.tables.network
+import mta.tables.regexp
+import mta.tables.textfile  # noqa: F401 (loaded for TYPES)
 from mta.config import ConfigError, ConfigErrors, Kind, MainConfig, declared
 from mta.config.lines import split_list
 from mta.tables.base import Opener, Options, SpecError, Table
@@ -11,8 +17,8 @@ from mta.tables.maps import Maps
 
 log = logging.getLogger("postfix.tables")
 
-# type: (module, function). Modules are imported when a type is first used, so an optional library is needed only then.
-# A new type is one line here.
+# type: (module, function); a new type is one line here. Modules that need a library of their own are imported when
+# their type is first used; the others at once, so that forked and jailed processes share them.
 TYPES: Mapping[str, tuple[str, str]] = {
     "btree": ("mta.tables.textfile", "open_text"),
     "cidr": ("mta.tables.cidr", "open_cidr"),

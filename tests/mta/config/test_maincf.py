@@ -90,12 +90,14 @@ def test_per_transport_names_are_used_when_master_cf_has_the_transport(confdir: 
 def test_all_mistakes_are_reported_together_with_their_lines(confdir: Confdir) -> None:
     directory = confdir(
         BASE + "smtpd_timeout = 5x\nsmtpd_helo_required = maybe\nmessage_size_limit = big\n"
-        "myorigin = ${broken\nsmtpd_recipient_limit = 0\nsmtpd_sasl_type =\na = $b\nb = $a\n"
+        "myorigin = ${broken\nsmtpd_recipient_limit = 0\nsmtpd_sasl_type =\nbiff = $a\na = $b\nb = $a\n"
+        "unused = $\nsmtpd_restriction_classes = mine\nmine = ${\ninet_protocols = ipv5\nmynetworks_style = any\n"
+        "inet_interfaces = 192.0.2.254\n"
     )
     with pytest.raises(ConfigErrors) as caught:
         MainConfig.load(directory)
     lines = [(error.where.line, error.message) for error in caught.value.errors]
-    assert [line for line, _message in lines] == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert [line for line, _message in lines] == [2, 3, 4, 5, 6, 7, 8, 13, 14, 15, 16]
     assert "bad time value or unit: 5x" in lines[0][1]
     assert "bad boolean configuration: maybe" in lines[1][1]
     assert "truncated macro reference" in lines[3][1]
