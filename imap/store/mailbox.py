@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from imap.store import changes, filenames, transfer
-from imap.store.box import Box, Row, flag_set, load, load_by_id
+from imap.store.box import Box, Row, flag_set, load_by_id
 from imap.store.errors import Expunged, MailboxDeleted
 from imap.store.index import Index
 from imap.store.maildir import crlf, crlf_size
@@ -273,28 +273,6 @@ class Mailbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def measure(box: Box, index: Index) -> tuple[int, int]:
-    """(octets with CRLF line ends, messages) of a mailbox; sizes not known yet are measured and remembered."""
-    db = index.connection
-    row = load(db, box.key)
-    if row is None or not box.is_current(row, move_new=False):
-        with index.write() as db:
-            row = box.sync(db, move_new=False)
-    query = "SELECT uid, file FROM message WHERE mailbox = ? AND size IS NULL"
-    unknown = [
-        (crlf_size(box.maildir.read(file)), row.id, uid)
-        for uid, file in db.execute(query, (row.id,)).fetchall()
-        if box.maildir.has(file)
-    ]
-    if unknown:
-        with index.write() as db:
-            db.executemany("UPDATE message SET size = ? WHERE mailbox = ? AND uid = ?", unknown)
-    size, count = db.execute(
-        "SELECT COALESCE(SUM(size), 0), COUNT(*) FROM message WHERE mailbox = ?", (row.id,)
-    ).fetchone()
-    return int(size), int(count)
 
 
 def _header_end(stored: bytes) -> int:

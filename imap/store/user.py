@@ -16,8 +16,9 @@ from imap.store.index import Index
 from imap.store.jail import Directory
 from imap.store.layout import INBOX, Parts, check_new, split, to_disk
 from imap.store.location import Location
-from imap.store.mailbox import Mailbox, measure
+from imap.store.mailbox import Mailbox
 from imap.store.maildir import Fsync, crlf_size, disk_error
+from imap.store.numbers import count, measure
 from imap.store.place import Place
 from imap.store.quota import Limits, QuotaRoot
 from imap.store.types import AppendResult, MailboxInfo, NamespaceInfo, NewMail, SpecialMailbox, Status
@@ -322,9 +323,8 @@ class UserStore:
     def status(self, name: str, size: bool = False) -> Status:
         """Counts of a mailbox, without opening it for a session. Raises NonExistent."""
         with self.destination(name) as (box, index):
-            with Mailbox(name, box, index, self, read_only=True) as mailbox:
-                total = sum(message.size for message in mailbox.messages.values()) if size else None
-                return _count(mailbox, index, total)
+            total = measure(box, index)[0] if size else None
+            return count(box, index, total)
 
     # -- quota --------------------------------------------------------------------------------------------------------
 
@@ -337,8 +337,8 @@ class UserStore:
             if not info.selectable or root.ignores(info.name) or not namespace.place.exists(parts):
                 continue
             with self.destination(info.name) as (box, index):
-                size, count = measure(box, index)
-            storage, messages = storage + size, messages + count
+                octets, mails = measure(box, index)
+            storage, messages = storage + octets, messages + mails
         return Limits(storage, messages)
 
     def admit(self, name: str, size: int, count: int, *, delivery: bool = False) -> None:
@@ -366,23 +366,6 @@ class UserStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _count(mailbox: Mailbox, index: Index, size: int | None) -> Status:
-    messages = mailbox.messages.values()
-    unseen = sum("\\Seen" not in message.flags for message in messages)
-    deleted = sum("\\Deleted" in message.flags for message in messages)
-    return Status(
-        messages=len(messages),
-        recent=sum(message.recent for message in messages),
-        unseen=unseen,
-        deleted=deleted,
-        uidnext=mailbox.uidnext,
-        uidvalidity=mailbox.uidvalidity,
-        highest_modseq=mailbox.highest_modseq,
-        guid=mailbox.guid,
-        size=size,
-    )
 
 
 def _comes_by_itself(namespace: Namespace, parts: Parts) -> str | None:
