@@ -27,7 +27,7 @@ ENTRIES = {
     "lmtp": "imap.lmtp.service:prepare",
 }
 # None of them installs a reactor: that is done on the event loop of each process.
-PRELOAD = ("twisted.internet.asyncioreactor", "twisted.internet.ssl", "twisted.internet.tcp", "twisted.internet.unix")
+REACTOR = ("twisted.internet.asyncioreactor", "twisted.internet.ssl", "twisted.internet.tcp", "twisted.internet.unix")
 
 # Dovecot listens for a protocol in its login service; ours does both parts in one process.
 LISTENING = {"imap": "imap-login", "pop3": "pop3-login", "lmtp": "lmtp"}
@@ -123,7 +123,7 @@ class _Reader:
         return Service(
             name=name,
             entry=ENTRIES[name],
-            preload=(*(() if name == "lmtp" else PRELOAD), *python_paths.late_modules(charsets=name == "imap")),
+            preload=(*(() if name == "lmtp" else REACTOR), *python_paths.late_modules(charsets=name == "imap")),
             config=self.config,
             listeners=tuple(self._listeners(name, block, self.mail)),
             workers=self._workers(block),

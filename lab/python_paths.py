@@ -5,15 +5,21 @@ from __future__ import annotations
 import encodings
 import os
 import pkgutil
-import site
 import ssl
 import sys
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 
 def _existing(*paths: Path | str) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for path in map(Path, paths) if path.exists()))
+
+
+def _packages() -> list[Path]:
+    """Where our dependencies are installed; sys.path itself may name more, such as the present directory."""
+    found = (find_spec(name) for name in ("click", "cryptography", "dns", "twisted", "uvloop"))
+    return [Path(spec.origin).parent.parent for spec in found if spec and spec.origin]
 
 
 _ROOMS = Path(__file__).parent.parent
@@ -22,7 +28,7 @@ SYSTEM = _existing(
     sys.prefix,
     sysconfig.get_path("stdlib"),
     sysconfig.get_path("platstdlib"),
-    *site.getsitepackages(),
+    *_packages(),
     *(_ROOMS / room for room in ("tls", "auth", "mta", "imap", "lab")),
     "/usr/lib",
     "/lib",

@@ -17,6 +17,7 @@ from lab.identity import service_identity
 from lab.listeners import InetListener, Listener, Sockets
 from lab.logs import LogTarget
 from lab.profile import Lab
+from lab.plan_dovecot import REACTOR
 from lab.service import Plan, Rules, Service
 
 DNS_ENTRY = "lab.dns:prepare"
@@ -85,6 +86,7 @@ def _dns(lab: Lab) -> Plan:
     service = Service(
         name="dns",
         entry=DNS_ENTRY,
+        preload=(*REACTOR, *python_paths.late_modules(charsets=False)),
         config=zones,
         listeners=listeners,
         identity=service_identity("nobody", explicit=True, role="mta", parameter="the name server"),
