@@ -17,12 +17,11 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer  # type: ignore[import-untyped]
 
+from tls.bio import BIOServerContext
 from tls.errors import TLSConfigError
+from tls.pem import PEM, content_of, file_of, name_of
 from tls.policy import Policy, Version
 from tls.verification import Verification, note_and_accept, note_and_judge
-
-PEM = Path | str | bytes
-"""A PEM file by its path, or (bytes, or text with `-----BEGIN`) the PEM itself, as Dovecot's `<file` yields it."""
 
 Verify = Literal["none", "fingerprint", "chain", "name"]
 """
@@ -31,8 +30,6 @@ names itself, see tls.names); `name`: that and it is the server's name. `fingerp
 compare afterwards with tls.fingerprint.matches.
 """
 
-_PEM_MARK = "-----BEGIN "
-_LARGEST_PEM = 1 << 20
 _SESSION_CONTEXT = b"hardmail"
 """Sessions are resumed only by a server that names them so; OpenSSL demands it where clients have certificates."""
 _HIDDEN_VERSIONS = (
@@ -54,14 +51,27 @@ def server_context(
     further_certificates: Sequence[tuple[PEM, PEM]] = (),
     key_password: str | None = None,
     session_tickets: bool = True,
+    detailed: bool = False,
 ) -> ssl.SSLContext:
     """
-    A context for the accepting side of asyncio.
+    A context for the accepting side of asyncio. Raises TLSConfigError.
 
     `further_certificates` are for other key types (smtpd_tls_eccert_file, ssl_alt_cert). A client certificate that is
-    requested may be absent; one that is shown must be signed by `client_ca`. Raises TLSConfigError.
+    requested may be absent and may be anybody's: tls.description tells whether an authority of `client_ca` or
+    `client_ca_path` signed it. One that is required must be signed so. `detailed` makes the key exchange known to
+    tls.description; like a request for certificates it runs the connections in pyOpenSSL (tls.bio), which costs some
+    40 microseconds for each read and write.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pairs = [(certificate_file, key_file), *further_certificates]
+    verification = request_client_certificate or require_client_certificate
+    if verification or detailed:
+        context: ssl.SSLContext = BIOServerContext(ssl.PROTOCOL_TLS_SERVER)
+        assert isinstance(context, BIOServerContext)
+        context.openssl = _openssl_context(pairs, policy, key_password, session_tickets)
+        if verification:
+            _verify_clients(context.openssl, client_ca, client_ca_path, require_client_certificate)
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _apply(context, policy)
     # TLS 1.2 renegotiation serves no mail protocol and lets a client make the server work (CVE-2011-1473).
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -72,9 +82,9 @@ def server_context(
     if not session_tickets:
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
-    for certificate, key in [(certificate_file, key_file), *further_certificates]:
+    for certificate, key in pairs:
         _load_pair(context, certificate, key, key_password)
-    if request_client_certificate or require_client_certificate:
+    if verification:
         _load_authorities(context, client_ca, client_ca_path)
         context.verify_mode = ssl.CERT_REQUIRED if require_client_certificate else ssl.CERT_OPTIONAL
     return context
@@ -130,27 +140,45 @@ def twisted_server_options(
     client_ca: PEM | None = None,
     request_client_certificate: bool = False,
     *,
+    client_ca_path: Path | None = None,
     require_client_certificate: bool = False,
     further_certificates: Sequence[tuple[PEM, PEM]] = (),
     key_password: str | None = None,
     session_tickets: bool = True,
 ) -> TwistedServerOptions:
-    """The same as `server_context` for Twisted. Raises TLSConfigError."""
+    """The same as `server_context` for Twisted, always detailed. Raises TLSConfigError."""
+    pairs = [(certificate_file, key_file), *further_certificates]
+    context = _openssl_context(pairs, policy, key_password, session_tickets)
+    if request_client_certificate or require_client_certificate:
+        _verify_clients(context, client_ca, client_ca_path, require_client_certificate)
+    return TwistedServerOptions(context)
+
+
+def _openssl_context(
+    pairs: Sequence[tuple[PEM, PEM]], policy: Policy, key_password: str | None, session_tickets: bool
+) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     _apply_openssl(context, policy, session_tickets)
-    for certificate, key in [(certificate_file, key_file), *further_certificates]:
+    for certificate, key in pairs:
         _load_pair_openssl(context, certificate, key, key_password)
-    if request_client_certificate or require_client_certificate:
-        if client_ca is not None:
-            with _file_of(client_ca) as path, _config_errors(f"{_name_of(client_ca)}: no usable CA certificates"):
-                context.load_verify_locations(path)
-                context.load_client_ca(path.encode())
-        # A resumed session would bring its certificate back unexamined.
-        context.set_options(SSL.OP_NO_TICKET)
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        mode = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if require_client_certificate else 0)
-        context.set_verify(mode, note_and_judge if require_client_certificate else note_and_accept)
-    return TwistedServerOptions(context)
+    return context
+
+
+def _verify_clients(context: SSL.Context, authorities: PEM | None, path: Path | None, required: bool) -> None:
+    if path is not None:
+        context.load_verify_locations(None, os.fsencode(_existing(path)))
+    if authorities is not None:
+        with (
+            file_of(authorities) as file,
+            _config_errors(f"{name_of(authorities)}: no usable CA certificates"),
+        ):
+            context.load_verify_locations(file)
+            context.load_client_ca(file.encode())
+    # A resumed session would bring its certificate back unexamined.
+    context.set_options(SSL.OP_NO_TICKET)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    mode = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if required else 0)
+    context.set_verify(mode, note_and_judge if required else note_and_accept)
 
 
 def _apply(context: ssl.SSLContext, policy: Policy, exclude: str = "") -> None:
@@ -188,8 +216,8 @@ def _apply_openssl(context: SSL.Context, policy: Policy, session_tickets: bool) 
 
 def _load_pair(context: ssl.SSLContext, certificate: PEM, key: PEM, password: str | None) -> None:
     with ExitStack() as stack:
-        certificate_path = stack.enter_context(_file_of(certificate))
-        key_path = stack.enter_context(_file_of(key))
+        certificate_path = stack.enter_context(file_of(certificate))
+        key_path = stack.enter_context(file_of(key))
         try:
             # Without a callback OpenSSL would ask a terminal for the pass phrase.
             context.load_cert_chain(certificate_path, key_path, lambda: password or "")
@@ -198,7 +226,7 @@ def _load_pair(context: ssl.SSLContext, certificate: PEM, key: PEM, password: st
 
 
 def _load_pair_openssl(context: SSL.Context, certificate: PEM, key: PEM, password: str | None) -> None:
-    certificates, private_key = _content_of(certificate), _content_of(key)
+    certificates, private_key = content_of(certificate), content_of(key)
     try:
         own, *chain = x509.load_pem_x509_certificates(certificates)
         private = load_pem_private_key(private_key, password.encode() if password else None)
@@ -211,7 +239,7 @@ def _load_pair_openssl(context: SSL.Context, certificate: PEM, key: PEM, passwor
 
 
 def _pair_error(certificate: PEM, key: PEM, error: Exception) -> TLSConfigError:
-    where = f"{_name_of(certificate)} with key {_name_of(key)}"
+    where = f"{name_of(certificate)} with key {name_of(key)}"
     if "mismatch" in str(error).lower():
         return TLSConfigError(f"{where}: the key does not belong to the certificate")
     return TLSConfigError(f"{where}: not a usable PEM certificate and key (is the key encrypted?)")
@@ -219,15 +247,19 @@ def _pair_error(certificate: PEM, key: PEM, error: Exception) -> TLSConfigError:
 
 def _load_authorities(context: ssl.SSLContext, ca_file: PEM | None, ca_path: Path | None) -> None:
     if ca_path is not None:
-        if not ca_path.is_dir():
-            raise TLSConfigError(f"{ca_path}: no such directory of CA certificates")
-        context.load_verify_locations(capath=ca_path)
+        context.load_verify_locations(capath=_existing(ca_path))
     if ca_file is not None:
-        with _file_of(ca_file) as path:
+        with file_of(ca_file) as path:
             try:
                 context.load_verify_locations(cafile=path)
             except OSError as error:
-                raise TLSConfigError(f"{_name_of(ca_file)}: no usable CA certificates") from error
+                raise TLSConfigError(f"{name_of(ca_file)}: no usable CA certificates") from error
+
+
+def _existing(directory: Path) -> Path:
+    if not directory.is_dir():
+        raise TLSConfigError(f"{directory}: no such directory of CA certificates")
+    return directory
 
 
 @contextmanager
@@ -236,43 +268,3 @@ def _config_errors(text: str) -> Iterator[None]:
         yield
     except SSL.Error as error:
         raise TLSConfigError(text) from error
-
-
-@contextmanager
-def _file_of(source: PEM) -> Iterator[str]:
-    """A path that OpenSSL can open. PEM from memory stays in memory. Raises TLSConfigError for an unreadable file."""
-    if not _is_content(source):
-        path = os.fsdecode(source)
-        try:
-            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        except OSError as error:
-            raise TLSConfigError(f"{path}: {error.strerror}") from error
-        yield path
-        return
-    descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(_content_of(source))
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
-
-
-def _content_of(source: PEM) -> bytes:
-    if isinstance(source, bytes):
-        return source
-    if isinstance(source, str) and _is_content(source):
-        return source.encode()
-    try:
-        with Path(source).open("rb") as file:
-            return file.read(_LARGEST_PEM)
-    except OSError as error:
-        raise TLSConfigError(f"{_name_of(source)}: {error.strerror}") from error
-
-
-def _is_content(source: PEM) -> bool:
-    return isinstance(source, bytes) or (isinstance(source, str) and _PEM_MARK in source)
-
-
-def _name_of(source: PEM) -> str:
-    return "certificate or key given in the configuration" if _is_content(source) else os.fsdecode(source)

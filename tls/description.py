@@ -13,6 +13,7 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from tls import fingerprint, names
+from tls.bio import BIOConnection
 from tls.verification import Verification
 
 _CURVES = {"secp256r1": "prime256v1"}
@@ -113,12 +114,12 @@ class Session:
         return f'(Client CN "{_quotable(self.peer_name)}", Issuer "{_quotable(self.issuer_name)}" ({verdict}))'
 
 
-def describe(session: ssl.SSLObject | ssl.SSLSocket | SSL.Connection) -> Session:
+def describe(session: ssl.SSLObject | ssl.SSLSocket | BIOConnection | SSL.Connection) -> Session:
     """The session behind a transport's `ssl_object` (asyncio) or `getHandle()` (Twisted), after its handshake."""
-    connection = session if isinstance(session, SSL.Connection) else getattr(session, "connection", None)
-    if isinstance(connection, SSL.Connection):
-        return _describe_openssl(connection)
-    assert isinstance(session, ssl.SSLObject | ssl.SSLSocket)
+    if isinstance(session, BIOConnection):
+        return _describe_openssl(session.connection)
+    if isinstance(session, SSL.Connection):
+        return _describe_openssl(session)
     return _describe_python(session)
 
 

@@ -27,9 +27,9 @@ def alice(authority: Authority) -> Credentials:
     return authority.issue_client("alice@example.org")
 
 
-@pytest.fixture
-def server_side(server: Credentials) -> ssl.SSLContext:
-    return server_context(server.certificate_file, server.key_file, Policy())
+@pytest.fixture(params=[False, True], ids=["ssl", "pyopenssl"])
+def server_side(request: pytest.FixtureRequest, server: Credentials) -> ssl.SSLContext:
+    return server_context(server.certificate_file, server.key_file, Policy(), detailed=request.param)
 
 
 @pytest.fixture

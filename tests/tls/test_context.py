@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import re
-import socket
 import ssl
 import subprocess
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from tls import fingerprint
 from tls.authority import Authority, Credentials
-from tls.context import PEM, Verify, client_context, server_context, twisted_server_options
+from tls.context import Verify, client_context, server_context, twisted_server_options
 from tls.description import Session, describe
 from tls.errors import TLSConfigError
+from tls.pem import PEM
 from tls.policy import Policy, Version
 
 Handshake = Callable[..., tuple[Session, Session]]
@@ -54,19 +56,20 @@ def handshake_twisted(make: SSL.Connection, client: ssl.SSLContext, name: str | 
     return describe(make), describe(other)
 
 
-@pytest.fixture(params=["asyncio", "twisted"])
+@pytest.fixture(params=["asyncio", "asyncio in detail", "twisted"])
 def handshake(request: pytest.FixtureRequest, server: Credentials) -> Handshake:
     """Called with a client context and settings of the server's."""
 
     def asyncio_side(client: ssl.SSLContext, policy: Policy, name: str | None = "localhost", **settings: object):
-        context = server_context(server.certificate_file, server.key_file, policy, **settings)
+        detailed = request.param == "asyncio in detail"
+        context = server_context(server.certificate_file, server.key_file, policy, detailed=detailed, **settings)
         return handshake_python(context, client, name)
 
     def twisted_side(client: ssl.SSLContext, policy: Policy, name: str | None = "localhost", **settings: object):
         options = twisted_server_options(server.certificate_file, server.key_file, policy, **settings)
         return handshake_twisted(options.serverConnectionForTLS(None), client, name)
 
-    return asyncio_side if request.param == "asyncio" else twisted_side
+    return twisted_side if request.param == "twisted" else asyncio_side
 
 
 def only(version: Version, authority: Authority) -> ssl.SSLContext:
@@ -108,10 +111,15 @@ def test_the_description_is_that_of_postfix(handshake: Handshake, client_side: s
     assert server.trust == "Anonymous" and client.trust == "Trusted"
 
 
-def test_twisted_tells_the_whole_exchange(server: Credentials, client_side: ssl.SSLContext) -> None:
+@pytest.mark.parametrize("side", ["asyncio", "twisted"])
+def test_the_whole_exchange(server: Credentials, client_side: ssl.SSLContext, side: str) -> None:
     client_side.set_ecdh_curve("prime256v1")
-    options = twisted_server_options(server.certificate_file, server.key_file, Policy())
-    session, _ = handshake_twisted(options.serverConnectionForTLS(None), client_side, "localhost")
+    if side == "twisted":
+        options = twisted_server_options(server.certificate_file, server.key_file, Policy())
+        session, _ = handshake_twisted(options.serverConnectionForTLS(None), client_side, "localhost")
+    else:
+        context = server_context(server.certificate_file, server.key_file, Policy(), detailed=True)
+        session, _ = handshake_python(context, client_side, "localhost")
     assert session.received() == [
         "(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
         " key-exchange ECDHE (prime256v1) server-signature ECDSA (prime256v1) server-digest SHA256)",
@@ -177,9 +185,78 @@ def test_a_client_certificate_is_described(handshake: Handshake, authority: Auth
     assert session.certificate_fingerprint() == printed.stdout.strip().partition("=")[2]
 
 
+@pytest.mark.parametrize("signed", ["by an unknown authority", "by itself"])
+def test_an_untrusted_client_certificate_is_accepted_and_told_so(
+    handshake: Handshake, authority: Authority, tree: Path, signed: str
+) -> None:
+    """permit_tls_clientcerts goes by the fingerprint, so Postfix lets anybody show a certificate."""
+    if signed == "by itself":
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        files = ["-keyout", tree / "key", "-out", tree / "pem", "-subj", "/CN=mallory", "-days", "1"]
+        subprocess.run([*command, *files], check=True, capture_output=True)
+        client = client_context(
+            Policy(), authority.certificate_file, certificate_file=tree / "pem", key_file=tree / "key"
+        )
+    else:
+        client = with_certificate(authority, Authority.create(tree / "other", "other CA").issue_client("mallory"))
+    request = {"client_ca": authority.certificate_file, "request_client_certificate": True}
+    session, _ = handshake(client, Policy(), **request)
+    assert session.trust == "Untrusted" and not session.verified and session.verification_error
+    assert session.received(True)[-1].startswith('(Client CN "mallory", Issuer "')
+    assert session.received(True)[-1].endswith("(not verified))")
+    with pytest.raises((ssl.SSLError, SSL.Error)):
+        handshake(client, Policy(), client_ca=authority.certificate_file, require_client_certificate=True)
+
+
 def test_a_required_client_certificate(handshake: Handshake, authority: Authority, client_side: ssl.SSLContext) -> None:
     with pytest.raises((ssl.SSLError, SSL.Error)):
         handshake(client_side, Policy(), client_ca=authority.certificate_file, require_client_certificate=True)
+
+
+@pytest.mark.parametrize("version", [Version.TLSv1_2, Version.TLSv1_3])
+def test_records_may_come_byte_by_byte(server: Credentials, authority: Authority, version: Version) -> None:
+    context = server_context(server.certificate_file, server.key_file, Policy.from_postfix(), detailed=True)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    from_client = ssl.MemoryBIO()
+    one = context.wrap_bio(to_server, to_client, server_side=True)
+    other = only(version, authority).wrap_bio(to_client, from_client, server_hostname="localhost")
+
+    def deliver(step: Callable[[], object]) -> object:
+        answer = None
+        while from_client.pending:
+            to_server.write(from_client.read(1))
+            with suppress(ssl.SSLWantReadError):
+                answer = step()
+        return answer
+
+    for _ in range(4):
+        with suppress(ssl.SSLWantReadError):
+            other.do_handshake()
+        deliver(one.do_handshake)
+    assert one.version() == version.label
+    other.write(b"x" * 1000)
+    assert deliver(lambda: one.read(1 << 16)) == b"x" * 1000
+    assert one.write(b"answer") == 6 and other.read(100) == b"answer"
+    with suppress(ssl.SSLWantReadError):
+        other.unwrap()
+    assert deliver(lambda: one.read(1 << 16)) == b""
+    one.unwrap()
+
+
+@given(st.lists(st.binary(max_size=40), max_size=5))
+def test_rubbish_instead_of_tls_raises_only_what_ssl_raises(server: Credentials, chunks: list[bytes]) -> None:
+    context = rubbish_context(server.certificate_file, server.key_file)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    one = context.wrap_bio(to_server, to_client, server_side=True)
+    for chunk in [*chunks, b"GET / HTTP/1.0\r\n\r\n"]:
+        to_server.write(chunk)
+        with pytest.raises(ssl.SSLError):
+            one.do_handshake()
+
+
+@functools.cache
+def rubbish_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    return server_context(certificate, key, Policy(), detailed=True)
 
 
 def test_a_name_in_a_certificate_cannot_break_the_header(authority: Authority) -> None:
@@ -265,81 +342,6 @@ def test_no_version_and_no_warning_slips_through(server: Credentials) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         server_context(server.certificate_file, server.key_file, Policy.from_postfix("TLSv1, TLSv1.2"))
-
-
-@contextmanager
-def tls_port(context: ssl.SSLContext) -> Iterator[int]:
-    """Accepts TLS connections one after the other and greets each."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    plain, _ = listener.accept()
-                except OSError:
-                    return
-                try:
-                    plain.settimeout(10)
-                    with context.wrap_socket(plain, server_side=True) as secure:
-                        secure.sendall(b"hello\n")
-                        secure.recv(100)
-                except OSError:
-                    plain.close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def s_client(port: int, *options: object) -> str:
-    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *map(str, options)]
-    done = subprocess.run(command, input="x\n", capture_output=True, text=True, timeout=20)
-    return done.stdout + done.stderr
-
-
-@pytest.mark.interop
-def test_openssl_s_client_verifies_the_server(server_side: ssl.SSLContext, authority: Authority) -> None:
-    with tls_port(server_side) as port:
-        ca = ("-CAfile", authority.certificate_file)
-        assert "Verify return code: 0 (ok)" in s_client(port, *ca, "-verify_hostname", "mail.example.org")
-        assert "hostname mismatch" in s_client(port, *ca, "-verify_hostname", "other.example.org")
-        assert "Verify return code: 0 (ok)" not in s_client(port, "-no-CAfile", "-no-CApath")
-
-
-@pytest.mark.interop
-@pytest.mark.parametrize(
-    ("option", "spoken"), [("-tls1", False), ("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)]
-)
-def test_openssl_s_client_meets_the_floor(server_side: ssl.SSLContext, option: str, spoken: bool) -> None:
-    with tls_port(server_side) as port:
-        answer = s_client(port, option, "-cipher", "ALL:@SECLEVEL=0")
-        assert ("hello" in answer) is spoken
-
-
-@pytest.mark.interop
-def test_openssl_s_client_speaks_tls_10_with_the_weakened_twin(server: Credentials) -> None:
-    weak = server_context(server.certificate_file, server.key_file, Policy.from_postfix(">=TLSv1"))
-    with tls_port(weak) as port:
-        assert "hello" in s_client(port, "-tls1", "-cipher", "ALL:@SECLEVEL=0")
-
-
-@pytest.mark.interop
-@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
-def test_openssl_s_client_resumes_a_session(
-    server_side: ssl.SSLContext, server: Credentials, tree: Path, version: str
-) -> None:
-    with tls_port(server_side) as port:
-        assert "\nNew, " in s_client(port, version, "-sess_out", tree / "session")
-        assert "\nReused, " in s_client(port, version, "-sess_in", tree / "session")
-    without = server_context(server.certificate_file, server.key_file, Policy(), session_tickets=False)
-    with tls_port(without) as port:
-        s_client(port, version, "-sess_out", tree / "none")
-        if (tree / "none").exists():
-            assert "\nReused, " not in s_client(port, version, "-sess_in", tree / "none")
 
 
 def test_a_client_cannot_renegotiate(server_side: ssl.SSLContext) -> None:
