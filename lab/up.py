@@ -16,8 +16,8 @@ from lab.errors import LabError
 from lab.identity import service_identity
 from lab.listeners import InetListener, Listener, Sockets
 from lab.logs import LogTarget
-from lab.profile import Lab
 from lab.plan_dovecot import REACTOR
+from lab.profile import Lab
 from lab.service import Plan, Rules, Service
 
 DNS_ENTRY = "lab.dns:prepare"
