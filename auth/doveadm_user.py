@@ -99,8 +99,11 @@ class _Lookup:
             print(f"doveadm({name}): Error: auth-master: userdb lookup({name}): {error}", file=sys.stderr)
             return os.EX_TEMPFAIL
         if found is None:
-            table = self._field is None and self._template is None and not self._plain
-            self._text += ([""] if table else []) + [f"userdb lookup: user {name} doesn't exist"]
+            message = f"userdb lookup: user {name} doesn't exist"
+            if self._field is not None or self._template is not None:
+                print(message, file=sys.stderr)
+            else:
+                self._text += [message] if self._plain else ["", message]
             return os.EX_NOUSER
         self._print(name, found)
         return 0
@@ -147,7 +150,7 @@ def _flow(rows: Rows) -> str:
 
 
 def _pager(rows: Rows) -> str:
-    return "".join(f"field: {key}\nvalue: {value}\n\n" for key, value in rows)
+    return "\f\n".join(f"field: {key}\nvalue: {value}\n" for key, value in rows)
 
 
 def _json(rows: Rows) -> str:
