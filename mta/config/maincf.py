@@ -48,6 +48,7 @@ class MainConfig:
         self._settings = dict(settings)
         self._settings["config_directory"] = Setting(str(confdir), Location("config_directory"))
         self.reader_warnings = tuple(found)
+        self._expanded = dict[builtins.str, builtins.str]()
 
     @classmethod
     def load(cls, confdir: Path | str, overrides: Mapping[str, str] = MappingProxyType({})) -> MainConfig:
@@ -103,13 +104,16 @@ class MainConfig:
 
     def str(self, name: str) -> builtins.str:
         """The value with every reference expanded; RAW parameters as written."""
-        value = self.raw(name)
-        if value is None:
-            raise KeyError(f"unknown parameter: {name}")
-        parameter = declared(name)
-        if parameter and parameter.kind is Kind.RAW:
-            return value
-        return self.expand(value)
+        # Settings do not change, so neither does what they expand to; services ask again and again.
+        expanded = self._expanded.get(name)
+        if expanded is None:
+            value = self.raw(name)
+            if value is None:
+                raise KeyError(f"unknown parameter: {name}")
+            parameter = declared(name)
+            expanded = value if parameter and parameter.kind is Kind.RAW else self.expand(value)
+            self._expanded[name] = expanded
+        return expanded
 
     def expand(self, text: builtins.str) -> builtins.str:
         """Text with main.cf references expanded. Raises mta.config.expand.ExpandError."""

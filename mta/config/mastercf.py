@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from mta.config.errors import ConfigError, ConfigErrors, Location
+from mta.config.errors import ConfigError, ConfigErrors, ConfigWarning, Location
 from mta.config.lines import SPACE, BadLine, LogicalLine, logical_lines, split_list, split_setting
 from mta.config.maincf import MainConfig, read_text
 
@@ -56,7 +56,11 @@ class MasterService:
 
 
 class MasterConfig(list[MasterService]):
-    """The services of a master.cf, in file order."""
+    """The services of a master.cf, in file order; warnings: lines that were skipped."""
+
+    def __init__(self, services: Iterable[MasterService] = (), warnings: Iterable[ConfigWarning] = ()) -> None:
+        super().__init__(services)
+        self.warnings = list(warnings)
 
     @classmethod
     def load(cls, confdir: Path | str, config: MainConfig | None = None) -> MasterConfig:
@@ -73,12 +77,17 @@ class MasterConfig(list[MasterService]):
         defaults = _Defaults.of(config)
         services, errors = cls(), list[ConfigError]()
         for line in logical_lines(text.split("\n")):
+            where = Location(file, line.number)
+            if isinstance(line, BadLine):
+                if line.fatal:
+                    errors.append(ConfigError(where, line.message))
+                else:
+                    services.warnings.append(ConfigWarning(where, line.message))
+                continue
             try:
-                if isinstance(line, BadLine):
-                    raise ValueError(line.message)
                 service = _service(line, file, defaults)
             except ValueError as error:
-                errors.append(ConfigError(Location(file, line.number), str(error)))
+                errors.append(ConfigError(where, str(error)))
                 continue
             if not defaults.disables(service):
                 services.append(service)

@@ -98,8 +98,10 @@ def main(argv: Sequence[str]) -> int:
     except (UsageError, EditError, ExpandError) as error:
         _complain(f"fatal: {error}")
     except ConfigErrors as errors:
-        for line in errors.errors:
-            _complain(f"fatal: {line}")
+        for mistake in errors.errors:
+            reason = mistake.message.removeprefix("open: ")
+            opening = reason != mistake.message
+            _complain(f"fatal: open {mistake.where.file}: {reason}" if opening else f"fatal: {mistake}")
     except BrokenPipeError:
         # The reader went away, as in `postconf | head`: nothing is left to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -178,13 +180,16 @@ def _read_master(options: Options, *, required: bool) -> list[MasterService]:
     if not required and not path.exists():
         _warn(f"open {path}: No such file or directory")
         return []
-    return MasterConfig.load(options.confdir)
+    services = MasterConfig.load(options.confdir)
+    for warning in services.warnings:
+        _warn(str(warning))
+    return services
 
 
 def _show_main(options: Options) -> int:
     defaults_only = "d" in options.flags
-    services = _read_master(options, required=False)
     config = MainConfig(Path(DEFAULT_CONFDIR), {}) if defaults_only else _read_main(options)
+    services = _read_master(options, required=False)
     usage = Usage() if defaults_only else analyse(config, services)
     _flag_undefined(config, usage, options)
     shown = known_names(services) | set(usage.user_defined)

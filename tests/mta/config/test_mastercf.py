@@ -71,7 +71,6 @@ def test_main_cf_gives_defaults_and_switches_services_off(tmp_path: Path) -> Non
         ("host: inet n - n - - smtpd", "missing service information"),
         ("25x inet n - n - - smtpd", "garbage after numerical service"),
         ("b@d:25 inet n - n - - smtpd", "valid hostname or network address required"),
-        ("  smtp inet n - n - - smtpd", "must not start with whitespace"),
     ],
 )
 def test_mistakes_name_file_and_line(line: str, complaint: str) -> None:
@@ -79,6 +78,12 @@ def test_mistakes_name_file_and_line(line: str, complaint: str) -> None:
         MasterConfig.parse(f"# comment\n{line}\n", "/x/master.cf")
     assert complaint in str(caught.value)
     assert str(caught.value).startswith("/x/master.cf, line 2: ")
+
+
+def test_a_line_that_continues_nothing_is_skipped_with_a_warning() -> None:
+    services = MasterConfig.parse("  smtp inet n - n - - smtpd\nqmgr unix n - n - 1 qmgr\n", "/x/master.cf")
+    assert [service.name for service in services] == ["qmgr"]
+    assert str(services.warnings[0]).startswith("/x/master.cf, line 1: logical line must not start with whitespace")
 
 
 def test_all_mistakes_are_reported_together() -> None:
