@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -40,15 +38,6 @@ def as_root() -> Iterator[None]:
             pytest.fail("this interop test has to run as root in CI")
         pytest.skip("the real daemon can be started only by root")
     yield
-
-
-@pytest.fixture
-def walkable() -> Iterator[Path]:
-    """A directory that daemons under other users can reach, which pytest's own temporary directory is not."""
-    path = Path(tempfile.mkdtemp(prefix="hardmail-interop-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

@@ -54,11 +54,11 @@ async def log_in(lab: Lab, port: int, user: str, password: str) -> int:
 
 
 @pytest.mark.usefixtures("as_root")
-async def test_real_postfix_logs_users_in_through_our_socket(lab: Lab, peer: Peer, walkable: Path) -> None:
+async def test_real_postfix_logs_users_in_through_our_socket(lab: Lab, peer: Peer, place: Path) -> None:
     postfix = peer("postfix", "postfix")
-    queue, port = walkable / "queue", lab.free_port()
+    queue, port = place / "queue", lab.free_port()
     (queue / "private").mkdir(parents=True)
-    ours = walkable / "ours"
+    ours = place / "ours"
     ours.mkdir(0o755)
     alice = lab.user("alice")
     (ours / "users").write_text(f"{alice.name}:{{PLAIN}}{alice.password}::::::\n")
@@ -88,7 +88,7 @@ async def test_real_postfix_logs_users_in_through_our_socket(lab: Lab, peer: Pee
         """)
     )
     listeners = f"127.0.0.1:{port} inet n - n - - smtpd\n"
-    with realpostfix.running(postfix, walkable, listeners, smtp_main(lab)):
+    with realpostfix.running(postfix, place, listeners, smtp_main(lab)):
         # Postfix's own set-up comes first: it fixes the owners of its queue.
         async with lab.daemon(ours, Transcript()):
             assert await log_in(lab, port, alice.name, alice.password) == 235
@@ -96,12 +96,12 @@ async def test_real_postfix_logs_users_in_through_our_socket(lab: Lab, peer: Pee
 
 
 @pytest.mark.usefixtures("as_root")
-async def test_our_mta_uses_real_dovecot_for_logins_and_mailboxes(lab: Lab, peer: Peer, walkable: Path) -> None:
+async def test_our_mta_uses_real_dovecot_for_logins_and_mailboxes(lab: Lab, peer: Peer, place: Path) -> None:
     dovecot = peer("dovecot", "dovecot-core")
     peer("lmtp", "dovecot-lmtpd")
     alice, token, port = lab.user("alice"), lab.token(), lab.free_port()
     mail_user = pwd.getpwnam("mail")
-    theirs, ours, homes = walkable / "dovecot", walkable / "ours", walkable / "homes"
+    theirs, ours, homes = place / "dovecot", place / "ours", place / "homes"
     for path in (theirs, ours, homes, theirs / "sockets"):
         path.mkdir(0o755)
     os.chown(homes, mail_user.pw_uid, mail_user.pw_gid)

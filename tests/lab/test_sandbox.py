@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,16 +79,14 @@ def become_ordinary() -> None:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Iterator[Path]:
+def tree(place: Path) -> Path:
     """A world-accessible directory with one file that is for reading, one that is for writing, one for neither."""
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(0o755)
     for name in ("open", "spool", "closed"):
-        (tmp_path / name).mkdir(mode=0o777)
-        (tmp_path / name).chmod(0o777)
-        (tmp_path / name / "file").write_text(name)
-        (tmp_path / name / "file").chmod(0o666)
-    yield tmp_path
+        (place / name).mkdir(mode=0o777)
+        (place / name).chmod(0o777)
+        (place / name / "file").write_text(name)
+        (place / name / "file").chmod(0o666)
+    return place
 
 
 def test_only_what_is_named_can_be_read(tree: Path, user: Callable[[], None]) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,15 +81,6 @@ class Terminal:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory with a short name (a unix socket's path is short), which services that are not root can enter."""
-    path = Path(tempfile.mkdtemp(prefix="hm-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

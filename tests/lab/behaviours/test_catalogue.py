@@ -44,7 +44,9 @@ def test_configuration_stands_in_the_profile(behaviour: Behaviour) -> None:
         if (change.file, change.text) in given:
             continue
         for line in change.text.splitlines():
-            assert re.search(re.escape(line).replace(r"\ ", r"\s+"), profile_text(change.file)), f"{change.file}: {line}"
+            assert re.search(re.escape(line).replace(r"\ ", r"\s+"), profile_text(change.file)), (
+                f"{change.file}: {line}"
+            )
 
 
 def test_unknown_slug() -> None:
