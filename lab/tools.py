@@ -27,7 +27,7 @@ TOOLS = {
     "newaliases": Tool("mta.sendmail.command:newaliases", "rebuild the alias database"),
     "doveconf": Tool("auth.doveconf:main", "show dovecot.conf settings"),
     "doveadm": Tool("auth.doveadm:main", "test log-ins, look users up, hash passwords"),
-    "ca": Tool("lab.ca:main", "issue and renew certificates of the lab's authority"),
+    "ca": Tool("tls.tool:main", "issue and renew certificates of the lab's authority"),
 }
 
 
