@@ -107,9 +107,9 @@ async def havoc(stack: Stack, dice: random.Random, done: Callable[[], bool]) -> 
     return kills
 
 
-async def test_no_accepted_mail_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_no_accepted_mail_is_lost(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seed = random.randrange(1 << 32)
-    stack, dice = Stack(tmp_path / "lab"), random.Random(seed)
+    stack, dice = Stack(place / "lab"), random.Random(seed)
     accepted: list[str] = []
     await stack.start()
     try:

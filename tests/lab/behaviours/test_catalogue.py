@@ -1,4 +1,4 @@
-"""The behaviours as data: every one is complete, and its configuration line stands in the profile as the source has it."""
+"""The behaviours as data: each is complete, and its configuration line stands in the profile as the source has it."""
 
 from __future__ import annotations
 
