@@ -131,14 +131,15 @@ def map_addresses(text: str, change: Callable[[str], str], limit: int = TOKEN_LI
 
 def write_header(tokens: Sequence[Token]) -> str:
     """A parsed list in external form, one address a line; too much text around an address is dropped."""
-    parts, current = list[str](), Tokens()
-    for token in [*tokens, Token(Kind.OPERATOR, ",")]:
+    text, current = "", Tokens()
+    for token in tokens:
         if not token.is_operator(","):
             current.append(token)
             continue
-        parts.append(_shortened(current))
-        current = []
-    return ",\n".join(parts)
+        # A group's colon is followed by a blank, also before an empty address.
+        blank = " " if current and current[-1].kind is Kind.GROUP else ""
+        text, current = f"{text}{_shortened(current)}{blank},\n", Tokens()
+    return text + _shortened(current)
 
 
 def _shortened(tokens: Tokens) -> str:
