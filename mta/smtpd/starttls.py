@@ -92,6 +92,7 @@ def _context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContext |
             client_ca_path=Path(ca_path) if ca_path else None,
             require_client_certificate=mandatory and config.bool("smtpd_tls_req_ccert"),
             further_certificates=pairs[1:],
+            detailed=config.bool("smtpd_tls_received_header") or config.int("smtpd_tls_loglevel") >= 1,
         )
     except (TLSConfigError, ValueError) as error:
         raise ConfigErrors([ConfigError(config.where("smtpd_tls_cert_file"), f"TLS: {error}")]) from None
