@@ -147,6 +147,7 @@ class _Link(asyncio.Protocol, Generic[M]):
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting: dict[int, asyncio.Queue[object | None]] = {}
         self.closed = False
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -167,6 +168,7 @@ class _Link(asyncio.Protocol, Generic[M]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end("the auth server closed the connection")
+        self.gone.set_result(None)
 
     def _end(self, reason: str) -> None:
         self.closed = True
@@ -211,9 +213,10 @@ class _Client(Generic[M]):
 
     async def close(self) -> None:
         """Close the connection; a later request opens another."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+            await link.gone
 
     async def _connected(self) -> _Link[M]:
         """The connection, with its greeting complete. Raises AuthUnavailable."""
