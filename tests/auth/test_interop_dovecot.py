@@ -1,0 +1,148 @@
+"""Beside the real Dovecot 2.3: our clients on its sockets, its doveadm on ours, each other's password hashes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from auth import schemes
+from auth.client import AuthClient, AuthFailed, MasterClient
+
+if TYPE_CHECKING:
+    from .conftest import Running
+
+pytestmark = pytest.mark.interop
+
+Start = Callable[..., Awaitable["Running"]]
+PASSWORD = "pa55-Word"
+
+
+@pytest.fixture
+async def dovecot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    """A private Dovecot that only authenticates; the directory with its sockets."""
+    # The path of a unix socket is short, and Dovecot's own users have to reach it.
+    directory = tmp_path_factory.mktemp("dc")
+    for parent in (directory, *directory.parents):
+        if os.access(parent, os.W_OK) and parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o111)
+    me = getpass.getuser()
+    internal, login = ("dovecot", "dovenull") if os.geteuid() == 0 else (me, me)
+    (directory / "users").write_text("alice:{PLAIN}secret:5:6::/home/alice::\nnolog:{PLAIN}secret::::::nologin\n")
+    (directory / "users").chmod(0o644)
+    databases = "".join(
+        f"{kind} {{\n driver = passwd-file\n args = {directory}/users\n}}\n" for kind in ("passdb", "userdb")
+    )
+    (directory / "dovecot.conf").write_text(
+        f"protocols = none\nbase_dir = {directory}/run\nstate_dir = {directory}/state\nlog_path = {directory}/log\n"
+        f"default_internal_user = {internal}\ndefault_login_user = {login}\nauth_failure_delay = 0\n"
+        "auth_mechanisms = plain login cram-md5 scram-sha-256\n" + databases + "service anvil {\n"
+        " unix_listener anvil-auth-penalty {\n  mode = 0\n }\n}\n"
+    )
+    program = shutil.which("dovecot") or "/usr/sbin/dovecot"
+    process = await asyncio.create_subprocess_exec(
+        program, "-F", "-c", str(directory / "dovecot.conf"), stderr=asyncio.subprocess.DEVNULL
+    )
+    client = AuthClient(directory / "run" / "auth-client")
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(Exception):
+                await client.mechanisms()
+                break
+            assert process.returncode is None, (directory / "log").read_text()
+            await asyncio.sleep(0.05)
+    await client.close()
+    yield directory / "run"
+    process.terminate()
+    await process.wait()
+
+
+async def no_challenge(data: bytes) -> bytes:
+    raise AssertionError(data)
+
+
+async def test_our_clients_on_dovecots_sockets(dovecot: Path) -> None:
+    client = AuthClient(dovecot / "auth-client")
+    names = [mechanism.name for mechanism in await client.mechanisms()]
+    assert names == ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"]
+    remote = ("127.0.0.9", 4711)
+    assert (await client.authenticate("PLAIN", b"\0alice\0secret", no_challenge, remote=remote)).user == "alice"
+    assert (await client.authenticate("PLAIN", b"\0nolog\0secret", no_challenge)).nologin
+    with pytest.raises(AuthFailed):
+        await client.authenticate("PLAIN", b"\0alice\0wrong", no_challenge)
+
+    async def login(data: bytes) -> bytes:
+        return {b"Username:": b"alice", b"Password:": b"secret"}[data]
+
+    assert (await client.authenticate("LOGIN", None, login)).user == "alice"
+    await client.close()
+    master = MasterClient(dovecot / "auth-userdb")
+    found = await master.user("alice", "lmtp")
+    assert found is not None
+    assert (found.uid, found.gid, found.home) == (5, 6, "/home/alice")
+    assert await master.user("nobody", "lmtp") is None
+    assert [user async for user in master.list(service="doveadm")] == ["alice", "nolog"]
+    await master.close()
+
+
+async def test_a_log_in_process_of_ours_beside_dovecots_master(dovecot: Path) -> None:
+    client, master = AuthClient(dovecot / "auth-login", "imap"), MasterClient(dovecot / "auth-master")
+    success = await client.authenticate("PLAIN", b"\0alice\0secret", no_challenge, nologin=False)
+    found = await master.login(success)
+    assert found is not None
+    assert found.home == "/home/alice"
+    await client.close()
+    await master.close()
+
+
+async def test_dovecots_doveadm_on_our_sockets(start: Start, tmp_path: Path) -> None:
+    running = await start(
+        f"passdb {{\n driver = passwd-file\n args = {tmp_path}/users\n}}\n"
+        f"userdb {{\n driver = passwd-file\n args = {tmp_path}/users\n}}\n",
+        users="alice:{PLAIN}secret:5:6::/home/alice::\n",
+    )
+    config = tmp_path / "theirs.conf"
+    config.write_text("log_path = /dev/stderr\nprotocols =\n")
+
+    async def doveadm(*arguments: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            "doveadm", "-c", str(config), *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        return process.returncode, out.decode()
+
+    client, userdb = str(running.path("auth-client")), str(running.path("auth-userdb"))
+    assert await doveadm("auth", "test", "-a", client, "alice", "secret") == (
+        0,
+        "passdb: alice auth succeeded\nextra fields:\n  user=alice\n",
+    )
+    assert (await doveadm("auth", "test", "-a", client, "alice", "wrong"))[0] == 77
+    status, text = await doveadm("user", "-a", userdb, "-u", "alice")
+    assert (status, text.split()[-3:]) == (0, ["home", ":", "/home/alice"])
+    assert await doveadm("user", "-a", userdb, "*") == (0, "alice\n")
+    assert await doveadm("auth", "lookup", "-a", userdb, "alice") == (0, "passdb: alice\n  user      : alice\n")
+
+
+SALTED = [name for name in schemes.SCHEMES if name != "PLAIN-TRUNC"]
+
+
+@pytest.mark.parametrize("name", SALTED)
+def test_hashes_of_one_are_good_for_the_other(name: str) -> None:
+    theirs = doveadm_pw("-s", name, "-u", "alice@dom")
+    assert schemes.verify(*schemes.split(theirs, "CRYPT"), PASSWORD.encode(), "alice@dom")
+    ours = f"{{{name}}}{schemes.generate(name, PASSWORD.encode(), 'alice@dom')}"
+    assert "(verified)" in doveadm_pw("-t", ours, "-u", "alice@dom")
+
+
+def doveadm_pw(*arguments: str) -> str:
+    """What the real ``doveadm pw`` prints."""
+    command = ["doveadm", "pw", "-p", PASSWORD, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
