@@ -128,4 +128,5 @@ async def test_no_accepted_mail_is_lost(place: Path, capsys: pytest.CaptureFixtu
         print(f"\nkill -9 (seed {seed}): {len(accepted)} mails answered 250, {dict(kills)} killed, "
               f"lost {len(lost)}, duplicates {doubled}")  # fmt: skip
     assert len(accepted) == MAILS
+    assert {"supervisor", "smtpd", "qmgr", "lmtp", "auth", "imap"} <= set(kills)
     assert not lost
