@@ -170,8 +170,6 @@ class MainConfig:
                     expand.compatibility_level(text)
                 case "inet_protocols":
                     interfaces.protocols(split_list(text))
-                case "inet_interfaces":
-                    _ = self.own_interfaces
                 case "mynetworks_style":
                     interfaces.networks(text, ())
         except ValueError as error:

@@ -144,7 +144,7 @@ def _bracket(pattern: str, start: int, posix: bool) -> tuple[str, int]:
             i += 2
         else:
             # Doubled set operators are reserved in Python; an escaped one is the character itself everywhere.
-            out.append("\\" + c if c in "\\[&~|]" else c)
+            out.append("\\" + c if c in "\\[&~|]" or (c == "-" and out[-1] == "-") else c)
             i += 1
     raise PatternError("missing terminating ] for character class")
 

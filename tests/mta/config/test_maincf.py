@@ -92,12 +92,11 @@ def test_all_mistakes_are_reported_together_with_their_lines(confdir: Confdir) -
         BASE + "smtpd_timeout = 5x\nsmtpd_helo_required = maybe\nmessage_size_limit = big\n"
         "myorigin = ${broken\nsmtpd_recipient_limit = 0\nsmtpd_sasl_type =\nbiff = $a\na = $b\nb = $a\n"
         "unused = $\nsmtpd_restriction_classes = mine\nmine = ${\ninet_protocols = ipv5\nmynetworks_style = any\n"
-        "inet_interfaces = 192.0.2.254\n"
     )
     with pytest.raises(ConfigErrors) as caught:
         MainConfig.load(directory)
     lines = [(error.where.line, error.message) for error in caught.value.errors]
-    assert [line for line, _message in lines] == [2, 3, 4, 5, 6, 7, 8, 13, 14, 15, 16]
+    assert [line for line, _message in lines] == [2, 3, 4, 5, 6, 7, 8, 13, 14, 15]
     assert "bad time value or unit: 5x" in lines[0][1]
     assert "bad boolean configuration: maybe" in lines[1][1]
     assert "truncated macro reference" in lines[3][1]
@@ -134,6 +133,12 @@ def test_overrides_are_a_view_and_are_checked(confdir: Confdir) -> None:
     assert config.str("smtpd_tls_security_level") == "may"
     with pytest.raises(ConfigErrors, match="bad time value"):
         config.with_overrides({"smtpd_timeout": "soon"})
+
+
+def test_an_interface_that_is_down_stops_the_listeners_but_not_the_tools(confdir: Confdir) -> None:
+    config = MainConfig.load(confdir(BASE + "inet_interfaces = 192.0.2.254\n"))
+    with pytest.raises(ValueError, match="no local interface found"):
+        _ = config.own_interfaces
 
 
 def test_read_only_parameters_cannot_be_set(confdir: Confdir) -> None:

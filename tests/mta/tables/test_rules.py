@@ -175,6 +175,22 @@ async def test_inline_rules_and_perl_escapes() -> None:
     ]
 
 
+async def test_doubled_characters_in_brackets_are_ordinary() -> None:
+    found = open_table("regexp:{{/^[+--]$/ range}, {/^[a&&b]$/ and}, {/^[[x]$/ bracket}, {/^[c||d]$/ or}}")
+    asked = ["+", ",", "-", "&", "b", "[", "x", "|", "~"]
+    assert [await found.lookup(key) for key in asked] == [
+        "range",
+        "range",
+        "range",
+        "and",
+        "and",
+        "bracket",
+        "bracket",
+        "or",
+        None,
+    ]
+
+
 @pytest.mark.parametrize("spec", ["cidr:", "regexp:", "pcre:", "cidr:{{1.2.3.4 x}", "regexp:{{/a/ b} x"])
 def test_bad_specifications(spec: str) -> None:
     with pytest.raises(SpecError):
