@@ -27,13 +27,9 @@ PASSWORD = "pa55-Word"
 
 
 @pytest.fixture
-async def dovecot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+async def dovecot(place: Path) -> AsyncIterator[Path]:
     """A private Dovecot that only authenticates; the directory with its sockets."""
-    # The path of a unix socket is short, and Dovecot's own users have to reach it.
-    directory = tmp_path_factory.mktemp("dc")
-    for parent in (directory, *directory.parents):
-        if os.access(parent, os.W_OK) and parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o111)
+    directory = place
     me = getpass.getuser()
     internal, login = ("dovecot", "dovenull") if os.geteuid() == 0 else (me, me)
     (directory / "users").write_text("alice:{PLAIN}secret:5:6::/home/alice::\nnolog:{PLAIN}secret::::::nologin\n")
