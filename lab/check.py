@@ -46,13 +46,23 @@ def check(confdirs: Iterable[Path]) -> list[Finding]:
         except PlanError as error:
             findings += [Finding("error", line) for line in error.lines]
             continue
-        findings += [Finding("warning", line) for line in found.warnings]
+        findings += [Finding("warning", line) for line in (*_tables(confdir), *found.warnings)]
         findings += [
             Finding("danger", f"{danger.text} ({danger.slug}; {danger.source})")
             for danger in DANGERS
             if danger.holds(found)
         ]
     return findings
+
+
+def _tables(confdir: Path) -> list[str]:
+    """Lookup tables that main.cf names and that can never work; Postfix defers the mail that needs them."""
+    if not (confdir / plan.MAIN_CF).exists():
+        return []
+    from mta.config import MainConfig
+    from mta.tables import check_tables
+
+    return [str(error) for error in check_tables(MainConfig.load(confdir))]
 
 
 def status(findings: Sequence[Finding]) -> int:

@@ -138,9 +138,10 @@ class Sockets:
                     if inode == (status.st_dev, status.st_ino):
                         path.unlink()
 
-    def close_all(self) -> None:
-        """Close every socket and remove every socket file."""
-        self.close(list(self))
+    def close_all_but(self, wanted: Iterable[Listener]) -> None:
+        """Close every socket that is not among these listeners, and remove its file."""
+        keys = {listener.key for listener in wanted}
+        self.close([key for key in self if key not in keys])
 
     def forget(self, keep: Iterable[Listener]) -> None:
         """In a forked child: close the descriptors of every listener but `keep`; the files belong to the supervisor."""

@@ -47,13 +47,13 @@ def load(confdir: Path, name: str) -> Plan:
     from mta.config import ConfigErrors, MainConfig, MasterConfig
 
     errors: list[str] = []
-    config, lines = None, []
+    config, lines = None, MasterConfig()
     try:
         config = MainConfig.load(confdir)
     except ConfigErrors as error:
         errors += [str(entry) for entry in error.errors]
     try:
-        lines = list(MasterConfig.load(confdir, config))
+        lines = MasterConfig.load(confdir, config)
     except ConfigErrors as error:
         errors += [str(entry) for entry in error.errors]
     if config is None or errors:
@@ -71,7 +71,7 @@ def load(confdir: Path, name: str) -> Plan:
         directories=(Directory(Path(config.str("data_directory")), 0o700, owner),),
         prepare=(lambda: _prepare_queue(queue, owner),),
         log=reader.log(config),
-        warnings=(*config.warnings, *reader.warnings),
+        warnings=(*config.warnings, *map(str, lines.warnings), *reader.warnings),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,3 +67,13 @@ class Plan:
     prepare: tuple[Callable[[], None], ...] = ()  # run as the supervisor, after the directories are made
     log: LogTarget = STANDARD_ERROR
     warnings: tuple[str, ...] = ()
+
+
+def services_of(plans: Iterable[Plan]) -> list[Service]:
+    """The services of several plans."""
+    return [service for plan in plans for service in plan.services]
+
+
+def listeners_of(plans: Iterable[Plan]) -> list[Listener]:
+    """The listeners of several plans."""
+    return [listener for service in services_of(plans) for listener in service.listeners]

@@ -50,10 +50,9 @@ class State:
         temporary.replace(self.path)
 
     def remove(self) -> None:
-        """Take the state away, and the directory with it if it is empty."""
+        """Take the state away, those of killed supervisors too, and the directory if nothing is left in it."""
         self.path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.parent.rmdir()
+        running()
 
 
 def runtime_directory() -> Path:

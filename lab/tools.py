@@ -19,6 +19,7 @@ class Tool(NamedTuple):
 TOOLS = {
     "postconf": Tool("mta.config.postconf:main", "show and edit main.cf and master.cf parameters"),
     "postmap": Tool("mta.tables.postmap:main", "create and query lookup tables"),
+    "postalias": Tool("mta.tables.postmap:postalias_main", "create and query alias databases"),
     "postqueue": Tool("mta.queue.postqueue:main", "list and flush the mail queue"),
     "postsuper": Tool("mta.queue.postsuper:main", "delete, hold, release and requeue mail"),
     "postcat": Tool("mta.queue.postcat:main", "show a queued message"),
