@@ -41,7 +41,8 @@ class Outcome(Enum):
     TEMPORARY = ("UNAVAILABLE", "SYS/TEMP")
     PRIVACY = ("PRIVACYREQUIRED", "AUTH")
     LIMIT = ("LIMIT", "IN-USE")
-    REFUSED = ("ALERT", "")
+    REFUSED = ("ALERT", "AUTH")
+    MALFORMED = ("", "AUTH")
     CANCELLED = ("", "")
 
     @property
@@ -190,11 +191,11 @@ class Login:
 
     async def sasl(self, name: str, initial: bytes | None, ask: Ask) -> UserStore:
         """Log in with a SASL mechanism (RFC 4422). ``initial`` is base64 or ``=``. Raises LoginFailed."""
+        if not self.secured and self.settings.ssl == "required":
+            raise LoginFailed(Outcome.PRIVACY, "Authentication disallowed on non-secure (SSL/TLS) connections.")
         mechanism = next((each for each in self.service.mechanisms if each.name == name.upper()), None)
         if mechanism is None or "private" in mechanism.flags:
             raise LoginFailed(Outcome.REFUSED, "Unsupported authentication mechanism.")
-        if not self.secured and self.settings.ssl == "required":
-            raise LoginFailed(Outcome.PRIVACY, "Authentication disallowed on non-secure (SSL/TLS) connections.")
         if not self.plaintext_allowed and "plaintext" in mechanism.flags:
             raise LoginFailed(Outcome.PRIVACY)
 
@@ -202,9 +203,9 @@ class Login:
             line = await ask(data)
             if line == b"*":
                 raise AuthCancelled
-            return _decoded(line)
+            return _decoded(line, Outcome.REFUSED)
 
-        response = None if initial is None else b"" if initial == b"=" else _decoded(initial)
+        response = None if initial is None else b"" if initial == b"=" else _decoded(initial, Outcome.MALFORMED)
         return await self._authenticate(mechanism.name, response, challenge)
 
     async def _authenticate(
@@ -279,11 +280,11 @@ async def _no_challenge(data: bytes) -> bytes:
     raise AuthCancelled
 
 
-def _decoded(line: bytes) -> bytes:
+def _decoded(line: bytes, outcome: Outcome) -> bytes:
     try:
         return base64.b64decode(line, validate=True)
     except (binascii.Error, ValueError):
-        raise LoginFailed(Outcome.REFUSED, "Invalid base64 data in continued response") from None
+        raise LoginFailed(outcome, "Invalid base64 data in continued response") from None
 
 
 def _outcome(failure: AuthFailed) -> Outcome:

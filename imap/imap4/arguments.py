@@ -9,7 +9,7 @@ from imap.imap4.errors import INVALID, MISSING, Bad, ParseError
 from imap.imap4.reader import Literal
 
 # Lists nested deeper than this are refused: nothing honest comes near it, and it bounds every later recursion.
-MAX_NESTING = 60
+MAX_NESTING = 150
 
 _TOKEN = re.compile(
     rb' +|(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\\0]|\\[^\0])*)"|(?P<atom>[^\x00-\x20(){"\x7f-\xff]+)'
@@ -132,7 +132,7 @@ class Arguments:
     def astring(self) -> bytes:
         """An atom or a string."""
         item = self.take()
-        if isinstance(item, Group):
+        if isinstance(item, Group) or (isinstance(item, Literal) and item.binary):
             raise Bad(INVALID)
         return bytes(item)
 

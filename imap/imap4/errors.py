@@ -24,6 +24,10 @@ class ParseError(Bad):
     """The octets do not form a command (RFC 3501 section 9)."""
 
 
+class TooBig(ParseError):
+    """A literal that is too big: the connection ends, whatever the client makes of the refusal."""
+
+
 class No(ReplyError):
     """The command was understood and failed (RFC 3501 section 7.1.2)."""
 

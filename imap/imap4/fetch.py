@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.binary import body_writer, is_binary_section, size_writer
+from imap.imap4.commands.names import wire_name
 from imap.imap4.content import Content
 from imap.imap4.dates import write_date_time
 from imap.imap4.errors import Bad
@@ -23,7 +24,7 @@ _MACROS = {
     "FAST": ("FLAGS", "INTERNALDATE", "RFC822.SIZE"),
     "FULL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODY"),
 }
-_PARTIAL = re.compile(rb"<([0-9]{1,10})(?:\.([0-9]{1,10}))?>")
+_PARTIAL = re.compile(rb"<([0-9]{1,19})(?:\.([0-9]{1,19}))?>")
 
 Write = Callable[[Content], bytes]
 
@@ -123,6 +124,10 @@ class Items:
         if name == "MODSEQ":
             self.wants_modseq = True
             return Item(lambda content: b"MODSEQ (%d)" % content.message.modseq)
+        if name == "X-MAILBOX":
+            return Item(lambda content: b"X-MAILBOX " + wire_name(view.mailbox.name))
+        if name == "X-REAL-UID":
+            return Item(lambda content: b"X-REAL-UID %d" % content.message.uid)
         if name == "X-GUID":
             return Item(lambda content: b"X-GUID " + string(content.message.guid.encode()))
         if name == "ENVELOPE":
@@ -160,8 +165,8 @@ class Items:
         if names:
             label += b" (" + b" ".join(map(_header_name, names)) + b")"
         label += b"]" if partial is None else b"]<%d>" % partial[0]
-        key = label.decode("latin-1") if partial is None else f"{label!r}{partial}"
-        self._items.setdefault(key, _section_item(label, section, partial, sets_seen=sets_seen))
+        # A section asked for twice is answered twice, as Dovecot does; other items come once.
+        self._items[f"{label!r}{len(self._items)}"] = _section_item(label, section, partial, sets_seen=sets_seen)
 
     def _binary(self, text: bytes, *, sets_seen: bool, size: bool) -> None:
         """The rest of ``BINARY[``, ``BINARY.PEEK[`` or ``BINARY.SIZE[``."""

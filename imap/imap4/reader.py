@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from imap.imap4.errors import ParseError, ReplyError
+from imap.imap4.errors import ParseError, ReplyError, TooBig
 from imap.store import StoreError
 
 # A literal that is refused although its octets are already on the way is thrown away as it comes, up to this size;
@@ -55,6 +55,8 @@ class Refused(NamedTuple):
 
 
 Event = Command | Continue | Refused
+# A line outside of commands: a SASL response is the longest (base64 of a Kerberos ticket).
+MAX_RESPONSE = 16 << 10
 # The literals of one command together (MULTIAPPEND); bounds what one client can make the server hold.
 MAX_LITERALS = 128 << 20
 
@@ -99,7 +101,7 @@ class CommandReader:
         end = self._buffer.find(b"\n", self._scanned)
         if end < 0:
             self._scanned = len(self._buffer)
-            if self._scanned > self.max_line:
+            if self._scanned > MAX_RESPONSE:
                 self._buffer.clear()
                 self._scanned, self._skipping = 0, True
                 raise ParseError("Too long line.")
@@ -174,12 +176,13 @@ class CommandReader:
                 self.admit(self._pieces, size)
                 self._literals += size
                 if self._literals > MAX_LITERALS:
-                    raise ParseError("Literal size too large")
+                    raise TooBig("Literal size too large")
             except (ReplyError, StoreError) as error:
                 self._refusal = error
         if self._refusal is not None:
-            if synchronizing or size > MAX_DISCARD:
-                return self._refused(line, self._refusal, fatal=not synchronizing)
+            fatal = isinstance(self._refusal, TooBig) or (size > MAX_DISCARD and not synchronizing)
+            if synchronizing or fatal:
+                return self._refused(line, self._refusal, fatal=fatal)
             self._missing = size
             return None
         self._missing, self._literal, self._binary = size, bytearray(), bool(announced[1])

@@ -11,7 +11,7 @@ from imap.imap4.errors import Bad
 MAX_NUMBER = 0xFFFFFFFF  # nz-number of RFC 3501 is 32 bits wide
 _STAR = MAX_NUMBER + 1
 
-_RANGE = re.compile(rb"(?:([1-9][0-9]{0,9})|(\*))(?::(?:([1-9][0-9]{0,9})|(\*)))?")
+_RANGE = re.compile(rb"(?:([0-9]{1,10})|(\*))(?::(?:([0-9]{1,10})|(\*)))?")
 
 
 class SequenceSet:
@@ -30,7 +30,7 @@ class SequenceSet:
             found = _RANGE.fullmatch(piece)
             if found is None:
                 raise Bad(complaint)
-            if any(number is not None and int(number) > MAX_NUMBER for number in (found[1], found[3])):
+            if any(number is not None and not 1 <= int(number) <= MAX_NUMBER for number in (found[1], found[3])):
                 raise Bad(complaint)
             first = _STAR if found[2] else int(found[1])
             last = first if found[3] is None and found[4] is None else _STAR if found[4] else int(found[3])

@@ -14,7 +14,7 @@ from imap.imap4.arguments import Arguments
 from imap.imap4.capability import after_login, before_login
 from imap.imap4.commands import COMMANDS
 from imap.imap4.commands.base import Command, Flush, Reply, State
-from imap.imap4.errors import Bad, Disconnect, ParseError, ReplyError
+from imap.imap4.errors import Bad, Disconnect, ParseError, ReplyError, TooBig
 from imap.imap4.reader import Command as CommandRead
 from imap.imap4.reader import CommandReader, Continue, Refused
 from imap.imap4.view import View
@@ -29,8 +29,8 @@ log = logging.getLogger("dovecot.imap")
 # As Dovecot: this many bad commands end the connection, before log-in and after.
 MAX_BAD_BEFORE_LOGIN = 3
 MAX_BAD = 20
-# Before log-in a command is a SASL response at most (8 KiB base64 of a Kerberos ticket); no literal needs more.
-MAX_LINE_BEFORE_LOGIN = 8192
+# Before log-in no honest command comes near it; a longer one ends the connection.
+MAX_LINE_BEFORE_LOGIN = 4096
 # Dovecot's default of imap_max_line_length.
 MAX_LINE = 64 << 10
 # Seconds without a command: before log-in, and after (RFC 3501 section 5.4 asks for at least 30 minutes).
@@ -153,7 +153,7 @@ class Session:
             self.write(b"+ OK\r\n")
             self.flush()
         elif isinstance(event, Refused):
-            if event.fatal:
+            if event.fatal or (not self.logged_in and isinstance(event.error, ParseError)):
                 raise Disconnect(event.error.text)
             tag, name = _names(event.start)
             self._fail(tag, name, event.error, time.monotonic())
@@ -189,7 +189,7 @@ class Session:
         command, offset = self._lookup(tag, pieces[0])
         limit = command.literal_limit(self, pieces, offset) or self.reader.max_line
         if size > limit:
-            raise Bad("Literal size too large")
+            raise TooBig("Literal size too large")
 
     def _lookup(self, tag: bytes, line: bytes) -> tuple[Command, int]:
         """The command of a line and the offset of its arguments. Raises Bad."""
@@ -265,7 +265,7 @@ class Session:
             return
         code = reply.code
         if self.view is not None and command.news:
-            self._tell_news(command.news, uid=command.uid)
+            self._tell_news(command.news, uid=command.uid and command.news_with_uid)
             if self.view.vanished_told:
                 self.view.vanished_told = False
                 if code is None:

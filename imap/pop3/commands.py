@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imap.pop3.maildrop import Item, Maildrop
     from imap.pop3.session import Session
 
+_COUNT = re.compile(rb"[0-9]{1,19}")
 _NUMBER = re.compile(rb"[0-9]{1,10}")
 
 
@@ -117,6 +118,8 @@ class Pass(Command):
     states = (State.AUTHORIZATION,)
 
     async def run(self, session: Session, argument: bytes) -> None:
+        if not session.login.plaintext_allowed:
+            raise Error(LoginFailed(Outcome.PRIVACY).text, "AUTH")
         user, session.user = session.user, None
         if user is None:
             raise Error("No username given.")
@@ -220,7 +223,7 @@ class Top(Command):
     async def run(self, session: Session, argument: bytes) -> None:
         number_text, _, count_text = argument.partition(b" ")
         number, item = message_number(session, number_text)
-        if not _NUMBER.fullmatch(count_text.strip()):
+        if not _COUNT.fullmatch(count_text.strip()):
             raise Error(f"Invalid message number: {count_text[:32].decode('ascii', 'replace')}")
         data = _read(drop_of(session), number, item)
         session.ok()
@@ -273,11 +276,13 @@ class Rset(Command):
 
 
 class Last(Command):
-    """LAST (RFC 1460): the highest number accessed."""
+    """LAST (RFC 1460), where ``pop3_enable_last`` allows it: the highest number accessed."""
 
     name = b"LAST"
 
     def run(self, session: Session, argument: bytes) -> None:
+        if not session.settings.enable_last:
+            raise Error("Unknown command: LAST")
         session.ok(str(drop_of(session).last))
 
 

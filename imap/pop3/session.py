@@ -50,12 +50,17 @@ class Settings:
 
     uidl_format: str = "%08Xu%08Xv"
     no_flag_updates: bool = False
+    enable_last: bool = False
 
     @classmethod
     def from_config(cls, config: DovecotConfig) -> Settings:
         """Read them, ``protocol pop3 {}`` respected."""
         view = config.protocol("pop3")
-        return cls(uidl_format=view.str("pop3_uidl_format"), no_flag_updates=view.bool("pop3_no_flag_updates"))
+        return cls(
+            uidl_format=view.str("pop3_uidl_format"),
+            no_flag_updates=view.bool("pop3_no_flag_updates"),
+            enable_last=view.bool("pop3_enable_last"),
+        )
 
 
 class Session:

@@ -39,6 +39,7 @@ class Login(Command):
 
     async def run(self, session: Session, arguments: Arguments) -> Reply:
         user, password = arguments.astring(), arguments.astring()
+        arguments.end()
         if not session.login.plaintext_allowed:
             session.write(f"* BAD [ALERT] {PLAINTEXT_EXPOSED}\r\n".encode())
         return await _admitted(session, session.login.password(user, password))
@@ -53,7 +54,7 @@ class Authenticate(Command):
     async def run(self, session: Session, arguments: Arguments) -> Reply:
         if not arguments.more():
             raise Bad(MISSING)
-        mechanism = arguments.word()
+        mechanism = arguments.astring().decode("ascii", "replace")
         initial = arguments.atom() if arguments.more() else None
         arguments.end()
 
@@ -70,7 +71,7 @@ async def _admitted(session: Session, attempt: Awaitable[UserStore]) -> Reply:
     try:
         store = await attempt
     except LoginFailed as failure:
-        if failure.outcome is Outcome.CANCELLED:
+        if failure.outcome in (Outcome.CANCELLED, Outcome.MALFORMED):
             raise Bad(failure.text) from None
         if session.login.attempts >= MAX_ATTEMPTS:
             raise Disconnect("Too many failed authentication attempts.") from None

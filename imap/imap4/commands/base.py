@@ -55,6 +55,7 @@ class Command:
     # Whether the command may stand behind UID (RFC 3501 section 6.4.8); the object's ``uid`` says whether it does.
     takes_uid: ClassVar[bool] = False
     only_uid: ClassVar[bool] = False
+    news_with_uid: ClassVar[bool] = False  # whether FETCH responses that come with its UID form have the UID
     flush: ClassVar[Flush] = Flush.ALL
     flush_uid: ClassVar[Flush] = Flush.ALL
 

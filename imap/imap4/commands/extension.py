@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from imap.imap4.arguments import Arguments
 from imap.imap4.commands.base import ANY_STATE, LOGGED_IN, Command, Reply
+from imap.imap4.commands.message import enable_condstore
 from imap.imap4.errors import Bad
 from imap.imap4.syntax import nstring, string
 from imap.store import MailboxDeleted, NamespaceInfo, Watch
@@ -28,18 +29,21 @@ class Enable(Command):
     states = ANY_STATE
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        enabled: list[str] = []
+        if not session.logged_in:
+            session.write(b"* ENABLED\r\n")  # nothing can be enabled yet
+            return Reply("Enabled.")
+        known: list[str] = []
         while arguments.more():
             word = arguments.word()
-            if not session.logged_in or word not in ("CONDSTORE", "QRESYNC"):
-                continue
-            if word not in session.enabled:
-                enabled.append(word)
-            session.enabled |= {word, "CONDSTORE"}
-        view = session.view
-        if view is not None and session.enabled:
-            view.condstore, view.qresync = True, "QRESYNC" in session.enabled
-        session.write(" ".join(["* ENABLED", *enabled]).encode() + b"\r\n")
+            if word in ("CONDSTORE", "QRESYNC") and word not in known:
+                known.append(word)
+        if not known:
+            return Reply("Enabled.")
+        session.write(" ".join(["* ENABLED", *known]).encode() + b"\r\n")
+        session.enabled |= {*known, "CONDSTORE"}
+        if session.view is not None:
+            session.view.qresync = "QRESYNC" in session.enabled
+            enable_condstore(session, session.view)
         return Reply("Enabled.")
 
 
@@ -121,7 +125,7 @@ class Idle(Command):
                 cleanup.callback(watch.close)
                 _follow(session, watch, cleanup)
             line = await session.read_line()
-        if line.strip().upper() != b"DONE":
+        if line.upper() != b"DONE":
             raise Bad("Expected DONE.")
         return Reply("Idle completed.")
 

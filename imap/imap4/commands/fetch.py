@@ -30,6 +30,7 @@ class Fetch(Command):
     name = "FETCH"
     states = State.SELECTED
     takes_uid = True
+    news_with_uid = True
     flush = Flush.NEWS
 
     changed_since: int | None = None

@@ -15,7 +15,7 @@ _SYSTEM = {flag.upper(): flag for flag in SYSTEM_FLAGS}
 
 
 def flag_set(items: Iterable[Argument]) -> tuple[str, ...]:
-    """Read flags, in order, each once. Raises Bad for a system flag that is none, No for a keyword that cannot be kept."""
+    """Read flags, in order, each once. Raises Bad for a system flag that is none, No for a keyword not to be kept."""
     flags: dict[str, None] = {}
     for item in items:
         if not isinstance(item, Atom):
@@ -28,7 +28,7 @@ def flag_set(items: Iterable[Argument]) -> tuple[str, ...]:
             flags[known] = None
             continue
         if len(text) > MAX_KEYWORD:
-            raise No("Keyword length too long", "LIMIT")
+            raise No("Keyword length too long", "CANNOT")
         if any(char in '(){]%*"\\' for char in text):
             raise No("Invalid characters in keyword", "CANNOT")
         flags[text] = None

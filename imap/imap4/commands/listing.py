@@ -55,7 +55,7 @@ class List(Command):
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         request = self._read(session, arguments)
-        if not request.extended and request.patterns == [""]:
+        if not request.extended and request.patterns == [""] and self.response == b"LIST":
             self._tell_root(session, request.reference)
         else:
             self._list(session, request)
@@ -128,11 +128,12 @@ class List(Command):
         names = dict.fromkeys(infos)
         if "SUBSCRIBED" in request.selection:
             names |= dict.fromkeys(sorted(subscribed))
+        hidden = [name for name in subscribed if not any(pattern.matches(name) for pattern in patterns)]
         for wire in names:
             if not any(pattern.matches(wire) for pattern in patterns):
                 continue
             info = infos.get(wire)
-            childinfo = self._childinfo(wire, request, subscribed, store.separator)
+            childinfo = self._childinfo(wire, request, hidden, store.separator)
             if not self._selected(info, wire in subscribed, request) and not childinfo:
                 continue
             flags = self._flags(info, request, is_subscribed=wire in subscribed)
@@ -146,11 +147,11 @@ class List(Command):
                     continue  # deleted meanwhile: LIST-STATUS leaves such mailboxes out
 
     @staticmethod
-    def _childinfo(wire: str, request: Request, subscribed: set[str], separator: str) -> bool:
+    def _childinfo(wire: str, request: Request, hidden: list[str], separator: str) -> bool:
         """RECURSIVEMATCH: whether a subscribed mailbox lies below that the patterns do not show themselves."""
         if not {"RECURSIVEMATCH", "SUBSCRIBED"} <= request.selection:
             return False
-        return any(name.startswith(wire + separator) for name in subscribed)
+        return any(name.startswith(wire + separator) for name in hidden)
 
     @staticmethod
     def _selected(info: MailboxInfo | None, is_subscribed: bool, request: Request) -> bool:

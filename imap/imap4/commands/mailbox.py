@@ -34,14 +34,12 @@ class Create(Command):
 
 
 class Delete(Command):
-    """DELETE; the mailbox that is selected is left first."""
+    """DELETE; a session that has the mailbox selected, this one too, is told BYE when it next looks."""
 
     name = "DELETE"
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         name = mailbox_name(arguments.astring())
-        if session.view is not None and session.view.mailbox.name == name:
-            session.deselect()
         _store(session).delete(name)
         return Reply("Delete completed.")
 

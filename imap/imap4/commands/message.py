@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from imap.imap4 import sequence
-from imap.imap4.arguments import Arguments, Group
+from imap.imap4.arguments import Argument, Arguments, Group
 from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.commands.flags import flag_set
 from imap.imap4.commands.names import mailbox_name
@@ -32,6 +32,7 @@ class Store(Command):
     name = "STORE"
     states = State.SELECTED
     takes_uid = True
+    news_with_uid = True
     flush = Flush.NEWS
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
@@ -57,7 +58,7 @@ class Store(Command):
                 sorted(result.modified) if self.uid else sorted(filter(None, map(view.number, result.modified)))
             )
             return Reply("Conditional store failed.", f"MODIFIED {modified.decode()}")
-        if result.missing:
+        if result.missing and not self.uid:  # UIDs that are gone are no error (RFC 3501 section 6.4.8)
             return Reply("Some of the messages no longer exist.", "EXPUNGEISSUED", status="NO")
         return Reply("Store completed.")
 
@@ -80,11 +81,11 @@ class Store(Command):
         return _MODES[sign], silent
 
     @staticmethod
-    def _flags(arguments: Arguments) -> Group | list[Group]:
+    def _flags(arguments: Arguments) -> list[Argument]:
         rest = arguments.rest()
-        if len(rest) == 1 and isinstance(rest[0], Group):
+        if rest and isinstance(rest[0], Group):
             return rest[0]
-        return rest  # type: ignore[return-value]
+        return rest
 
     def _tell_modseq(self, session: Session, view: View, uids: list[int]) -> None:
         for uid in uids:
@@ -109,7 +110,6 @@ class Copy(Command):
     name = "COPY"
     states = State.SELECTED
     takes_uid = True
-    flush = Flush.NEWS
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         view = selected(session)
@@ -126,19 +126,11 @@ class Copy(Command):
 
     def _carry(self, session: Session, view: View, uids: list[int], name: str) -> Reply:
         if not uids:
-            self._exists(session, name)
             return Reply("No messages found.")
         copied = view.mailbox.copy(uids, name)
         if not copied.source:
             raise No("Some of the requested messages no longer exist.", "EXPUNGEISSUED")
         return Reply("Copy completed.", _copyuid(copied.uidvalidity, copied.source, copied.destination))
-
-    @staticmethod
-    def _exists(session: Session, name: str) -> None:
-        assert session.store is not None
-        session.store.validate(name)
-        if not session.store.exists(name):
-            raise NonExistent(name)
 
 
 def _copyuid(uidvalidity: int, source: tuple[int, ...], destination: tuple[int, ...]) -> str:
@@ -149,11 +141,9 @@ class Move(Copy):
     """MOVE set mailbox: COPYUID comes untagged, before the EXPUNGEs (RFC 6851 section 4.3)."""
 
     name = "MOVE"
-    flush = Flush.ALL
 
     def _carry(self, session: Session, view: View, uids: list[int], name: str) -> Reply:
         if not uids:
-            self._exists(session, name)
             return Reply("No messages found.")
         if view.mailbox.read_only:
             raise No("Mailbox is read-only", "CANNOT")

@@ -25,11 +25,11 @@ class Select(Command):
     read_only: ClassVar[bool] = False
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        wire = arguments.astring()
-        resync = self._parameters(session, arguments.group()) if arguments.is_group() else None
         if session.view is not None:  # left even if what comes fails (RFC 3501 section 6.3.1)
             session.deselect()
             session.write(b"* OK [CLOSED] Previous mailbox closed.\r\n")
+        wire = arguments.astring()
+        resync = self._parameters(session, arguments.group()) if arguments.is_group() else None
         name = mailbox_name(wire)
         assert session.store is not None
         try:
@@ -132,13 +132,10 @@ class Close(Command):
     def run(self, session: Session, arguments: Arguments) -> Reply:
         view = session.view
         assert view is not None
-        code = None
         if not view.mailbox.read_only:
             view.mailbox.expunge()
-            if view.qresync:
-                code = f"HIGHESTMODSEQ {view.mailbox.highest_modseq}"
         session.deselect()
-        return Reply("Close completed.", code)
+        return Reply("Close completed.")
 
 
 class Unselect(Command):

@@ -12,7 +12,7 @@ from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.content import Content
 from imap.imap4.dates import read_date, read_mail_date, utc_date
 from imap.imap4.errors import INVALID, Bad, ParseError
-from imap.imap4.search.text import address_text, all_header_texts, body_texts, fold, header_text
+from imap.imap4.search.text import address_texts, all_header_texts, body_texts, fold, header_texts_of
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
 from imap.mime.header import unfold
@@ -116,15 +116,15 @@ class KeyReader:
         if text == b"$":
             saved = frozenset(self.view.saved)
             return Key(INDEX, lambda content: content.message.uid in saved)
-        ranges = SequenceSet.parse(text).positions(len(self.view))
-        return Key(INDEX, lambda content: any(content.number in each for each in ranges))
+        ranges = SequenceSet.parse(text).resolved(len(self.view))  # numbers that are not there match nothing
+        return Key(INDEX, lambda content: any(first <= content.number <= last for first, last in ranges))
 
     def _header(self, name: bytes, wanted: str) -> Key:
-        write = address_text if name in _ADDRESS_FIELDS else header_text
+        write = address_texts if name in _ADDRESS_FIELDS else header_texts_of
 
         def test(content: Content) -> bool:
             found = content.header_fields.get(name, ())
-            return any(wanted in write(unfold(content.header, field)) for field in found)
+            return any(wanted in text for field in found for text in write(unfold(content.header, field)))
 
         return Key(HEADER, test)
 
@@ -132,6 +132,9 @@ class KeyReader:
 
     def _key_all(self, arguments: Arguments) -> Key:
         return Key(INDEX, lambda content: True)
+
+    def _key_fuzzy(self, arguments: Arguments) -> Key:
+        return self.read(arguments)  # RFC 6203 leaves it to the server how fuzzy a match may be
 
     def _key_new(self, arguments: Arguments) -> Key:
         return Key(INDEX, lambda content: content.message.recent and "\\Seen" not in content.message.flags)

@@ -82,7 +82,7 @@ class SortProgram:
         while group.more():
             word = group.word()
             if word == "REVERSE":
-                reverse = True
+                reverse = not reverse
                 continue
             if word not in CRITERIA:
                 raise Bad(f"Unknown sort argument {word}")

@@ -60,13 +60,18 @@ def header_text(value: bytes) -> str:
     return fold(_SPACE.sub(" ", decode_words(value)))
 
 
-def address_text(value: bytes) -> str:
-    """An address header as it is searched: ``name <mailbox@domain>``, comma between, whatever its spelling was."""
+def header_texts_of(value: bytes) -> list[str]:
+    """A header value as it is searched, in one piece."""
+    return [header_text(value)]
+
+
+def address_texts(value: bytes) -> list[str]:
+    """The addresses of a header as they are searched, ``name <mailbox@domain>`` whatever their spelling was."""
     written: list[str] = []
     for name, _route, mailbox, domain in addresses(value):
         plain = f"{(mailbox or b'').decode('utf-8', 'replace')}@{(domain or b'').decode('utf-8', 'replace')}"
-        written.append(f"{decode_words(name)} <{plain}>" if name is not None else plain)
-    return fold(", ".join(written))
+        written.append(fold(f"{decode_words(name)} <{plain}>" if name is not None else plain))
+    return written or [""]
 
 
 def _unbase64(text: bytes) -> bytes:

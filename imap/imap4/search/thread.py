@@ -96,7 +96,14 @@ def _by_references(messages: Iterable[Threadable], *, join_subjects: bool) -> li
     if join_subjects:
         roots = _joined_by_subject(roots)
         _sort(roots)
+    else:
+        roots.sort(key=_latest)
     return roots
+
+
+def _latest(root: Node) -> datetime:
+    """When the last message of a thread was sent; what REFS orders threads by."""
+    return max(node.sent for node in _post_order([root]))
 
 
 def _link(node: Node, chain: list[Node]) -> None:

@@ -84,8 +84,15 @@ async def test_three_bad_commands_before_login_end_the_connection(connect: Any) 
 
 async def test_no_big_literal_before_login(connect: Any) -> None:
     client = await connect(user=None)
-    assert b"Literal size too large" in await client.send(b"a LOGIN {100000}\r\n")
-    assert b"+ OK" in await client.send(b"b LOGIN {5}\r\n")
+    assert await client.send(b"a LOGIN {5}\r\n") == b"+ OK\r\n"
+    other = await connect(user=None)
+    assert await other.send(b"a LOGIN {100000}\r\n") == b"* BYE Literal size too large\r\n"
+    assert other.wire.closed
+
+
+async def test_no_long_line_before_login(connect: Any) -> None:
+    client = await connect(user=None)
+    assert await client.send(b"a LOGIN " + b"x" * 5000 + b" y\r\n") == b"* BYE Too long argument.\r\n"
 
 
 async def test_select_announces_the_mailbox(selected: Any) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imap.imap4.errors import Bad, ParseError
-from imap.imap4.reader import Command, CommandReader, Continue, Literal, Refused
+from imap.imap4.reader import MAX_RESPONSE, Command, CommandReader, Continue, Literal, Refused
 
 
 def admit(pieces: Sequence[bytes], size: int) -> None:
@@ -158,6 +158,6 @@ def test_take_line_reads_outside_of_commands() -> None:
     reader.feed(b"NE\r\na NOOP\r\n")
     assert reader.take_line() == b"DONE"
     assert reader.next() == Command((b"a NOOP",))
-    reader.feed(b"x" * 30)
+    reader.feed(b"x" * (MAX_RESPONSE + 1))
     with pytest.raises(ParseError):
         reader.take_line()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ def test_sequence_numbers(text: bytes, numbers: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"0", b"6", b"1:6", b"4294967296", b"-1", b"1:", b":1", b"", b"1,,2", b"a", b"1:2:3", b"01"]
+    "text", [b"0", b"6", b"1:6", b"4294967296", b"-1", b"1:", b":1", b"", b"1,,2", b"a", b"1:2:3", b"00"]
 )
 def test_refused(text: bytes) -> None:
     with pytest.raises(Bad):
@@ -62,7 +64,5 @@ def test_written_sets_are_read_back(numbers: set[int]) -> None:
 
 @given(st.binary(max_size=30))
 def test_only_bad_escapes(text: bytes) -> None:
-    try:
+    with contextlib.suppress(Bad):
         SequenceSet.parse(text).uid_positions([1, 5, 9])
-    except Bad:
-        pass
