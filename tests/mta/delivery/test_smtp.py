@@ -1,0 +1,295 @@
+"""smtp(8) against a scripted server: what is said on the wire, and what each recipient's fate is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from mta.queue.message import Notify, Recipient
+
+TO = "bob@example.net"
+
+
+async def test_a_mail_crosses_the_wire(peer, agent, request_to, outcome, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    server = await peer()
+    smtp = agent()
+    results = await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert outcome(results) == {TO: ("sent", "2.0.0", "250 2.0.0 Ok: queued")}
+    assert server.commands[:4] == [
+        "EHLO mx.here",
+        "MAIL FROM:<alice@example.org> SIZE=54",
+        "RCPT TO:<bob@example.net> ORCPT=rfc822;bob@example.net",
+        "DATA",
+    ]
+    assert server.contents == [b"From: alice@example.org\r\nSubject: test\r\n\r\nbody\r\n..dot\r\n"]
+    assert f"ABCDEF0: to=<{TO}>, relay=127.0.0.1[127.0.0.1]:{server.port}, delay=" in caplog.text
+    assert "dsn=2.0.0, status=sent (250 2.0.0 Ok: queued)" in caplog.text
+
+
+async def test_without_pipelining_each_reply_is_awaited(peer, agent, request_to, outcome) -> None:
+    server = await peer(keywords=("SIZE",), replies={"RCPT TO:<gone": "550 5.1.1 no such user"})
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}", "gone@x.example", TO))
+    assert outcome(results) == {
+        TO: ("sent", "2.0.0", "250 2.0.0 Ok: queued"),
+        "gone@x.example": (
+            "bounced",
+            "5.1.1",
+            "host 127.0.0.1[127.0.0.1] said: 550 5.1.1 no such user (in reply to RCPT TO command)",
+        ),
+    }
+    assert server.verbs == ["EHLO", "MAIL", "RCPT", "RCPT", "DATA", "QUIT"] or server.verbs[-1] == "DATA"
+
+
+async def test_a_server_without_ehlo_gets_helo(peer, agent, request_to, outcome) -> None:
+    server = await peer(replies={"EHLO": "502 5.5.1 what?"})
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert [status for status, _, _ in outcome(results).values()] == ["sent"]
+    assert server.commands[:3] == ["EHLO mx.here", "HELO mx.here", "MAIL FROM:<alice@example.org>"]
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "code", "reason"),
+    [
+        (
+            {"replies": {"MAIL": "452 4.3.1 full"}},
+            "deferred",
+            "4.3.1",
+            "host {h} said: 452 4.3.1 full (in reply to MAIL FROM command)",
+        ),
+        (
+            {"replies": {"RCPT": "550-5.7.1 one\r\n550 5.7.1 two"}},
+            "bounced",
+            "5.7.1",
+            "host {h} said: 550-5.7.1 one 550 5.7.1 two (in reply to RCPT TO command)",
+        ),
+        (
+            {"replies": {"DATA": "451 try later"}},
+            "deferred",
+            "4.0.0",
+            "host {h} said: 451 try later (in reply to DATA command)",
+        ),
+        (
+            {"after_data": ["554 5.6.0 no"]},
+            "bounced",
+            "5.6.0",
+            "host {h} said: 554 5.6.0 no (in reply to end of DATA command)",
+        ),
+        ({"greeting": "554 5.7.1 go away"}, "deferred", "4.7.1", "host {h} refused to talk to me: 554 5.7.1 go away"),
+        ({"greeting": "421 busy"}, "deferred", "4.0.0", "host {h} refused to talk to me: 421 busy"),
+        (
+            {"greeting": None},
+            "deferred",
+            "4.4.2",
+            "lost connection with {h} while receiving the initial server greeting",
+        ),
+        ({"hang_up_at": "EHLO"}, "deferred", "4.4.2", "lost connection with {h} while performing the EHLO handshake"),
+        ({"hang_up_at": "RCPT"}, "deferred", "4.4.2", "lost connection with {h} while sending RCPT TO"),
+    ],
+)
+async def test_failures_in_postfix_words(peer, agent, request_to, outcome, script, status, code, reason) -> None:
+    server = await peer(**script)
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert outcome(results) == {TO: (status, code, reason.format(h="127.0.0.1[127.0.0.1]"))}
+
+
+async def test_nobody_listens(agent, request_to, outcome, unused_tcp_port) -> None:
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{unused_tcp_port}"))
+    reason = f"connect to 127.0.0.1[127.0.0.1]:{unused_tcp_port}: Connection refused"
+    assert outcome(results) == {TO: ("deferred", "4.4.1", reason)}
+    assert results[0].site_failure is not None
+    assert results[0].relay == "none"
+
+
+async def test_a_silent_server_times_out(agent, request_to, outcome) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    smtp = agent()
+    object.__setattr__(smtp.settings.timeouts, "helo", 0.05)
+    results = await smtp.deliver(request_to(f"[127.0.0.1]:{port}"))
+    [(status, code, reason)] = outcome(results).values()
+    assert (status, code) == ("deferred", "4.4.2")
+    assert reason.startswith("conversation with 127.0.0.1[127.0.0.1] timed out while receiving")
+    server.close()
+    await server.wait_closed()
+
+
+async def test_the_next_mx_is_tried_after_a_temporary_failure(peer, agent, request_to, outcome, names) -> None:
+    bad, good = await peer(replies={"RCPT": "450 4.2.1 not now"}), await peer()
+    smtp = agent(fallback_relay=f"[127.0.0.1]:{good.port}")
+    results = await smtp.deliver(request_to(f"[127.0.0.1]:{bad.port}"))
+    assert [status for status, _, _ in outcome(results).values()] == ["sent"]
+    assert (len(bad.contents), len(good.contents)) == (0, 1)
+
+
+async def test_a_permanent_refusal_is_not_offered_to_the_next_server(peer, agent, request_to, outcome) -> None:
+    bad, good = await peer(replies={"RCPT": "550 5.1.1 no"}), await peer()
+    smtp = agent(fallback_relay=f"[127.0.0.1]:{good.port}")
+    results = await smtp.deliver(request_to(f"[127.0.0.1]:{bad.port}"))
+    assert [status for status, _, _ in outcome(results).values()] == ["bounced"]
+    assert good.connections == 0
+
+
+async def test_host_not_found_bounces_but_not_for_the_relayhost(agent, request_to, outcome) -> None:
+    reason = "Host or domain name not found. Name service error for name=nowhere.example type=A: Host not found"
+    results = await agent().deliver(request_to("[nowhere.example]"))
+    assert outcome(results) == {TO: ("bounced", "5.4.4", reason)}
+    results = await agent(relayhost="[nowhere.example]").deliver(request_to("[nowhere.example]"))
+    assert outcome(results) == {TO: ("deferred", "4.3.5", reason)}
+
+
+async def test_a_bad_next_hop_keeps_the_mail(agent, request_to, outcome) -> None:
+    results = await agent().deliver(request_to("[127.0.0.1:25"))
+    assert [status for status, _, _ in outcome(results).values()] == ["deferred"]
+
+
+async def test_soft_bounce_keeps_what_would_bounce(peer, agent, request_to, outcome) -> None:
+    server = await peer(replies={"RCPT": "550 5.1.1 no"})
+    results = await agent(soft_bounce=True).deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert [(status, code) for status, code, _ in outcome(results).values()] == [("deferred", "4.1.1")]
+
+
+async def test_the_connection_is_kept_for_more(peer, agent, request_to, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    server = await peer()
+    smtp = agent()
+    for _ in range(3):
+        await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}", more=True))
+    assert server.connections == 1
+    assert len(server.contents) == 3
+    assert "conn_use=3" in caplog.text
+
+
+async def test_a_kept_connection_is_reset_after_a_refusal(peer, agent, request_to, outcome) -> None:
+    server = await peer(replies={"RCPT TO:<gone": "550 5.1.1 no"})
+    smtp = agent()
+    await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}", "gone@x", more=True))
+    results = await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}", more=True))
+    assert [status for status, _, _ in outcome(results).values()] == ["sent"]
+    assert server.connections == 1
+    assert "RSET" in server.verbs
+
+
+async def test_a_kept_connection_that_the_server_closed_is_not_used(peer, agent, request_to, outcome) -> None:
+    server = await peer()
+    smtp = agent()
+    await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}", more=True))
+    await server.end()
+    results = await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert [status for status, _, _ in outcome(results).values()] == ["sent"]
+    assert server.connections == 2
+
+
+async def test_no_connection_is_kept_without_need(peer, agent, request_to) -> None:
+    server = await peer()
+    smtp = agent()
+    await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert server.connections == 2
+
+
+async def test_dsn_parameters(peer, agent, request_to) -> None:
+    server = await peer()
+    to = Recipient(TO, "root@here", "rfc822;r+t@here", Notify.SUCCESS | Notify.FAILURE)
+    results = await agent().deliver(
+        request_to(f"[127.0.0.1]:{server.port}", to, ret="HDRS", envid="a b=c", body="8BITMIME")
+    )
+    assert server.commands[1:3] == [
+        "MAIL FROM:<alice@example.org> SIZE=54 BODY=8BITMIME ENVID=a+20b+3Dc RET=HDRS",
+        "RCPT TO:<bob@example.net> ORCPT=rfc822;r+2Bt@here NOTIFY=SUCCESS,FAILURE",
+    ]
+    assert results[0].dsn.delegated
+
+
+async def test_without_dsn_nothing_of_it_is_sent_and_success_is_ours_to_tell(peer, agent, request_to) -> None:
+    server = await peer(keywords=("PIPELINING",))
+    to = Recipient(TO, notify=Notify.SUCCESS)
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}", to, ret="HDRS", body="8BITMIME"))
+    assert server.commands[1:3] == ["MAIL FROM:<alice@example.org>", "RCPT TO:<bob@example.net>"]
+    assert not results[0].dsn.delegated
+    assert results[0].action == "relayed"
+
+
+async def test_smtputf8_needs_a_server_that_knows_it(peer, agent, request_to, outcome) -> None:
+    server = await peer()
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}", "jösé@example.net", smtputf8=True))
+    [(status, code, reason)] = outcome(results).values()
+    assert (status, code) == ("bounced", "5.6.7")
+    assert reason == "SMTPUTF8 is required, but was not offered by host 127.0.0.1[127.0.0.1]"
+    able = await peer(keywords=("SMTPUTF8", "8BITMIME", "PIPELINING"))
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{able.port}", "jösé@example.net", smtputf8=True))
+    assert able.commands[1:3] == ["MAIL FROM:<alice@example.org> SMTPUTF8", "RCPT TO:<jösé@example.net>"]
+
+
+async def test_null_sender_and_quoted_local_parts(peer, agent, request_to) -> None:
+    server = await peer(keywords=())
+    await agent().deliver(request_to(f"[127.0.0.1]:{server.port}", "two words@example.net", sender=""))
+    assert server.commands[1:3] == ["MAIL FROM:<>", 'RCPT TO:<"two words"@example.net>']
+
+
+async def test_a_line_end_in_an_address_never_reaches_the_wire(peer, agent, request_to, outcome) -> None:
+    server = await peer()
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}", "a\r\nRCPT TO:<evil@x>\r\n@b"))
+    assert [status for status, _, _ in outcome(results).values()] == ["bounced"]
+    assert not [command for command in server.commands if command.startswith(("RCPT", "MAIL"))]
+
+
+async def test_a_big_message_arrives_whole(peer, agent, request_to) -> None:
+    server = await peer()
+    content = b"Subject: big\r\n\r\n" + b"".join(b".%060d\r\n" % n for n in range(30_000))
+    await agent().deliver(request_to(f"[127.0.0.1]:{server.port}", content=content))
+    assert server.contents[0].replace(b"\r\n..", b"\r\n.") == content
+
+
+async def test_long_lines_are_broken(peer, agent, request_to) -> None:
+    server = await peer()
+    content = b"Subject: x\r\n\r\n" + b"a" * 2500 + b"\r\n"
+    await agent().deliver(request_to(f"[127.0.0.1]:{server.port}", content=content))
+    assert max(map(len, server.contents[0].split(b"\r\n"))) <= 999
+    assert server.contents[0].replace(b"\r\n ", b"") == content
+
+
+async def test_lines_the_server_was_not_asked_for_end_the_connection(peer, agent, request_to, outcome) -> None:
+    server = await peer(after_data=["250 2.0.0 Ok\r\n250 2.0.0 and another"])
+    smtp = agent()
+    for _ in range(2):
+        results = await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}", more=True))
+        assert [status for status, _, _ in outcome(results).values()] == ["sent"]
+    assert server.connections in (1, 2)
+    assert len(server.contents) == 2
+
+
+@pytest.mark.parametrize("junk", ["hello", "2x0 what", "999 no", "250" + "x" * 40_000, "\x00\x01"])
+async def test_junk_for_a_reply(peer, agent, request_to, outcome, junk) -> None:
+    server = await peer(replies={"MAIL": junk})
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    [(status, code, _)] = outcome(results).values()
+    assert status == "deferred"
+    assert code.startswith("4.")
+
+
+async def test_replies_cannot_forge_log_lines(peer, agent, request_to, outcome, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    server = await peer(replies={"RCPT": "550 5.1.1 no\x1b[2J\x07\rfoo"})
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    [(_, _, reason)] = outcome(results).values()
+    assert reason.isprintable()
+
+
+async def test_an_error_in_the_program_keeps_the_mail(peer, agent, request_to, outcome, monkeypatch) -> None:
+    from mta.delivery.smtp import agent as module
+
+    server = await peer()
+
+    async def broken(*args: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(module.Transaction, "run", broken)
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert [(status, code) for status, code, _ in outcome(results).values()] == [("deferred", "4.3.0")]
