@@ -1,4 +1,4 @@
-"""TLS for hardmail: certificates, protocol policy, contexts and the STARTTLS gate. Knows nothing of mail.
+r"""TLS for hardmail: certificates, protocol policy, contexts and the STARTTLS gate. Knows nothing of mail.
 
     authority         the lab's certificate authority
         Authority.create(directory, name="hardmail lab CA") -> Authority      Authority.load(directory)
@@ -12,14 +12,18 @@
         Policy()      hardmail's own: TLS 1.2 and up
 
     context           the only place where an SSL context is made
-        server_context(certificate_file, key_file, policy, client_ca=None, request_client_certificate=False)
-        client_context(policy, ca_file=None, ca_path=None, verify="none" | "chain" | "name", ...) -> ssl.SSLContext
+        server_context(certificate_file, key_file, policy, client_ca=None, request_client_certificate=False,
+                       detailed=False, ...) -> ssl.SSLContext     detailed: description knows the key exchange too
+        client_context(policy, ca_file=None, ca_path=None, verify="none" | "fingerprint" | "chain" | "name", ...)
         twisted_server_options(certificate_file, key_file, policy, ...)       for startTLS / listenSSL
+        Certificates, keys and authorities are paths or PEM text (pem.py).
 
-    fingerprint       certificate_fingerprint(der, "sha256"), public_key_fingerprint(der, "sha256"): "AB:CD:..."
+    names, fingerprint    which names a certificate answers to; "AB:CD:..." of a certificate or of its public key
+        names.matches(certificate, ["mail.example.org", ".example.org"])
+        fingerprint.matches(der, listed, "sha256")   .certificate_fingerprint(der, "sha256")   .public_key_fingerprint
 
     description       what a finished handshake agreed, in the words of Postfix's log and Received header
-        describe(ssl_object) -> Session;  session.summary()  session.received()
+        describe(ssl_object) -> Session;  session.trust  session.summary()  session.received(certificate_requested)
 
     starttls_asyncio  the gate for asyncio streams, aiosmtpd and uvloop
         await upgrade_server(reader, writer, context, go_ahead=b"220 2.0.0 Ready to start TLS\r\n", timeout=30)
@@ -27,6 +31,10 @@
 
     starttls_twisted  the gate for Twisted line protocols
         discarded = upgrade_server(protocol, options, go_ahead=b"+OK Begin TLS negotiation now.\r\n")
+        (both gates: keep_plaintext=True leaves them open, for the weakened twin of no-starttls-injection)
+
+    bio               pyOpenSSL in the shape of ssl.SSLObject, where Python's ssl cannot do what Postfix does
+    tool              the command `hardmail ca`
 
 The gate's one rule: what the peer sent before the handshake is never acted upon after it, whichever side the peer
 is (RFC 3207 section 6, the class of CVE-2011-0411). The server's go-ahead line is therefore an argument of the

@@ -8,13 +8,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOProtocol
+
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 from tls.bio import BIOServerContext
@@ -22,6 +22,9 @@ from tls.errors import TLSConfigError
 from tls.pem import PEM, content_of, file_of, name_of
 from tls.policy import Policy, Version
 from tls.verification import Verification, note_and_accept, note_and_judge
+
+if TYPE_CHECKING:
+    from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 Verify = Literal["none", "fingerprint", "chain", "name"]
 """

@@ -99,7 +99,8 @@ async def _shake_hands(
 ) -> None:
     try:
         async with asyncio.timeout(timeout):
-            await writer.start_tls(context, server_hostname=server_hostname, ssl_handshake_timeout=timeout)
+            # The loop's own limit, a minute if not given, must not come before ours.
+            await writer.start_tls(context, server_hostname=server_hostname, ssl_handshake_timeout=2 * timeout)
     except TimeoutError as error:
         writer.transport.abort()
         raise TLSHandshakeError(f"no TLS handshake within {timeout:g} seconds") from error
