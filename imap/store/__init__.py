@@ -20,11 +20,11 @@ MailRoot
 UserStore
     .username; .namespaces -> tuple[NamespaceInfo, ...]; .separator (of the INBOX namespace)
     .namespace_of(name) -> NamespaceInfo                      # the namespace that a name belongs to
-    .list_mailboxes() -> list[MailboxInfo]                    # all visible, parents included; INBOX always
+    .list_mailboxes(patterns=()) -> list[MailboxInfo]         # all visible, parents included; INBOX always
     .exists(name) -> bool                                     # selectable mailbox of that name (INBOX: always)
     .validate(name, creating=False) -> None                   # raises InvalidName, before anything touches the disk
     .create(name); .delete(name); .rename(old, new)           # AlreadyExists, NonExistent, InvalidName, NotPossible
-    .subscribe(name); .unsubscribe(name); .subscriptions() -> list[str]
+    .subscribe(name); .unsubscribe(name); .subscriptions(patterns=()) -> list[str]
     .status(name, size=False) -> Status
     .open(name, read_only=False) -> Mailbox
     .append(name, [NewMail(data, flags, internal_date), ...]) -> AppendResult      # all or none (MULTIAPPEND)

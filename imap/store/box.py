@@ -151,6 +151,17 @@ class Box:
         """Number to keyword."""
         return dict(db.execute("SELECT number, name FROM keyword WHERE mailbox = ? ORDER BY number", (row.id,)))
 
+    def seen_keywords(self, db: sqlite3.Connection, row: Row) -> tuple[str, ...]:
+        """The keywords that any message has ever had here."""
+        found = db.execute("SELECT name FROM keyword WHERE mailbox = ? AND seen ORDER BY number", (row.id,))
+        return tuple(name for (name,) in found)
+
+    def _see(self, db: sqlite3.Connection, row: Row, words: Iterable[str]) -> None:
+        db.executemany(
+            "UPDATE keyword SET seen = 1 WHERE mailbox = ? AND name = ? AND NOT seen",
+            [(row.id, word) for word in words],
+        )
+
     # -- reconciliation -----------------------------------------------------------------------------------------------
 
     def sync(self, db: sqlite3.Connection, *, move_new: bool, force: bool = False) -> Row:
@@ -319,10 +330,11 @@ class Box:
         row.keywords = stamp
 
     def _replace_keywords(self, db: sqlite3.Connection, row: Row, names: dict[int, str]) -> None:
+        seen = set(self.seen_keywords(db, row))
         db.execute("DELETE FROM keyword WHERE mailbox = ?", (row.id,))
         db.executemany(
-            "INSERT INTO keyword (mailbox, number, name) VALUES (?, ?, ?)",
-            [(row.id, number, name) for number, name in names.items()],
+            "INSERT INTO keyword (mailbox, number, name, seen) VALUES (?, ?, ?, ?)",
+            [(row.id, number, name, name in seen) for number, name in names.items()],
         )
 
     def _reread_keywords(self, db: sqlite3.Connection, row: Row) -> None:
@@ -341,31 +353,41 @@ class Box:
         """Make sure that these keywords have numbers; returns all of them, number to name."""
         names = self.keyword_names(db, row)
         missing = [word for word in wanted if keywords.number_of(names, word) is None]
-        if not missing:
-            return names
+        if missing:
+            names |= self._write_keywords(db, row, names, missing)
+        self._see(
+            db, row, [names[number] for word in wanted if (number := keywords.number_of(names, word)) is not None]
+        )
+        return names
+
+    def _write_keywords(
+        self,
+        db: sqlite3.Connection,
+        row: Row,
+        names: dict[int, str],
+        missing: list[str],
+        numbered: dict[int, str] | None = None,
+    ) -> dict[int, str]:
         if len(names) + len(missing) > KEYWORD_LIMIT:
             raise LimitExceeded("Too many keywords in mailbox")
-        names |= keywords.add(self.maildir.control, missing)
+        names = names | keywords.add(self.maildir.control, missing, numbered)
         self._replace_keywords(db, row, names)
         row.keywords = file_stamp(self.maildir.control, keywords.NAME)
         return names
 
     def _words(self, db: sqlite3.Connection, row: Row, info: str, names: dict[int, str], previous: str) -> str:
         """The keywords of a file name as text, together with those of `previous` that have no letter."""
-        words = set()
-        for number in filenames.keyword_numbers(info):
-            while number not in names:
-                # A letter without a name, left by another program: Dovecot calls it so, too.
-                names.update(self._add_unknown(db, row, number))
-            words.add(names[number])
+        numbers = filenames.keyword_numbers(info)
+        # A letter without a name was left by another program; Dovecot names it so, too.
+        unknown = {number: f"unknown-{number}" for number in numbers if number not in names}
+        if unknown:
+            names.update(self._write_keywords(db, row, names, [], unknown))
+        words = {names[number] for number in numbers}
+        self._see(db, row, words)
         for number, name in names.items():
             if number >= filenames.KEYWORD_LETTERS and name in previous.split():
                 words.add(name)
         return " ".join(sorted(words))
-
-    def _add_unknown(self, db: sqlite3.Connection, row: Row, number: int) -> dict[int, str]:
-        names = self.keyword_names(db, row)
-        return self.add_keywords(db, row, [f"unknown-{free}" for free in range(number + 1) if free not in names])
 
     # -- the uidlist --------------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ def store(
         if changed:
             row.modseq += 1
             mailbox.box.settle(db, row)
-        mailbox.keywords = tuple(names.values())
+        mailbox.keywords = mailbox.box.seen_keywords(db, row)
     for uid, new_bits, new_words in changed:
         view = mailbox.messages.get(uid)
         if view is not None:

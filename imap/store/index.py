@@ -19,7 +19,7 @@ from imap.store.jail import Directory
 log = logging.getLogger("dovecot.store")
 
 NAME = "hardmail.index"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 20.0  # how long to wait for another process's transaction; each takes milliseconds
 
 _SCHEMA = f"""
@@ -39,7 +39,7 @@ CREATE TABLE expunged (
     PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
 CREATE INDEX expunged_modseq ON expunged (mailbox, modseq);
 CREATE TABLE keyword (
-    mailbox INTEGER NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL,
+    mailbox INTEGER NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, seen INTEGER NOT NULL,
     PRIMARY KEY (mailbox, number)) WITHOUT ROWID;
 CREATE TABLE cache (
     mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,

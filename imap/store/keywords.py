@@ -5,6 +5,9 @@
 Numbers above 25 are kept in the file too (Dovecot does so); they have no letter and live in the index only.
 """
 
+import itertools
+from collections.abc import Mapping
+
 from imap.store.dotlock import dotlock
 from imap.store.jail import CONTROL_FILE_LIMIT, Directory
 
@@ -42,13 +45,18 @@ def number_of(keywords: dict[int, str], keyword: str) -> int | None:
     return next((number for number, known in keywords.items() if known.casefold() == folded), None)
 
 
-def add(control: Directory, wanted: list[str]) -> dict[int, str]:
-    """Add the keywords that are missing and return all. Other programs' additions are kept (read under the lock)."""
+def add(control: Directory, wanted: list[str], numbered: Mapping[int, str] | None = None) -> dict[int, str]:
+    """Add the keywords that are missing and return all; each takes the lowest free number, those in `numbered` theirs.
+
+    Other programs' additions are kept: the file is read again under its lock.
+    """
     with dotlock(control, NAME):
         known = read(control)
+        for number, keyword in (numbered or {}).items():
+            known.setdefault(number, keyword)
         for keyword in wanted:
             if number_of(known, keyword) is None:
-                known[max(known, default=-1) + 1] = keyword
+                known[next(number for number in itertools.count() if number not in known)] = keyword
         temporary = f"{NAME}.tmp"
         control.unlink(temporary, missing_ok=True)
         control.write(temporary, format_file(known), sync=False)

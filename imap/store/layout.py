@@ -8,11 +8,11 @@ import os
 from dataclasses import dataclass
 
 from imap.store import mutf7
-from imap.store.errors import InvalidName
+from imap.store.errors import InvalidName, NonExistent
 from imap.store.location import Location
 
 Parts = tuple[str, ...]
-INBOX: Parts = ("INBOX",)
+ROOT: Parts = ()  # the maildir at the root of a location: INBOX, or a namespace of its own
 
 NAME_LIMIT = 4096  # characters of a whole name (Dovecot's MAILBOX_LIST_NAME_MAX_LENGTH)
 PART_LIMIT = 255  # octets of one part on disk (NAME_MAX)
@@ -48,8 +48,6 @@ def split(name: str, separator: str, disk_separator: str) -> Parts:
         raise invalid("Contains NUL")
     if name.startswith("~"):
         raise invalid("Begins with '~'")
-    if parts[0].upper() == "INBOX":
-        parts = ("INBOX", *parts[1:])
     return parts
 
 
@@ -67,8 +65,6 @@ def check_new(parts: Parts) -> None:
     name = ".".join(parts)
     if any(char < " " for char in name):
         raise InvalidName("Control characters not allowed in new mailbox names")
-    if "\u2028" in name or "\u2029" in name:
-        raise InvalidName("Line separators not allowed in new mailbox names")
     if len(name) > NAME_LIMIT or any(len(mutf7.encode(part)) > PART_LIMIT for part in parts):
         raise InvalidName("Mailbox name too long")
 
@@ -106,23 +102,23 @@ class Layout:
     location: Location
 
     def folder(self, parts: Parts) -> Folder:
-        """Where the mailbox of these decoded parts lies. Raises InvalidName for what cannot be written."""
+        """Where the mailbox of these decoded parts lies. Raises InvalidName, NonExistent (no such name can be)."""
         disk = to_disk(parts)
         place = self.location
         if place.layout == "maildir++":
-            relative = "" if parts == INBOX else "/." + ".".join(disk)
-            control_relative = relative
+            key = ".".join(disk)
+            relative = control = f"/.{key}" if parts else ""
         else:
-            relative = "" if parts == INBOX else "/" + "/".join(disk)
-            # With CONTROL= the INBOX has a directory of its own, beside its children.
-            control_relative = "/" + "/".join(disk) if place.control != place.root else relative
-        if len(relative.rpartition("/")[2]) > PART_LIMIT:
-            raise InvalidName("Mailbox name too long")
-        mail = place.inbox if parts == INBOX else place.root + relative
-        control = place.control + control_relative
-        if parts == INBOX and place.layout == "maildir++" and place.inbox != place.root and control == place.root:
-            control = place.inbox
-        return Folder(parts, ".".join(disk) if place.layout == "maildir++" else "/".join(disk), mail, control)
+            key = "/".join(disk)
+            relative = control = f"/{key}" if parts else ""
+            if not parts and place.control != place.root:
+                control = "/INBOX"  # with CONTROL= the root has a directory of its own, beside its children
+        if max(len(part) for part in relative.split("/")) > PART_LIMIT:
+            raise NonExistent(place.separator.join(parts))
+        if parts:
+            return Folder(parts, key, place.root + relative, place.control + control)
+        own = place.inbox != place.root and place.control == place.root
+        return Folder(parts, key, place.inbox, place.inbox if own else place.control + control)
 
     def parts_of_directory(self, name: str) -> Parts | None:
         """Maildir++: the decoded parts of a directory name in the root, None if it is no mailbox."""

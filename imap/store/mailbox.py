@@ -117,7 +117,7 @@ class Mailbox:
                     changed.append(uid)
                 message.flags, message.modseq = flags, modseq
         known = self.keywords
-        self.keywords = tuple(self.box.keyword_names(db, row).values())
+        self.keywords = self.box.seen_keywords(db, row)
         self.uidnext, self.highest_modseq, self._modseq = row.uidnext, row.modseq, row.modseq
         return Changes(tuple(expunged), tuple(appended), tuple(changed), keywords=not set(self.keywords) <= set(known))
 

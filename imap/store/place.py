@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from imap.store import subscriptions
 from imap.store.box import Box, drop, load
-from imap.store.errors import AlreadyExists, JailEscape, NonExistent
+from imap.store.errors import AlreadyExists, JailEscape, NonExistent, StoreError
 from imap.store.filenames import unique
 from imap.store.index import Index
 from imap.store.jail import DEPTH_LIMIT, Directory
-from imap.store.layout import INBOX, Folder, Layout, Parts, from_disk
+from imap.store.layout import ROOT, Folder, Layout, Parts, from_disk
 from imap.store.location import Location
 from imap.store.maildir import Fsync, Maildir, disk_error
 
@@ -59,10 +59,10 @@ class Place:
         """Whether there is a mailbox of this name (not merely a parent of one)."""
         try:
             with self.root.directory(self.folder(parts).mail) as directory:
-                if parts == INBOX or self.location.layout == "fs":
+                if not parts or self.location.layout == "fs":
                     return directory.exists("cur")
                 return True
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, NonExistent):
             return False
 
     def open(self, parts: Parts) -> Box:
@@ -76,14 +76,17 @@ class Place:
 
     def create(self, parts: Parts) -> None:
         """Make a mailbox. Raises AlreadyExists."""
-        folder = self.folder(parts)
+        try:
+            folder = self.folder(parts)
+        except NonExistent:
+            raise StoreError("Not found") from None  # Dovecot's word for a directory name that is too long
         if self.exists(parts):
             raise AlreadyExists()
         try:
             with self.root.make_directories(folder.mail) as directory:
                 for name in ("tmp", "new", "cur"):
                     directory.mkdir(name, exist_ok=True)
-                if self.location.layout == "maildir++" and parts != INBOX:
+                if self.location.layout == "maildir++" and parts:
                     directory.write("maildirfolder", b"", flags=os.O_CREAT, sync=False)
         except OSError as error:
             raise disk_error(error) from error
@@ -117,7 +120,7 @@ class Place:
                 name = _TRASH + unique.next()
                 parent, _, last = path.rpartition("/")
                 with contextlib.suppress(FileNotFoundError), self._parent(parent) as directory:
-                    if self.location.layout == "maildir++":
+                    if self.location.layout == "maildir++" and folder.parts:
                         directory.rename(last, root, name)
                     else:
                         self._empty(directory, last, root, name)
@@ -125,7 +128,7 @@ class Place:
         return names
 
     def _empty(self, parent: Directory, last: str, root: Directory, trash: str) -> None:
-        """LAYOUT=fs: take the maildir out of a directory that may hold other names, too."""
+        """Take the maildir out of a directory that may hold other names, too (LAYOUT=fs, and the root)."""
         root.mkdir(trash)
         with parent.directory(last) as directory, root.directory(trash) as target:
             for name in directory.names():
@@ -144,26 +147,32 @@ class Place:
         else:
             yield self.root
 
-    def rename(self, old: Parts, new: Parts) -> None:
-        """Rename a mailbox and all names below it. Raises NonExistent, AlreadyExists."""
+    def rename(self, old: Parts, target: "Place", new: Parts) -> None:
+        """Rename a mailbox and all names below it, perhaps into another location of the same user.
+
+        Raises NonExistent, AlreadyExists.
+        """
         names = [parts for parts in self.names() if parts[: len(old)] == old]
         if not names:
             raise NonExistent()
-        if any(self.exists((*new, *parts[len(old) :])) for parts in names):
+        if any(target.exists((*new, *parts[len(old) :])) for parts in names):
             raise AlreadyExists("Target mailbox already exists")
-        with self.index.write() as db:
-            pairs = [(self.folder(parts), self.folder((*new, *parts[len(old) :]))) for parts in names]
-            moves = pairs if self.location.layout == "maildir++" else [(self.folder(old), self.folder(new))]
+        pairs = [(self.folder(parts), target.folder((*new, *parts[len(old) :]))) for parts in names]
+        whole = self.location.layout == "fs" and target is self
+        moves = [(self.folder(old), self.folder(new))] if whole else sorted(pairs, key=lambda pair: pair[0].key)
+        with self.index.write() as db, target.index.write() as target_db:
             for before, after in moves:
                 self._rename_directory(before.mail, after.mail)
                 if before.control != before.mail:
                     with contextlib.suppress(FileNotFoundError):
                         self._rename_directory(before.control, after.control)
             for before, after in pairs:
-                row = load(db, after.key)
-                if row is not None:
-                    drop(db, row.id)
-                db.execute("UPDATE mailbox SET name = ? WHERE name = ?", (after.key, before.key))
+                for connection, name in ((target_db, after.key), (db, before.key if target is not self else None)):
+                    row = load(connection, name) if name is not None else None
+                    if row is not None:  # in another location's index it comes up anew from its uidlist
+                        drop(connection, row.id)
+                if target is self:
+                    db.execute("UPDATE mailbox SET name = ? WHERE name = ?", (after.key, before.key))
 
     def _rename_directory(self, old: str, new: str) -> None:
         old_parent, _, old_name = old.rpartition("/")
@@ -176,7 +185,7 @@ class Place:
     # -- names --------------------------------------------------------------------------------------------------------
 
     def names(self) -> list[Parts]:
-        """All names on disk, INBOX too if it is there; in LAYOUT=fs directories without a maildir as well."""
+        """All names on disk, the root too if it is a mailbox; in LAYOUT=fs directories without a maildir as well."""
         try:
             with self.root.directory(self.location.root) as directory:
                 if self.location.layout == "maildir++":
@@ -185,8 +194,8 @@ class Place:
                     found = list(self._fs_names(directory, ()))
         except FileNotFoundError:
             return []
-        if self.exists(INBOX) and INBOX not in found:
-            found.append(INBOX)
+        if self.exists(ROOT):
+            found.append(ROOT)
         return found
 
     def _maildir_names(self, directory: Directory) -> list[Parts]:

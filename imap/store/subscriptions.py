@@ -45,24 +45,32 @@ def parse(data: bytes, separator: str) -> list[tuple[str, ...]]:
     return result
 
 
-def format_file(names: Iterable[tuple[str, ...]]) -> bytes:
-    """The file's content, in version 2."""
+def format_file(names: Iterable[tuple[str, ...]], old: str = "") -> bytes:
+    """The file's content in version 2, or in the old form with the separator `old`."""
+    if old:
+        return "".join(old.join(name) + "\n" for name in names).encode("utf-8", "surrogateescape")
     lines = ["\t".join(_escape(part) for part in name) + "\n" for name in names]
     return (_MAGIC + "".join(lines)).encode("utf-8", "surrogateescape")
 
 
 def read(control: Directory, separator: str) -> list[tuple[str, ...]]:
     """The subscriptions of a user; none if the file is missing."""
+    return parse(_content(control), separator)
+
+
+def _content(control: Directory) -> bytes:
     try:
-        return parse(control.read(NAME, CONTROL_FILE_LIMIT), separator)
+        return control.read(NAME, CONTROL_FILE_LIMIT)
     except FileNotFoundError:
-        return []
+        return b""
 
 
 def change(control: Directory, separator: str, name: tuple[str, ...], subscribed: bool) -> bool:
-    """Subscribe or unsubscribe; returns whether the file changed."""
+    """Subscribe or unsubscribe; returns whether the file changed. A file of the old form stays one."""
     with dotlock(control, NAME):
-        names = read(control, separator)
+        content = _content(control)
+        names = parse(content, separator)
+        old = separator if content and not content.startswith(b"V\t2\n") else ""
         if (name in names) == subscribed:
             return False
         if subscribed:
@@ -71,6 +79,6 @@ def change(control: Directory, separator: str, name: tuple[str, ...], subscribed
             names.remove(name)
         temporary = f"{NAME}.tmp"
         control.unlink(temporary, missing_ok=True)
-        control.write(temporary, format_file(names), sync=False)
+        control.write(temporary, format_file(names, old), sync=False)
         control.rename(temporary, control, NAME)
     return True

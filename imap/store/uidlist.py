@@ -18,6 +18,8 @@ from imap.store.errors import Corrupt
 NAME = "dovecot-uidlist"
 UID_MAX = 0xFFFFFFFF
 _HEADER = re.compile(r"3(?P<fields>( [A-Za-z][^ \n]*)*)")
+_OLD_HEADER = re.compile(r"1 ([0-9]{1,10}) ([0-9]{1,10})")
+_OLD_LINE = re.compile(r"([1-9][0-9]{0,9}) ([^\n]+)")
 _LINE = re.compile(r"([1-9][0-9]{0,9})((?: [A-Za-z][^ \n:]*)*) :([^\n]+)")
 
 
@@ -42,7 +44,7 @@ class UidList:
     uidnext: int = 1
     guid: str = ""
     entries: list[Entry] = field(default_factory=list)
-    truncated: bool = False  # the last line was not finished: nothing may be added behind it
+    truncated: bool = False  # last line not finished, or an old version: nothing may be added behind it
 
     def format(self) -> bytes:
         """The file's content."""
@@ -56,9 +58,16 @@ def new_guid() -> str:
 
 
 def parse(data: bytes) -> UidList:
-    """Read the file. A line that was cut off by a crash ends the list; anything else odd raises Corrupt."""
+    """Read the file. A line that was cut off by a crash ends the list; anything else odd raises Corrupt.
+
+    Version 1 (`1 <uidvalidity> <next uid>`, lines of UID and name) is read, too; it is never written.
+    """
     text = data.decode("utf-8", "surrogateescape")
     head, newline, rest = text.partition("\n")
+    old = _OLD_HEADER.fullmatch(head)
+    if old is not None:
+        head = f"3 V{old[1]} N{old[2]}"
+        rest = "".join(_OLD_LINE.sub(r"\1 :\2", line) for line in rest.splitlines(keepends=True))
     match = _HEADER.fullmatch(head)
     if match is None or not newline:
         raise Corrupt(reason=f"{NAME}: bad header {head[:80]!r}")
@@ -68,7 +77,9 @@ def parse(data: bytes) -> UidList:
         result.guid = ""
     last = 0
     lines = rest.split("\n")
-    result.truncated = bool(lines.pop())  # behind the last newline: nothing, or a line that was not finished
+    result.truncated = (
+        bool(lines.pop()) or old is not None
+    )  # behind the last newline: nothing, or a line that was not finished
     for line in lines:
         entry = _LINE.fullmatch(line)
         if entry is None or int(entry[1]) <= last or int(entry[1]) > UID_MAX:

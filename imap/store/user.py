@@ -3,7 +3,6 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -14,14 +13,15 @@ from imap.store.box import Box
 from imap.store.errors import AlreadyExists, InUse, InvalidName, NonExistent, NoPermission, NotPossible, StoreError
 from imap.store.index import Index
 from imap.store.jail import Directory
-from imap.store.layout import INBOX, Parts, check_new, split, to_disk
+from imap.store.layout import ROOT, Parts, check_new, split, to_disk
+from imap.store.listing import Namespace, comes_by_itself, names_of
 from imap.store.location import Location
 from imap.store.mailbox import Mailbox
 from imap.store.maildir import Fsync, crlf_size, disk_error
 from imap.store.numbers import count, measure
 from imap.store.place import Place
 from imap.store.quota import Limits, QuotaRoot
-from imap.store.types import AppendResult, MailboxInfo, NamespaceInfo, NewMail, SpecialMailbox, Status
+from imap.store.types import AppendResult, MailboxInfo, NamespaceInfo, NewMail, Status
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,20 +57,6 @@ class MailRoot:
     def close(self) -> None:
         """Give the descriptor back."""
         self.directory.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Namespace:
-    """A namespace with its opened location."""
-
-    info: NamespaceInfo
-    place: Place
-
-    def name(self, parts: Parts) -> str:
-        """The full name of decoded parts."""
-        if parts == INBOX and self.info.inbox:
-            return "INBOX"
-        return self.info.prefix + self.info.separator.join(parts)
 
 
 def _guarded(method: Callable[P, R]) -> Callable[P, R]:
@@ -118,19 +104,23 @@ class UserStore:
         for namespace in self._namespaces:
             prefix = namespace.info.prefix
             folded = name[: len(prefix)]
-            if folded == prefix or (folded.upper() == prefix.upper() and prefix.upper().startswith("INBOX")):
+            in_inbox = prefix.upper().startswith("INBOX") and folded.upper() == prefix.upper()
+            if folded == prefix or in_inbox or name == prefix.removesuffix(namespace.info.separator):
                 return namespace
         raise InvalidName("Invalid namespace", code="CANNOT")
 
     def _resolve(self, name: str) -> tuple[Namespace, Parts]:
         """The namespace and the decoded parts of a name. Raises InvalidName."""
         if self._anywhere is not None and name.startswith("/"):
-            return self._foreign(name, self._anywhere), INBOX
+            return self._foreign(name, self._anywhere), ROOT
         namespace = self._namespace(name)
-        if name.upper() == "INBOX":
-            return namespace, INBOX
-        rest = name[len(namespace.info.prefix) :]
-        return namespace, split(rest, namespace.info.separator, namespace.place.location.separator)
+        info = namespace.info
+        if name.upper() == "INBOX" or (info.prefix and name == info.prefix.removesuffix(info.separator)):
+            return namespace, ROOT
+        parts = split(name[len(info.prefix) :], info.separator, namespace.place.location.separator)
+        if info.inbox and parts[0].upper() == "INBOX":
+            parts = ("INBOX", *parts[1:])
+        return namespace, parts
 
     def _foreign(self, path: str, mail_root: str) -> Namespace:
         """mail_full_filesystem_access: the maildir at an absolute path. The descriptor's jail still holds."""
@@ -140,7 +130,7 @@ class UserStore:
             raise NoPermission(reason=error.reason) from error
         place = Place(self._inbox.place.root, at)
         found = Namespace(NamespaceInfo(path, "/", listed="no", subscriptions=False), place)
-        if not place.exists(INBOX):
+        if not place.exists(ROOT):
             raise NonExistent(path)
         self._namespaces.append(found)
         return found
@@ -159,19 +149,22 @@ class UserStore:
     def exists(self, name: str) -> bool:
         """Whether a selectable mailbox of this name is there (or comes up by itself when opened)."""
         namespace, parts = self._resolve(name)
-        return namespace.place.exists(parts) or _comes_by_itself(namespace, parts) is not None
+        return namespace.place.exists(parts) or comes_by_itself(namespace, parts) is not None
 
     @_guarded
-    def list_mailboxes(self) -> list[MailboxInfo]:
-        """Everything visible, parents included, sorted by name."""
+    def list_mailboxes(self, patterns: Sequence[str] = ()) -> list[MailboxInfo]:
+        """Everything visible, parents included, sorted by name.
+
+        A namespace with `list = no` is shown only if one of the `patterns` of LIST begins with its prefix.
+        """
         result: list[MailboxInfo] = []
-        subscribed = set(self.subscriptions())
+        subscribed = set(self.subscriptions(patterns))
         for namespace in self._namespaces:
-            if namespace.info.listed == "no":
+            if not _is_listed(namespace.info, patterns):
                 continue
             if namespace.info.prefix:
                 namespace.place.root.make_directories(namespace.place.location.root).close()
-            result += _names_of(namespace, subscribed)
+            result += names_of(namespace, subscribed)
         return sorted(result, key=lambda info: (info.name != "INBOX", info.name))
 
     # -- making and removing ------------------------------------------------------------------------------------------
@@ -194,7 +187,7 @@ class UserStore:
         if not name:
             raise NotPossible("Storage root can't be deleted")
         namespace, parts = self._resolve(name)
-        if parts == INBOX and namespace.info.inbox:
+        if parts == ROOT and namespace.info.inbox:
             raise StoreError("INBOX can't be deleted")
         try:
             namespace.place.delete(parts)
@@ -207,16 +200,14 @@ class UserStore:
         source, old_parts = self._resolve(old)
         target, new_parts = self._resolve(new)
         check_new(new_parts)
-        if old_parts == INBOX and source.info.inbox:
-            raise NotPossible("Renaming INBOX isn't supported")
-        if new_parts == INBOX and target.info.inbox:
+        if new_parts == ROOT or (source is target and old_parts == new_parts):
             raise AlreadyExists("Target mailbox already exists")
-        if source is not target:
-            raise NotPossible("Can't rename mailboxes across specified storages")
-        if len(new_parts) > len(old_parts) and new_parts[: len(old_parts)] == old_parts:
+        if old_parts == ROOT:
+            raise NotPossible("Renaming INBOX isn't supported")
+        if source is target and len(new_parts) > len(old_parts) and new_parts[: len(old_parts)] == old_parts:
             raise StoreError("Can't rename mailbox under its own child")
         try:
-            source.place.rename(old_parts, new_parts)
+            source.place.rename(old_parts, target.place, new_parts)
         except NonExistent:
             raise NonExistent(old) from None
 
@@ -225,14 +216,14 @@ class UserStore:
     def subscribe(self, name: str) -> None:
         """Subscribe to an existing mailbox. Raises NonExistent."""
         try:
-            known = self.exists(name.removesuffix(self.separator))
+            known = self.exists(name)
         except InvalidName as error:
             if error.code is None:
                 raise
             known = False
         if not known:
             raise NonExistent(name)
-        namespace, parts = self._resolve(name.removesuffix(self.separator))
+        namespace, parts = self._resolve(name)
         self._subscribe(namespace, parts, subscribed=True)
 
     def unsubscribe(self, name: str) -> None:
@@ -242,18 +233,21 @@ class UserStore:
 
     def _subscribe(self, namespace: Namespace, parts: Parts, *, subscribed: bool) -> None:
         holder = namespace
-        disk = to_disk(parts)
+        disk = to_disk(parts or ("INBOX",))
         if not namespace.info.subscriptions:
             holder = next((n for n in self._namespaces if n.info.subscriptions and not n.info.prefix), namespace)
             prefix = namespace.info.prefix.strip(namespace.info.separator)
             disk = (*to_disk(tuple(prefix.split(namespace.info.separator))), *disk) if prefix else disk
         holder.place.subscribe(disk, subscribed)
 
-    def subscriptions(self) -> list[str]:
-        """The subscribed names, in the order of the files; mailboxes with `auto = subscribe` come last."""
+    def subscriptions(self, patterns: Sequence[str] = ()) -> list[str]:
+        """The subscribed names, in the order of the files; mailboxes with `auto = subscribe` come last.
+
+        `patterns` as in list_mailboxes().
+        """
         found: dict[str, None] = {}
         for namespace in self._namespaces:
-            if namespace.info.subscriptions:
+            if namespace.info.subscriptions and _is_listed(namespace.info, patterns):
                 found.update(dict.fromkeys(namespace.name(parts) for parts in namespace.place.subscriptions()))
         for namespace in self._namespaces:
             for special in namespace.info.mailboxes:
@@ -268,7 +262,7 @@ class UserStore:
         namespace, parts = self._resolve(name)
         place = namespace.place
         if not place.exists(parts):
-            auto = _comes_by_itself(namespace, parts)
+            auto = comes_by_itself(namespace, parts)
             if auto is None:
                 raise NonExistent(name)
             with contextlib.suppress(StoreError):
@@ -368,52 +362,5 @@ class UserStore:
         self.close()
 
 
-def _comes_by_itself(namespace: Namespace, parts: Parts) -> str | None:
-    """ "create" or "subscribe" for a mailbox that is made when it is first opened."""
-    if parts == INBOX and namespace.info.inbox:
-        return "create"
-    name = namespace.info.separator.join(parts)
-    found = next((special for special in namespace.info.mailboxes if special.name == name), None)
-    return found.auto if found is not None and found.auto != "no" else None
-
-
-def _names_of(namespace: Namespace, subscribed: set[str]) -> list[MailboxInfo]:
-    """The names of one namespace: those on disk, those that come by themselves, and the parents of both."""
-    info, place = namespace.info, namespace.place
-    found = set(place.names())
-    found.update(tuple(special.name.split(info.separator)) for special in info.mailboxes if special.auto != "no")
-    if info.inbox:
-        found.add(INBOX)
-    elif INBOX in found and not info.prefix:
-        found.discard(INBOX)
-    present = {parts for parts in found if place.location.layout == "maildir++" or _selectable(namespace, parts)}
-    everything = {parts[:depth] for parts in found for depth in range(1, len(parts) + 1)}
-    parents = {parts[:-1] for parts in everything if len(parts) > 1}
-    result = [
-        MailboxInfo(
-            name=namespace.name(parts),
-            selectable=parts in present,
-            has_children=parts in parents,
-            subscribed=namespace.name(parts) in subscribed,
-            special_use=_special_use(info.mailboxes, info.separator.join(parts)),
-            separator=info.separator,
-            namespace=info.prefix,
-        )
-        for parts in everything
-    ]
-    own = info.prefix.removesuffix(info.separator)
-    if own and own.upper() != "INBOX" and (result or info.listed == "yes"):
-        result.append(
-            MailboxInfo(
-                own, selectable=False, has_children=bool(result), separator=info.separator, namespace=info.prefix
-            )
-        )
-    return result
-
-
-def _selectable(namespace: Namespace, parts: Parts) -> bool:
-    return namespace.place.exists(parts) or _comes_by_itself(namespace, parts) is not None
-
-
-def _special_use(mailboxes: Sequence[SpecialMailbox], name: str) -> tuple[str, ...]:
-    return next((special.special_use for special in mailboxes if special.name == name), ())
+def _is_listed(info: NamespaceInfo, patterns: Sequence[str]) -> bool:
+    return info.listed != "no" or any(pattern.startswith(info.prefix) for pattern in patterns)

@@ -9,6 +9,8 @@ from imap.store import (
     InvalidName,
     JailEscape,
     MailboxInfo,
+    MailRoot,
+    NamespaceInfo,
     NewMail,
     NonExistent,
     NotPossible,
@@ -16,6 +18,7 @@ from imap.store import (
     StoreError,
     UserStore,
 )
+from imap.store.location import parse
 
 from .conftest import MakeStore
 
@@ -225,3 +228,40 @@ def test_full_filesystem_access_opens_any_maildir_below_the_root(
     for outside in ("/etc", f"{tmp_path}/../x", "/etc/passwd"):
         with pytest.raises(StoreError):
             store.open(outside)
+
+
+def test_rename_into_another_namespace_keeps_uids_and_flags(tmp_path: Path, mail: bytes) -> None:
+    root = MailRoot.open(tmp_path)
+    places = [
+        (NamespaceInfo("", "/", inbox=True), parse("maildir:~/Maildir", str(tmp_path), f"{tmp_path}/alice")),
+        (NamespaceInfo("Old/", "/"), parse("maildir:~/Old:LAYOUT=fs", str(tmp_path), f"{tmp_path}/alice")),
+        (NamespaceInfo("Hidden/", "/", listed="no"), parse("maildir:~/H", str(tmp_path), f"{tmp_path}/alice")),
+    ]
+    with root.user("alice", places) as store:
+        store.create("box")
+        store.create("box/below")
+        appended = store.append("box", [NewMail(mail, ["\\Deleted"]), NewMail(mail, ["\\Seen", "kw"])])
+        with store.open("box") as box:
+            box.expunge()
+        store.rename("box", "Old/crate")
+        assert [info.name for info in store.list_mailboxes() if info.selectable] == [
+            "INBOX", "Old/crate", "Old/crate/below",
+        ]  # fmt: skip
+        with store.open("Old/crate") as crate:
+            assert (crate.uidvalidity, crate.uidnext) == (appended.uidvalidity, 3)
+            assert crate.messages[2].flags == {"\\Seen", "kw"}
+        with pytest.raises(NonExistent):
+            store.open("box")
+        store.create("Hidden/x")
+        store.subscribe("Hidden/x")
+        assert "Hidden/x" not in [info.name for info in store.list_mailboxes()]
+        assert store.subscriptions() == []
+        assert "Hidden/x" in [info.name for info in store.list_mailboxes(["Hidden/%"])]
+        assert store.subscriptions(["Hidden/*"]) == ["Hidden/x"]
+        store.create("Old")
+        assert store.append("Old", [NewMail(mail)]).uids == (1,)
+        with pytest.raises(AlreadyExists):
+            store.rename("Hidden/x", "Old")
+        store.delete("Old")
+        assert store.exists("Old/crate")
+    root.close()
