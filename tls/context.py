@@ -14,7 +14,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 from tls.bio import BIOServerContext

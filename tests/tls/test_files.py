@@ -20,7 +20,7 @@ def test_the_mode_does_not_depend_on_the_umask(tree: Path, mode: int, mask: int)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tree / "file").stat().st_mode) == mode
-    assert os.listdir(tree) == ["file"]
+    assert [path.name for path in tree.iterdir()] == ["file"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tree: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tree: Path) -> None
     (tree / "directory/old").write_text("old")
     with pytest.raises(OSError):
         files.write_atomically(tree / "directory", b"new", files.KEY_MODE)
-    assert os.listdir(tree) == ["directory"]
+    assert [path.name for path in tree.iterdir()] == ["directory"]
     assert (tree / "directory/old").read_text() == "old"
 
 
