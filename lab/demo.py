@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.behaviours import Behaviour, Outcome, ProbeFailed, catalogue, find
+from lab.behaviours.processes import StackFailed
 from lab.behaviours.runner import Run, Shown, run
-from lab.behaviours.stack import Lab, StackFailed
+from lab.behaviours.stack import Lab
 from lab.wire import Transcript
 
 # How many lines of a transcript stand under a behaviour; --json has them all.

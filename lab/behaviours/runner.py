@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.behaviours.base import Behaviour, Change, Finding, Outcome, ProbeFailed
-from lab.behaviours.stack import Lab, StackFailed
+from lab.behaviours.processes import StackFailed
+from lab.behaviours.stack import Lab
 from lab.wire import Transcript, WireError
 
 # Stacks of their own that run at once: each is a handful of processes that mostly wait.

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import re
 import secrets
 import shutil
-import signal
 import socket
 import ssl
 import sys
@@ -21,6 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from lab.behaviours.base import Change, ProbeFailed
+from lab.behaviours.processes import (
+    HARDMAIL,
+    Daemon,
+    Result,
+    StackFailed,
+    children,
+    collect,
+    end,
+    running_daemon,
+)
 from lab.wire import IMAP, POP3, SMTP, Transcript
 from tls.context import client_context
 from tls.policy import Policy
@@ -32,12 +39,6 @@ ARRIVES_IN_SECONDS = 20.0
 # A condition that no event announces (mail that another process delivers) is looked at this often.
 LOOK_AGAIN_SECONDS = 0.05
 SILENT_SECONDS = 0.3
-STOPS_IN_SECONDS = 8.0
-HARDMAIL = (sys.executable, "-m", "lab")
-
-
-class StackFailed(Exception):
-    """The stack, or a tool, did not start or did not end well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,6 @@ class User:
 
     def __repr__(self) -> str:
         return f"User({self.name})"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a command ended."""
-
-    status: int
-    output: str
-    errors: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +91,14 @@ class Lab:
             *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
         assert process.stdout is not None
-        errors = asyncio.create_task(_collect(process.stderr))
+        errors = asyncio.create_task(collect(process.stderr))
         try:
             line = await process.stdout.readline()
             if not line:
                 raise StackFailed((await errors).strip() or f"hardmail up ends with {await process.wait()}")
             yield cls.of_json(line)
         finally:
-            await _end(process, errors)
+            await end(process, errors)
 
     @classmethod
     def of_json(cls, line: str | bytes) -> Lab:
@@ -267,22 +259,7 @@ class Lab:
 
     async def python(self, module: str, *argv: str, stdin: str = "") -> Result:
         """Run a module of this installation as a program."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            *argv,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            output, errors = await process.communicate(stdin.encode())
-        except asyncio.CancelledError:
-            process.kill()
-            raise
-        assert process.returncode is not None
-        return Result(process.returncode, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"))
+        return await run_to_end([sys.executable, "-m", module, *argv], stdin)
 
     async def sendmail(self, instance: str | Path, *argv: str, message: str) -> Result:
         """Run sendmail for an instance or a configuration directory."""
@@ -342,73 +319,10 @@ class Lab:
     @asynccontextmanager
     async def daemon(self, confdir: Path, evidence: Transcript) -> AsyncIterator[Daemon]:
         """`hardmail run -c CONFDIR` until the end of the block. Raises StackFailed."""
-        reading, writing = os.pipe()
-        process = await asyncio.create_subprocess_exec(
-            *HARDMAIL,
-            "run",
-            "-c",
-            str(confdir),
-            "--ready-fd",
-            str(writing),
-            pass_fds=(writing,),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        os.close(writing)
-        errors = asyncio.create_task(_collect(process.stderr))
-        try:
-            ready = await asyncio.to_thread(os.read, reading, 64)
-            if not ready:
-                raise StackFailed((await errors).strip())
-            evidence.note(f"hardmail run: process {process.pid} is ready")
-            yield Daemon(process)
-        finally:
-            os.close(reading)
-            await _end(process, errors)
+        async with running_daemon(confdir) as daemon:
+            evidence.note(f"hardmail run: process {daemon.pid} is ready")
+            yield daemon
 
     def service_processes(self) -> dict[int, str]:
         """Process id and name of every service of this laboratory (not of its supervisor)."""
         return dict.fromkeys(children(int(self._info["pid"])), "service")
-
-
-class Daemon:
-    """A supervisor that a probe has started."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def kill(self) -> int:
-        """SIGKILL to the services and to the supervisor, all at once; how many processes that were."""
-        pids = [*children(self._process.pid), self._process.pid]
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        await self._process.wait()
-        return len(pids)
-
-
-def children(pid: int) -> list[int]:
-    """The child processes of a process (proc(5))."""
-    return [int(word) for task in Path(f"/proc/{pid}/task").glob("*/children") for word in task.read_text().split()]
-
-
-async def _collect(stream: asyncio.StreamReader | None) -> str:
-    assert stream is not None
-    return (await stream.read()).decode("utf-8", "replace")
-
-
-async def _end(process: asyncio.subprocess.Process, errors: asyncio.Task[str]) -> None:
-    """SIGTERM, then wait; SIGKILL for what does not listen."""
-    if process.returncode is None:
-        # Not process.terminate(): that polls, and so takes the exit status away from asyncio's child watcher.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGTERM)
-    try:
-        async with asyncio.timeout(STOPS_IN_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-    with contextlib.suppress(asyncio.CancelledError):
-        await errors

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.behaviours.stack import Lab, children
+from lab.behaviours.processes import children
+from lab.behaviours.stack import Lab
 from lab.wire import SMTP, Transcript, WireError
 
 pytestmark = pytest.mark.slow
