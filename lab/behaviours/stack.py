@@ -26,6 +26,7 @@ from lab.behaviours.processes import (
     children,
     collect,
     end,
+    run_to_end,
     running_daemon,
 )
 from lab.wire import IMAP, POP3, SMTP, Transcript
