@@ -31,26 +31,13 @@ def test_forms(text: str, host: str, port: int, literal: bool) -> None:
     assert (found.host, found.port, found.literal, found.text) == (host, port, literal, text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[",
-        "[]",
-        "[a",
-        "[a]b",
-        "[a]:",
-        "a:",
-        "a:0",
-        "a:65536",
-        "a:1234567",
-        "a:-1",
-        "a:nosuchservice",
-        "a b",
-        "a_b:x y",
-    ]
-    + ["x" * 2000, "-a..b", "[a]:25:26", "[a\n]", "a\0b"],
+MISTAKES = (
+    *("", "[", "[]", "[a", "[a]b", "[a]:", "a:", "a:0", "a:65536", "a:1234567", "a:-1", "a:nosuchservice", "a b"),
+    *("a_b:x y", "x" * 2000, "-a..b", "[a]:25:26", "[a\n]", "a\0b"),
 )
+
+
+@pytest.mark.parametrize("text", MISTAKES)
 def test_mistakes(text: str) -> None:
     with pytest.raises(NexthopError):
         parse(text, "smtp")
