@@ -3,7 +3,7 @@
 import asyncio
 import email.utils
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from auth.client import AuthFailed, AuthUnavailable, MasterClient
 from imap.config import MailSettings
@@ -24,7 +24,7 @@ class Recipient:
     original: str  # ORCPT, "" if not given
     detail: str
     username: str
-    fields: dict[str, str]
+    fields: dict[str, str] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

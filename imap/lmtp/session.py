@@ -31,7 +31,8 @@ IDLE_SECONDS = 300.0  # RFC 5321 section 4.5.3.2.7
 HANDSHAKE_SECONDS = 30.0
 BAD_COMMAND_LIMIT = 10  # Dovecot hangs up after so many commands that are none
 _PRINTABLE = re.compile(rb"[\x20-\x7E\t]*")
-_CHUNK_SIZE = re.compile(r"([0-9]{1,10})( +LAST)?", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z0-9-]*")
+_CHUNK_SIZE = re.compile(r"([0-9]{1,10})(?: (.*))?", re.IGNORECASE)
 
 
 class Transaction:
@@ -131,7 +132,9 @@ class Session(LMTP):
                 return
             word, _, argument = line.decode("ascii").partition(" ")
             row = _COMMANDS.get(word.upper())
-            if row is None:
+            if not _WORD.fullmatch(word) or (word and argument.startswith(" ")):
+                await self._refuse_command("500 5.5.2 Invalid command syntax")
+            elif row is None:
                 await self._refuse_command("500 5.5.1 Unknown command")
             elif row.argument is not None and bool(argument) != row.argument:
                 await self.reply("501 5.5.4 Invalid parameters")
@@ -179,7 +182,9 @@ class Session(LMTP):
         for name, value in command.parameters.items():
             if name != "BODY":
                 raise CommandError("555 5.5.4 Unsupported parameters")
-            if (value or "").upper() not in ("7BIT", "8BITMIME"):
+            if value is None:
+                raise CommandError("501 5.5.4 Missing mail BODY type")
+            if value.upper() not in ("7BIT", "8BITMIME"):
                 raise CommandError("555 5.5.4 Unsupported mail BODY type")
         self._count += 1
         self._transaction = Transaction(command.address, self._count)
@@ -192,7 +197,9 @@ class Session(LMTP):
         transaction = self._needed()
         if len(transaction.recipients) >= RECIPIENT_LIMIT:
             raise CommandError("452 4.5.3 Too many recipients")
-        original = (command.parameters.get("ORCPT") or "").partition(";")[2]
+        kind, semicolon, original = (command.parameters.get("ORCPT", "rfc822;") or "").partition(";")
+        if not kind or not semicolon:
+            raise CommandError("501 5.5.4 Invalid ORCPT= parameter: Invalid syntax")
         transaction.recipients.append(await self._delivery.recipient(command.address, _xtext(original)))
         await self.reply("250 2.1.5 OK")
 
@@ -215,7 +222,11 @@ class Session(LMTP):
         match = _CHUNK_SIZE.fullmatch(argument.strip())
         if match is None:
             raise CommandError("501 5.5.4 Invalid chunk size parameter")
-        size, last = int(match[1]), bool(match[2])
+        size, last = int(match[1]), (match[2] or "").upper() == "LAST"
+        if match[2] and not last:
+            await self.reply("501 5.5.4 Invalid BDAT parameters")
+            await self._wire.chunk(size, 0)  # the client sends it all the same
+            return
         transaction = self._transaction
         room = 0
         if transaction is not None and transaction.recipients and not transaction.chunks_failed:
@@ -237,7 +248,11 @@ class Session(LMTP):
     async def _finish(self, transaction: Transaction, message: bytes | None) -> None:
         """One reply per recipient, in the order of RCPT (RFC 2033 section 4.2)."""
         self._transaction = None
+        replies: dict[Recipient, str] = {}
         for position, recipient in enumerate(transaction.recipients, 1):
+            if recipient in replies:  # named twice, delivered once
+                await self.reply(replies[recipient])
+                continue
             if message is None:
                 await self.reply(f"552 5.3.4 <{recipient.address}> Message size exceeds fixed limit")
                 continue
@@ -252,7 +267,8 @@ class Session(LMTP):
                 sender=transaction.sender,
             )
             several = len(transaction.recipients) > 1
-            await self.reply(await self._delivery.deliver(recipient, origin, message, several))
+            replies[recipient] = await self._delivery.deliver(recipient, origin, message, several)
+            await self.reply(replies[recipient])
             self._reset_timeout()
 
     async def _rset(self, argument: str) -> None:
@@ -263,6 +279,8 @@ class Session(LMTP):
         await self.reply("250 2.0.0 OK")
 
     async def _vrfy(self, argument: str) -> None:
+        if " " in argument:
+            raise CommandError("501 5.5.4 Invalid parameters")
         await self.reply("252 2.3.3 Try RCPT instead")
 
     async def _quit(self, argument: str) -> None:

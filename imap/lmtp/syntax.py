@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]"
 _LOCAL = re.compile(rf'{_ATOM}+|"(?:[\x20\x21\x23-\x5B\x5D-\x7E]|\\[\x20-\x7E])*"')
-_DOMAIN = re.compile(r"\[[!-Z^-~]+\]|[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*")  # fmt: skip  # noqa: E501 - one grammar, one line
+_DOMAIN = re.compile(r"\[[!-Z^-~]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+# A reverse-path that is no address but keeps inside its brackets is taken as it is: the mail is not lost for it.
+_BROKEN = re.compile(r"<([!-;=?-~]+)>")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
 _PLAIN_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
@@ -24,8 +26,11 @@ class Address:
 
     local: str = ""
     domain: str = ""
+    broken: str = ""  # a reverse-path that could not be read, as it came
 
     def __str__(self) -> str:
+        if self.broken:
+            return self.broken
         if not self.local and not self.domain:
             return ""
         local = self.local if _PLAIN_LOCAL.fullmatch(self.local) else _quoted(self.local)
@@ -53,12 +58,14 @@ def parse(argument: str, keyword: str, *, null_allowed: bool) -> Command:
     fault, address, rest = _path(text)
     if not fault and not null_allowed and address == Address():
         fault = "Null path not allowed"
+    if fault and null_allowed and (broken := _BROKEN.match(text)) is not None:
+        fault, address, rest = "", Address(broken=broken[1]), text[broken.end() :]
     if fault:
         raise CommandError(f"501 5.5.4 Invalid {keyword}: {fault}")
     if rest and not rest.startswith(" "):
         raise CommandError("501 5.5.4 Invalid parameters")
     parameters: dict[str, str | None] = {}
-    for word in rest.split():
+    for word in rest[1:].split(" ") if rest else ():
         match = _PARAMETER.fullmatch(word)
         if match is None or match[1].upper() in parameters:
             raise CommandError("501 5.5.4 Invalid parameters")

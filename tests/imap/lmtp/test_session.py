@@ -58,7 +58,7 @@ async def test_one_reply_per_recipient_in_order(server: Server) -> None:
     await say("DATA")
     replies = await say(b"Subject: y\r\n\r\n.\r\n", replies=3)
     assert re.findall(r"<(\S+)> \S+ Saved", replies) == ["bob@x", "alice@x", "bob@x"]
-    assert (len(server.mails("alice")), len(server.mails("bob"))) == (1, 2)
+    assert (len(server.mails("alice")), len(server.mails("bob"))) == (1, 1), "named twice, delivered once"
     assert b"alice" not in server.mails("bob")[0], "the other recipients stay unnamed"
 
 
