@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Callable
 
 from . import variables
 from .fields import Fields
@@ -178,27 +179,22 @@ class AuthRequest:
 
     def variable(self, name: str) -> str | None:
         """The value of a ``%`` variable of the auth service (doc/wiki Variables)."""
-        given = self.parameters
+        name = _SHORT.get(name, name)
         if name.startswith("passdb:"):
             return self.extra.get(name[7:]) or ""
         if name.startswith("userdb:"):
             return (self.userdb.get(name[7:]) if self.userdb is not None else None) or ""
-        if name in _SHORT:
-            name = _SHORT[name]
-        user = self.user or ""
-        if name.startswith("orig_"):
-            name, user = name.removeprefix("orig_"), self.original_user or ""
-        elif name.startswith("login_"):
-            name, user = name.removeprefix("login_"), self.login_user or ""
-        elif name.startswith("auth_"):
-            name, user = name.removeprefix("auth_"), self.master_user or self.user or ""
-        local, _, domain = user.partition("@")
+        prefix, _, rest = name.partition("_")
+        if rest in _OF_USER and prefix in ("orig", "login", "auth"):
+            named = {"orig": self.original_user, "login": self.login_user, "auth": self.master_user or self.user}
+            return _OF_USER[rest](named[prefix] or "")
+        if name in _OF_USER:
+            return _OF_USER[name](self.user or "")
+        return self._of_connection(name)
+
+    def _of_connection(self, name: str) -> str | None:
+        given = self.parameters
         values = {
-            "user": user,
-            "username": local,
-            "domain": domain,
-            "domain_first": domain,
-            "domain_last": user.rpartition("@")[2] if "@" in user else "",
             "master_user": self.master_user or "",
             "service": given.service or "",
             "protocol": given.service or "",
@@ -222,6 +218,15 @@ class AuthRequest:
         }
         return values.get(name)
 
+
+_OF_USER: dict[str, Callable[[str], str]] = {
+    "user": lambda user: user,
+    "username": lambda user: user.partition("@")[0],
+    "domain": lambda user: user.partition("@")[2],
+    "domain_first": lambda user: user.partition("@")[2],
+    "domain_last": lambda user: user.rpartition("@")[2] if "@" in user else "",
+}
+"""Variables that are parts of a user name."""
 
 _SHORT = {
     "u": "user", "n": "username", "d": "domain", "s": "service", "l": "lip", "r": "rip", "a": "lport", "b": "rport",

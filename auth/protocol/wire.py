@@ -36,6 +36,8 @@ def escape(text: str) -> str:
 
 def unescape(text: str) -> str:
     """Undo ``escape``; an unknown escape stands for its own character, a lone 0x01 at the end for nothing."""
+    if "\x01" not in text:
+        return text
     return _UNESCAPE.sub(lambda match: _UNESCAPES.get(match[1], match[1]), text)
 
 
