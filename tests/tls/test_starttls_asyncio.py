@@ -161,6 +161,40 @@ def test_what_is_sent_between_go_ahead_and_handshake_breaks_the_handshake(
     assert server.error is not None
 
 
+LONG_GO_AHEAD = b"220-ready\r\n" * 800_000 + GO_AHEAD
+
+
+def interrupt(address: tuple[str, int], context: ssl.SSLContext) -> None:
+    """Inject while the server is still busy sending its go-ahead; read that in small pieces, then shake hands."""
+    with socket.create_connection(address, 10) as plain:
+        plain.sendall(b"STARTTLS\r\n")
+        left = len(LONG_GO_AHEAD) - len(plain.recv(1000))
+        plain.sendall(b"EVIL\r\n")
+        while left:
+            left -= len(plain.recv(min(left, 1 << 14)))
+        with contextlib.suppress(OSError), context.wrap_socket(plain, server_hostname="localhost") as secure:
+            secure.sendall(b"NOOP\r\n")
+            secure.recv(100)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # wrap_socket leaks if it is refused
+def test_what_is_sent_while_the_go_ahead_is_being_written_is_not_read_as_a_command(
+    run: Run, server_side: ssl.SSLContext, client_side: ssl.SSLContext
+) -> None:
+    async def scene() -> Server:
+        def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Awaitable[int]:
+            return upgrade_server(reader, writer, server_side, go_ahead=LONG_GO_AHEAD, timeout=10)
+
+        async with Server(slow) as server:
+            await asyncio.to_thread(interrupt, server.address, client_side)
+            await server.finished.wait()
+            return server
+
+    server = run(scene())
+    assert server.lines == [(False, b"STARTTLS\r\n")]
+    assert server.error is not None
+
+
 def flood(address: tuple[str, int]) -> None:
     with socket.create_connection(address, 10) as plain, contextlib.suppress(ConnectionError):
         plain.sendall(b"STARTTLS\r\n" + b"EVIL\r\n" * 100_000)
