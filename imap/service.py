@@ -55,9 +55,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
             await drain.wait()
             await server.drain()
         finally:
-            server.close_all()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
+            await server.close_all()
             await auth.close()
             await master.close()
             root.close()

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, cast
 from typing import Protocol as Shape
 
-from twisted.internet import interfaces, protocol
+from twisted.internet import asyncioreactor, interfaces, protocol
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped,unused-ignore]
 
@@ -20,6 +21,10 @@ from tls.starttls_twisted import upgrade_server
 
 # Seconds that a client has for the TLS handshake of an implicit-TLS port or behind STARTTLS.
 HANDSHAKE_TIMEOUT = 60.0
+
+
+# Seconds that sessions have to take their last words when the service ends.
+FAREWELL = 0.3
 
 
 class Session(Shape):
@@ -30,8 +35,6 @@ class Session(Shape):
     def lost(self) -> None: ...
     def timed_out(self) -> None: ...
     def drain(self) -> None: ...
-    @property
-    def busy(self) -> bool: ...
 
 
 MakeSession = Callable[["Connection"], Session]
@@ -206,12 +209,10 @@ class Server:
         self.loop = loop
         self.connections: set[Connection] = set()
         self._ports: list[Any] = []
-        self._empty = asyncio.Event()
+        self._gone = asyncio.Event()
 
     def listen(self, reactor: Any, sockets: Sequence[Bound], tls_tag: str) -> None:
         """Accept on the supervisor's sockets; those with ``tls_tag`` or ``ssl=yes`` speak TLS from the start."""
-        from twisted.protocols.tls import TLSMemoryBIOFactory
-
         for bound in sockets:
             implicit = bound.tag == tls_tag or bound.options.get("ssl") == "yes"
             if implicit and self.tls is None:
@@ -224,28 +225,28 @@ class Server:
             self._ports.append(port)
 
     async def drain(self) -> None:
-        """Stop accepting and end the sessions that wait for a command; those at work are waited for."""
+        """Stop accepting and wait until every session has come to its own end."""
         for port in self._ports:
             port.stopListening()
-        for connection in list(self.connections):
-            if connection.session is not None and not connection.session.busy:
-                connection.session.drain()
-        self._draining = True
-        self.gone()
-        await self._empty.wait()
+        self._ports.clear()
+        await self._until_empty()
 
-    _draining = False
+    async def _until_empty(self) -> None:
+        while self.connections:
+            self._gone.clear()
+            await self._gone.wait()
 
     def gone(self) -> None:
         """A connection is over."""
-        if self._draining and not self.connections:
-            self._empty.set()
+        self._gone.set()
 
-    def close_all(self) -> None:
-        """End every session now, with a word."""
+    async def close_all(self) -> None:
+        """End every session now, with a word, and give the words a moment to leave."""
         for connection in list(self.connections):
             if connection.session is not None:
                 connection.session.drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._until_empty(), FAREWELL)
 
 
 class _Factory(protocol.Factory):
@@ -261,8 +262,6 @@ class _Factory(protocol.Factory):
 
 def install_reactor() -> Any:
     """Twisted's reactor on the asyncio loop that runs now; once per process, after the fork."""
-    from twisted.internet import asyncioreactor
-
     cast(Any, asyncioreactor).install(asyncio.get_running_loop())
     from twisted.internet import reactor
 

@@ -228,7 +228,7 @@ async def serve(mail: Mail, tmp_path: Path) -> AsyncIterator[Callable[..., Await
 
     yield start
     for server, bound in started:
-        server.close_all()
+        await server.close_all()
         await asyncio.wait_for(server.drain(), 10)
         for each in bound:
             each.socket.close()

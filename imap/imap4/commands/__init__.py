@@ -9,6 +9,7 @@ from imap.imap4.commands.general import Capability, Check, Logout, Noop
 from imap.imap4.commands.listing import List, Lsub, Xlist
 from imap.imap4.commands.mailbox import Create, Delete, Rename, Status, Subscribe, Unsubscribe
 from imap.imap4.commands.message import Copy, Expunge, Move, Store
+from imap.imap4.commands.quota import GetQuota, GetQuotaRoot, SetQuota
 from imap.imap4.commands.search import Search, Sort, Thread
 from imap.imap4.commands.select import Close, Examine, Select, Unselect
 
@@ -27,6 +28,8 @@ COMMANDS: dict[str, type[Command]] = {
         Examine,
         Expunge,
         Fetch,
+        GetQuota,
+        GetQuotaRoot,
         Id,
         Idle,
         List,
@@ -39,6 +42,7 @@ COMMANDS: dict[str, type[Command]] = {
         Rename,
         Search,
         Select,
+        SetQuota,
         Sort,
         StartTls,
         Status,

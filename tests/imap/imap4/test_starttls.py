@@ -81,3 +81,19 @@ async def test_a_slow_reader_does_not_grow_the_server(imap_server: Any, mail: An
             break
     assert total > 40 * 200_000
     writer.close()
+
+
+async def test_draining_lets_sessions_finish_and_closing_says_bye(imap_server: Any) -> None:
+    server = await imap_server()
+    reader, writer = await server.connect()
+    await reader.readline()
+    draining = asyncio.ensure_future(server.server.drain())
+    await asyncio.sleep(0)
+    writer.write(b"a NOOP\r\n")
+    assert (await reader.readline()).startswith(b"a OK"), "a session goes on after its server stopped accepting"
+    assert not draining.done()
+    closing = asyncio.ensure_future(server.server.close_all())
+    assert await asyncio.wait_for(reader.readline(), 10) == b"* BYE Server shutting down.\r\n"
+    assert await reader.read() == b""
+    writer.close()
+    await asyncio.wait_for(asyncio.gather(draining, closing), 10)
