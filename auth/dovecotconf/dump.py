@@ -150,13 +150,16 @@ class Dump:
         if not items:
             return []
         body = [f"  {line}" for _, lines in sorted(items, key=lambda item: item[0]) for line in lines]
-        name = node.name if not any(char in node.name for char in ' \t"{') else f'"{node.name}"'
+        name = "" if node.kind in ("passdb", "userdb") else node.name
+        name = name if not any(char in name for char in ' \t"{') else f'"{name}"'
         return [f"{node.kind} {name} {{" if name else f"{node.kind} {{", *body, "}"]
 
     def _items(self, node: Node) -> list[Item]:
         if node.path in FREE_BLOCKS:
             return [(key, [self._line(key, self._value_text(value))]) for key, value in node.settings.items()]
         items: list[Item] = []
+        if node.kind in ("passdb", "userdb") and node.name and not self._everything:
+            items.append(("name", [self._line("name", node.name)]))
         for row in SECTIONS[node.path].values():
             if self._shown(node, row):
                 items.append((row.name, [self._line(row.name, self._text(View(node), row))]))

@@ -21,9 +21,9 @@ def parse_network(text: str) -> list[Network]:
     try:
         return [ipaddress.ip_network(text, strict=False)]
     except ValueError:
-        host, slash, _ = text.partition("/")
+        host, slash, bits = text.partition("/")
         if slash:
-            raise BadFilter(f"Invalid network mask: {text}") from None
+            raise BadFilter(f"Invalid network mask: {bits}") from None
     try:
         found = {info[4][0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
@@ -39,7 +39,6 @@ def normalise(kind: str, name: str, parent: Node) -> str:
         networks = parse_network(name)
         if len(networks) == 1 and networks[0].prefixlen == networks[0].max_prefixlen:
             return str(networks[0].network_address)
-        return str(networks[0]) if len(networks) == 1 else name
     return name
 
 

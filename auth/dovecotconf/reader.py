@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import ConfigError
@@ -176,6 +177,18 @@ class _FileReader:
         if value.is_file and self._reader._expand:
             self._check_file(key, value)
         node.settings[key] = value
+        if node.parent is None:
+            self._warn_of_filters(key, line)
+
+    def _warn_of_filters(self, key: str, line: int) -> None:
+        """A filter keeps what it was given; a global setting after it changes nothing inside it."""
+        earlier = next((value for block in filters_of(self._node) if (value := block.settings.get(key))), None)
+        if earlier is not None:
+            where = f"{earlier.file} line {earlier.line}"
+            self._reader.warnings.append(
+                f"{self._file} line {line}: Global setting {key} won't change the setting inside an earlier filter at "
+                f"{where} (if this is intentional, avoid this warning by moving the global setting before {where})"
+            )
 
     def _check_file(self, key: str, value: Value) -> None:
         try:
@@ -183,6 +196,14 @@ class _FileReader:
                 pass
         except OSError as error:
             raise BadValue(f"{key}: Can't open file {value.file_path()}: {error.strerror}") from None
+
+
+def filters_of(node: Node) -> Iterator[Node]:
+    """All filter blocks below a node."""
+    for block in node.children:
+        if block.kind in FILTERS:
+            yield block
+            yield from filters_of(block)
 
 
 def node_kinds(node: Node) -> list[str]:

@@ -76,7 +76,7 @@ def parse_number(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,20}", text):
         raise BadValue(f"Invalid number {text}: Not a valid number")
     if int(text) > UNSIGNED:
-        raise BadValue(f"Invalid number {text}: Number too big")
+        raise BadValue(f"Invalid number {text}: Number too large")
     return int(text)
 
 

@@ -66,6 +66,6 @@ def test_only_enabled_protocols_run(write: Write) -> None:
 
 
 def test_default_users_are_settings(write: Write) -> None:
-    config = DovecotConfig.load(write("default_internal_user = mailer\nprotocols = imap\n"))
-    assert (config.service("auth").user, config.service("auth").user_explicit) == ("mailer", True)
+    config = DovecotConfig.load(write("default_internal_user = daemon\nprotocols = imap\n"))
+    assert (config.service("auth").user, config.service("auth").user_explicit) == ("daemon", True)
     assert config.service("imap-login").user == "dovenull"
