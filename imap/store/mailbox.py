@@ -9,6 +9,7 @@ from typing import Self
 from imap.store import changes, filenames, transfer
 from imap.store.box import Box, Row, flag_set, load_by_id
 from imap.store.errors import Expunged, MailboxDeleted
+from imap.store.guard import guarded
 from imap.store.index import Index
 from imap.store.maildir import crlf, crlf_size
 from imap.store.transfer import Destinations
@@ -44,6 +45,7 @@ class Mailbox:
 
     # -- following what others do -------------------------------------------------------------------------------------
 
+    @guarded
     def sync(self) -> Changes:
         """Apply what happened since the last call. Raises MailboxDeleted when the mailbox is no longer this one."""
         self._flush()
@@ -87,7 +89,11 @@ class Mailbox:
                     self.box.key = row.name
                 elif not self.box.is_in_place():
                     raise MailboxDeleted()
-            yield db, self.box.sync(db, move_new=not self.read_only, force=force)
+            try:
+                row = self.box.sync(db, move_new=not self.read_only, force=force)
+            except FileNotFoundError as error:
+                raise MailboxDeleted() from error
+            yield db, row
 
     def _apply(self, row: Row) -> Changes:
         """Bring .messages up to the row's mod-sequence."""
@@ -134,6 +140,7 @@ class Mailbox:
             del self.messages[uid]
         return gone
 
+    @guarded
     def vanished(self, modseq: int) -> list[int] | None:
         """UIDs expunged after `modseq`, ascending (RFC 7162); None if the index does not go back so far."""
         db = self.index.connection
@@ -151,10 +158,12 @@ class Mailbox:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
+    @guarded
     def read(self, uid: int) -> bytes:
         """The whole message with CRLF line ends. Raises Expunged."""
         return crlf(self._stored(uid))
 
+    @guarded
     def read_header(self, uid: int) -> bytes:
         """The header and the empty line behind it, with CRLF line ends. Raises Expunged."""
         head = self._stored(uid, _HEADER_CHUNK)
@@ -182,6 +191,7 @@ class Mailbox:
             raise Expunged()
         return found
 
+    @guarded
     def _measure(self, message: Message) -> tuple[int, int, str]:
         """Size, date and GUID of a message; what was not known goes to the index."""
         uid = message.uid
@@ -222,6 +232,7 @@ class Mailbox:
 
     # -- values that the protocol side computed -----------------------------------------------------------------------
 
+    @guarded
     def cached(self, key: str, uids: Iterable[int]) -> dict[int, bytes]:
         """The values put under `key` for these UIDs, as far as there are any."""
         wanted = set(uids)
@@ -232,6 +243,7 @@ class Mailbox:
             parameters += wanted
         return {uid: value for uid, value in self.index.connection.execute(query, parameters) if uid in wanted}
 
+    @guarded
     def cache(self, key: str, values: Mapping[int, bytes]) -> None:
         """Keep a value for each UID until the message is expunged or the index is built anew."""
         with self.index.write() as db:
@@ -242,23 +254,31 @@ class Mailbox:
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
+    @guarded
     def store(
         self, uids: Iterable[int], mode: StoreMode, flags: Iterable[str], unchanged_since: int | None = None
     ) -> StoreResult:
         """Change flags and keywords. Raises NoPermission if read-only, LimitExceeded for too many keywords."""
         return changes.store(self, uids, mode, flags, unchanged_since)
 
+    @guarded
     def expunge(self, uids: Iterable[int] | None = None) -> tuple[int, ...]:
         """Remove the messages that are \\Deleted (among `uids`, if given); returns their UIDs, ascending."""
         return changes.expunge(self, uids)
 
+    @guarded
     def copy(self, uids: Iterable[int], destination: str) -> CopyResult:
         """Copy messages with flags, keywords and dates: all or none. Raises NonExistent and the like."""
         return transfer.copy(self, self._destinations, uids, destination, move=False)
 
+    @guarded
     def move(self, uids: Iterable[int], destination: str) -> CopyResult:
         """Copy and expunge in one step (RFC 6851)."""
         return transfer.copy(self, self._destinations, uids, destination, move=True)
+
+    def damaged(self, reason: str) -> None:
+        """Throw the damaged index away; the next use makes it anew."""
+        self.index.discard(reason)
 
     def close(self) -> None:
         """Give descriptors back and write what was measured."""

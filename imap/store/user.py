@@ -1,30 +1,26 @@
 """One user's mail: namespaces, the names in them, and opening, making, renaming and removing mailboxes."""
 
 import contextlib
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Self
 
 from imap.store import location, transfer
 from imap.store.box import Box
-from imap.store.errors import AlreadyExists, InUse, InvalidName, NonExistent, NoPermission, NotPossible, StoreError
+from imap.store.errors import AlreadyExists, InvalidName, NonExistent, NoPermission, NotPossible, StoreError
+from imap.store.guard import guarded
 from imap.store.index import Index
 from imap.store.jail import Directory
 from imap.store.layout import ROOT, Parts, check_new, split, to_disk
 from imap.store.listing import Namespace, comes_by_itself, names_of
 from imap.store.location import Location
 from imap.store.mailbox import Mailbox
-from imap.store.maildir import Fsync, crlf_size, disk_error
+from imap.store.maildir import Fsync, crlf_size
 from imap.store.numbers import count, measure
 from imap.store.place import Place
 from imap.store.quota import Limits, QuotaRoot
 from imap.store.types import AppendResult, MailboxInfo, NamespaceInfo, NewMail, Status
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class MailRoot:
@@ -57,24 +53,6 @@ class MailRoot:
     def close(self) -> None:
         """Give the descriptor back."""
         self.directory.close()
-
-
-def _guarded(method: Callable[P, R]) -> Callable[P, R]:
-    """Damage of the index and failures of the disk inside an operation become typed errors."""
-
-    @wraps(method)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return method(*args, **kwargs)
-        except sqlite3.DatabaseError as error:
-            store = args[0]
-            if isinstance(store, UserStore) and not isinstance(error, sqlite3.OperationalError):
-                store.rebuild(error)
-            raise StoreError(code="SERVERBUG", reason=f"index: {error}") from error
-        except OSError as error:
-            raise disk_error(error) from error
-
-    return guarded
 
 
 class UserStore:
@@ -151,7 +129,7 @@ class UserStore:
         namespace, parts = self._resolve(name)
         return namespace.place.exists(parts) or comes_by_itself(namespace, parts) is not None
 
-    @_guarded
+    @guarded
     def list_mailboxes(self, patterns: Sequence[str] = ()) -> list[MailboxInfo]:
         """Everything visible, parents included, sorted by name.
 
@@ -169,7 +147,7 @@ class UserStore:
 
     # -- making and removing ------------------------------------------------------------------------------------------
 
-    @_guarded
+    @guarded
     def create(self, name: str) -> None:
         """Make a mailbox; a trailing separator is left off. Raises AlreadyExists, InvalidName."""
         namespace = self._namespace(name)
@@ -181,7 +159,7 @@ class UserStore:
         else:
             namespace.place.create(parts)
 
-    @_guarded
+    @guarded
     def delete(self, name: str) -> None:
         """Remove a mailbox. Raises NonExistent, NotPossible for INBOX."""
         if not name:
@@ -194,7 +172,7 @@ class UserStore:
         except NonExistent:
             raise NonExistent(name) from None
 
-    @_guarded
+    @guarded
     def rename(self, old: str, new: str) -> None:
         """Rename a mailbox with all below it. Raises NonExistent, AlreadyExists, NotPossible."""
         source, old_parts = self._resolve(old)
@@ -275,7 +253,7 @@ class UserStore:
             raise NonExistent(name) from None
         return box, place
 
-    @_guarded
+    @guarded
     def open(self, name: str, read_only: bool = False) -> Mailbox:
         """Open a mailbox for a session. Raises NonExistent, InvalidName."""
         box, place = self._open_box(name)
@@ -293,14 +271,14 @@ class UserStore:
         with contextlib.closing(box.maildir):
             yield box, place.index
 
-    @_guarded
+    @guarded
     def append(self, name: str, mails: Sequence[NewMail]) -> AppendResult:
         """Store mails, all or none, durably. Raises NonExistent, OverQuota, LimitExceeded."""
         self.admit(name, sum(crlf_size(mail.data) for mail in mails), len(mails))
         with self.destination(name) as (box, index):
             return transfer.append(box, index, mails)
 
-    @_guarded
+    @guarded
     def deliver(self, name: str, mail: NewMail) -> None:
         """Put a mail into new/, durably and without touching the index: readers give it a UID when they see it.
 
@@ -313,7 +291,7 @@ class UserStore:
             box.maildir.publish(saved, "new/" + saved.base)
             box.maildir.settle("new")
 
-    @_guarded
+    @guarded
     def status(self, name: str, size: bool = False) -> Status:
         """Counts of a mailbox, without opening it for a session. Raises NonExistent."""
         with self.destination(name) as (box, index):
@@ -322,7 +300,7 @@ class UserStore:
 
     # -- quota --------------------------------------------------------------------------------------------------------
 
-    @_guarded
+    @guarded
     def quota_usage(self, root: QuotaRoot) -> Limits:
         """Octets (CRLF form) and messages that count towards a quota root."""
         storage = messages = 0
@@ -342,11 +320,10 @@ class UserStore:
             if limits.storage or limits.messages:
                 root.check(self.quota_usage(root), size, count, name, delivery=delivery)
 
-    def rebuild(self, error: Exception) -> None:
-        """Throw damaged indexes away; the next use makes them anew. Raises InUse to have the client try again."""
+    def damaged(self, reason: str) -> None:
+        """Throw damaged indexes away; the next use makes them anew."""
         for namespace in self._namespaces:
-            namespace.place.discard_index(str(error))
-        raise InUse(reason=f"index: {error}") from error
+            namespace.place.discard_index(reason)
 
     def close(self) -> None:
         """Give descriptors back."""

@@ -1,5 +1,6 @@
 """An open mailbox: append, read, flags, copy, move, expunge, and what other sessions see of it."""
 
+import select
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from imap.store import (
     NonExistent,
     ReadOnly,
     UserStore,
+    Watch,
 )
 
 from .conftest import MakeStore
@@ -228,16 +230,47 @@ def test_renamed_under_an_open_session(make_store: MakeStore, mail: bytes) -> No
         assert crate.messages[1].flags == {"\\Seen"}
 
 
+def rings(watch: Watch) -> bool:
+    """Whether the watch has news, within a time that is long for a machine."""
+    return bool(select.select([watch], [], [], 5)[0]) and watch.drain()
+
+
 def test_watch_tells_of_mail_and_flags(make_store: MakeStore, mail: bytes) -> None:
     store = make_store()
     store.append("INBOX", [NewMail(mail)])
+    store.create("other")
     with store.open("INBOX") as mailbox, make_store().open("INBOX") as other:
-        watch = mailbox.watch()
+        watch, second = mailbox.watch(), other.watch()
         assert watch.interval is None
         assert not watch.drain()
         store.deliver("INBOX", NewMail(mail))
-        assert watch.drain()
-        assert not watch.drain()
+        assert rings(watch)
+        assert rings(second)
+        other.sync()  # moves the mail from new/ to cur/
+        assert rings(watch)
+        second.close()
         other.store([1], "add", ["\\Seen"])
-        assert watch.drain()
+        assert rings(watch)
         watch.close()
+
+
+def test_watch_tells_nothing_of_other_mailboxes(store: UserStore, mail: bytes) -> None:
+    store.create("other")
+    with store.open("INBOX") as mailbox, store.open("other") as other:
+        watch, witness = mailbox.watch(), other.watch()
+        store.deliver("other", NewMail(mail))
+        assert rings(witness)
+        assert not watch.drain()
+        watch.close()
+        witness.close()
+
+
+def test_many_watches_need_one_inotify_instance(store: UserStore, mail: bytes) -> None:
+    store.create("INBOX")
+    with store.open("INBOX") as mailbox:
+        watches = [mailbox.watch() for _ in range(300)]
+        assert all(watch.interval is None for watch in watches)
+        store.deliver("INBOX", NewMail(mail))
+        assert all(rings(watch) for watch in watches)
+        for watch in watches:
+            watch.close()

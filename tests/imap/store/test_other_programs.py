@@ -1,5 +1,6 @@
 """What other programs do to the maildir is noticed; damage to index and control files is mended."""
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imap.store import Changes, InUse, MailboxDeleted, NewMail, UserStore
+from imap.store import Changes, InUse, MailboxDeleted, NewMail, StoreError, UserStore
 from imap.store.dotlock import dotlock
 from imap.store.jail import Directory
 from imap.store.maildir import SETTLE_NS
@@ -169,6 +170,21 @@ def test_an_index_removed_under_an_open_session(store: UserStore, maildir: Path,
         store.append("INBOX", [NewMail(mail)])
         assert mailbox.sync().appended == (2,)
         assert mailbox.messages[1].flags == {"\\Seen"}
+
+
+def test_an_index_damaged_under_an_open_session(make_store: MakeStore, maildir: Path, mail: bytes) -> None:
+    store = make_store()
+    store.append("INBOX", [NewMail(mail, ["\\Seen"])] * 200)
+    with store.open("INBOX") as mailbox:
+        for path in maildir.glob("hardmail.index*"):
+            path.write_bytes(os.urandom(path.stat().st_size))
+        for _ in range(5):
+            with contextlib.suppress(StoreError):
+                mailbox.store(range(1, 200), "add", ["\\Flagged"])
+            with contextlib.suppress(StoreError):
+                store.append("INBOX", [NewMail(mail)])
+    with make_store().open("INBOX") as again:
+        assert all("\\Seen" in again.messages[uid].flags for uid in range(1, 201))
 
 
 def test_a_maildir_removed_under_an_open_session(store: UserStore, maildir: Path, mail: bytes) -> None:
