@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable, MasterClient
+from imap.connections import Connections
 from imap.store import MailRoot, StoreError, UserStore
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class LoginService:
         self.mail = mail
         self.root = root
         self.mechanisms: tuple[Mechanism, ...] = ()
-        self.connections: Counter[tuple[str, str]] = Counter()  # (user, address) -> logged in
+        self.connections = Connections(root, settings.protocol)
 
     async def refresh(self) -> None:
         """Ask the auth service for its mechanisms; greetings need them. Raises AuthUnavailable."""
@@ -145,6 +145,7 @@ class Login:
         self.tls_possible = self.settings.ssl != "no"
         self.attempts = 0
         self.user: str | None = None
+        self._place: int | None = None
         self.log = logging.getLogger(f"dovecot.{self.settings.protocol}-login")
 
     @property
@@ -239,12 +240,22 @@ class Login:
     async def _open(self, user: str) -> UserStore:
         """Find the user's mail (userdb) and open it, within mail_max_userip_connections."""
         limit = self.settings.max_userip_connections
-        key = (user, self.remote[0])
-        if limit and self.service.connections[key] >= limit:
+        place = self.service.connections.enter(user, self.remote[0], limit) if limit else None
+        if limit and place is None:
             raise LoginFailed(
                 Outcome.LIMIT,
                 f"Maximum number of connections from user+IP exceeded (mail_max_userip_connections={limit})",
             )
+        try:
+            store = await self._mail_of(user)
+        except BaseException:
+            if place is not None:
+                self.service.connections.leave(place)
+            raise
+        self.user, self._place = user, place
+        return store
+
+    async def _mail_of(self, user: str) -> UserStore:
         try:
             fields = await self.service.master.user(user, service=self.settings.protocol)
         except AuthUnavailable as failure:
@@ -254,22 +265,16 @@ class Login:
             self.log.error("userdb: %s authenticated but has no userdb entry", user)
             raise LoginFailed(Outcome.TEMPORARY)
         try:
-            store = self.service.mail.user_store(self.service.root, fields.user, fields.fields)
+            return self.service.mail.user_store(self.service.root, fields.user, fields.fields)
         except StoreError as failure:
             self.log.error("mail of %s: %s", user, failure.reason or failure)
             raise LoginFailed(Outcome.TEMPORARY, "Internal error occurred. Refer to server log.") from None
-        self.user = user
-        self.service.connections[key] += 1
-        return store
 
     def release(self) -> None:
         """The connection is over."""
-        if self.user is not None:
-            key = (self.user, self.remote[0])
-            self.service.connections[key] -= 1
-            if not self.service.connections[key]:
-                del self.service.connections[key]
-            self.user = None
+        place, self._place = self._place, None
+        if place is not None:
+            self.service.connections.leave(place)
 
     def _details(self, user: str, mechanism: str) -> str:
         secured = ", TLS" if self.tls else ", secured" if self.secured else ""

@@ -56,6 +56,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
             await server.drain()
         finally:
             await server.close_all()
+            login.connections.close()
             await auth.close()
             await master.close()
             root.close()

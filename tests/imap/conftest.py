@@ -156,7 +156,10 @@ def mail(tmp_path: Path) -> Iterator[Mail]:
     config = DovecotConfig.load(conf)
     settings = MailSettings.from_config(config)
     root = MailRoot.open(settings.mail_root)
-    yield Mail(Path(settings.mail_root), config, settings, root, FakeAuth())
+    mail = Mail(Path(settings.mail_root), config, settings, root, FakeAuth())
+    yield mail
+    for service in mail.services.values():
+        service.connections.close()
     root.close()
 
 
