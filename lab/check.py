@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from lab import plan
 from lab.errors import PlanError
@@ -62,7 +63,27 @@ def _tables(confdir: Path) -> list[str]:
     from mta.config import MainConfig
     from mta.tables import check_tables
 
-    return [str(error) for error in check_tables(MainConfig.load(confdir))]
+    with _Said() as said:  # a missing file is only logged: it may come later
+        errors = check_tables(MainConfig.load(confdir))
+    return list(dict.fromkeys([*map(str, errors), *said.lines]))
+
+
+class _Said(logging.Handler):
+    """Collects what is logged as a warning or worse while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
 
 
 def status(findings: Sequence[Finding]) -> int:

@@ -227,10 +227,10 @@ def check(confdirs: tuple[Path, ...]) -> None:
     sys.exit(module.status(findings))
 
 
-@hardmail.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@hardmail.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def test(arguments: tuple[str, ...]) -> None:
-    """Run the test suite, quick tests first; arguments go to pytest.
+    """Run the test suite, quick tests first; arguments go to pytest (its own help: hardmail test -- --help).
 
     \b
     Example:

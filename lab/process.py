@@ -29,6 +29,9 @@ FAREWELL_SECONDS = 0.7
 # Descriptors of one process: a client costs one, its mailbox a handful.
 OPEN_FILES = 16384
 
+# Who may connect anywhere may also choose the address that he connects from (smtp_bind_address), not the port.
+SOURCE_PORTS = (0,)
+
 # What every process needs that is not imported above: loaded before the fork.
 PRELOAD = ("lab.sandbox", "uvloop")
 
@@ -138,6 +141,7 @@ def confine(service: Service, supervisor: int) -> None:
             read=rules.read,
             write=rules.write,
             tcp_connect=rules.connect,
+            tcp_bind=SOURCE_PORTS if rules.connect is True else (),
             limits=Limits(open_files=OPEN_FILES),
             parent=supervisor,
             landlock=rules.landlock,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lab.listeners import Sockets
 from lab.service import Plan
-from lab.state import State, birth
+from lab.state import State, birth, namespace
 from lab.supervisor import Supervisor
 
 
@@ -40,6 +40,7 @@ def run(
             born=birth(os.getpid()),
             command=command,
             started=started,
+            namespace=namespace(),
             confdirs=[str(plan.confdir) for plan in supervisor.plans],
             directory=str(directory.absolute()) if directory else "",
             services=_services(supervisor),

@@ -27,6 +27,7 @@ class State:
     born: int  # its start time in clock ticks since boot: process ids are used again
     command: str  # run, up or demo
     started: float  # seconds since the epoch
+    namespace: str  # of its process id (pid_namespaces(7)): in another one the number means another process
     confdirs: list[str]
     directory: str = ""  # the lab directory of `up`
     services: list[dict[str, Any]] = field(default_factory=list)  # name, pids, listeners
@@ -79,15 +80,26 @@ def birth(pid: int) -> int:
     return 0 if fields[0] in "ZX" else int(fields[19])
 
 
+def namespace() -> str:
+    """The process id namespace of this process; empty where the system does not tell."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
 def running() -> list[State]:
     """The supervisors of this user that run now, the youngest first; files left by killed ones are removed."""
     directory = runtime_directory()
+    here = namespace()
     states = []
     for path in directory.glob("*.json"):
         try:
             state = State(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             continue
+        if state.namespace != here:
+            continue  # whether it lives can only be told from within
         if state.alive:
             states.append(state)
         else:

@@ -158,6 +158,7 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             for number in self._wakeup[0].recv(4096):
                 if number in STOP_SIGNALS:
+                    log.info("terminating on signal %d", number)
                     self.stop()
                 elif number == signal.SIGHUP:
                     self._reload_wanted = True

@@ -218,15 +218,85 @@ def test_failures_are_one_line(terminal: Terminal, arguments: list[str], status:
 
 
 def test_up_is_quick(terminal: Terminal) -> None:
-    def seconds() -> float:
+    taken = []
+    while len(taken) < 3 and min(taken, default=9) > 1.5:
         start = time.monotonic()
         terminal.up()
-        took = time.monotonic() - start
+        taken.append(time.monotonic() - start)
         assert terminal.run("stop").returncode == 0
-        return took
+    assert min(taken) < 6  # other tests share the processors; on an idle machine it is a second
 
-    # Other tests share the processors; on an idle machine this takes a second.
-    assert min(seconds() for _ in range(3)) < 5
+
+class Session:
+    """A line-based session with one of the lab's services."""
+
+    def __init__(self, where: list[Any]) -> None:
+        self.sock = socket.create_connection((where[0], where[1]), 20)
+        self.file = self.sock.makefile("rb")
+        self.greeting = self.line()
+
+    def line(self) -> str:
+        """The next line without its end; empty when the service has hung up."""
+        return self.file.readline().decode().rstrip()
+
+    def ask(self, command: str) -> str:
+        """Send a line and return the next one."""
+        self.sock.sendall(command.encode() + b"\r\n")
+        return self.line()
+
+    def close(self) -> None:
+        """Hang up."""
+        self.file.close()
+        self.sock.close()
+
+
+@pytest.fixture
+def sessions() -> Iterator[list[Session]]:
+    """Sessions that are closed with the test."""
+    opened: list[Session] = []
+    yield opened
+    for session in opened:
+        session.close()
+
+
+QUESTIONS = {
+    "smtp": ("RSET", "250 2.0.0 Ok"),
+    "submission": ("NOOP", "250 2.0.0 Ok"),
+    "imap": ("a NOOP", "a OK NOOP completed"),
+    "pop3": ("CAPA", "+OK"),
+}
+
+
+def test_reload_keeps_every_session(terminal: Terminal, sessions: list[Session], helpers: type[Helpers]) -> None:
+    lab = terminal.up("--keep")
+    endpoints = lab["instances"]["mailhost"]["endpoints"]
+    old = {name: Session(endpoints[name]) for name in QUESTIONS}
+    sessions += old.values()
+    main = Path(lab["directory"], "mailhost/main.cf")
+    main.write_text(main.read_text() + "\nsmtpd_banner = $myhostname ESMTP reloaded\n")
+    assert terminal.run("reload", "--dir", lab["directory"]).returncode == 0
+    log = Path(lab["log"], "nullclient.log")
+    helpers.wait_for(lambda: "generation 2 serves" in log.read_text())
+    for name, (question, answer) in QUESTIONS.items():
+        assert old[name].ask(question).startswith(answer)
+    fresh = Session(endpoints["smtp"])
+    sessions.append(fresh)
+    assert "reloaded" not in old["smtp"].greeting
+    assert fresh.greeting == "220 mail.lab.example ESMTP reloaded"
+
+
+def test_stop_says_goodbye_in_every_protocol(terminal: Terminal, sessions: list[Session]) -> None:
+    lab = terminal.up()
+    endpoints = lab["instances"]["mailhost"]["endpoints"]
+    idle = {name: Session(endpoints[name]) for name in QUESTIONS}
+    sessions += idle.values()
+    idle["imap"].ask("a NOOP")
+    start = time.monotonic()
+    assert terminal.run("stop").returncode == 0
+    assert time.monotonic() - start < 6
+    assert idle["smtp"].line().startswith("421 4.3.2 ")
+    assert idle["imap"].line().startswith("* BYE ")
+    assert idle["pop3"].line().startswith("-ERR ")
 
 
 def test_render_refuses_a_directory_nobody_can_enter(place: Path) -> None:
