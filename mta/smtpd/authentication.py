@@ -52,7 +52,7 @@ class Sasl:
     broken_clients: bool = False
     auth_only_over_tls: bool = False
     response_limit: int = 12288
-    local_domain: str = ""
+    path: str = ""
 
     @classmethod
     def from_config(cls, config: MainConfig, auth_only_over_tls: bool) -> Sasl:
@@ -71,7 +71,7 @@ class Sasl:
             config.bool("broken_sasl_auth_clients"),
             auth_only_over_tls,
             config.int("smtpd_sasl_response_limit"),
-            config.str("smtpd_sasl_local_domain"),
+            config.str("smtpd_sasl_path"),
         )
 
     @property
@@ -89,16 +89,16 @@ class Sasl:
         peer = session.peer_info
         if self.exceptions and await self.exceptions.match_client(peer.name, peer.address):
             return ""
-        return " ".join(await self.usable(session))
+        try:
+            return " ".join(await self.usable(session))
+        except AuthUnavailable as error:
+            log.warning("SASL: Connect to %s failed: %s", self.path, error)
+            return ""
 
     async def usable(self, session: Session) -> list[str]:
-        """What the auth service offers, the security options leave and the filter passes."""
+        """What the auth service offers, the security options leave and the filter passes. Raises AuthUnavailable."""
         assert self.client is not None
-        try:
-            offered = await self.client.mechanisms()
-        except AuthUnavailable as error:
-            log.warning("SASL: Connect to %s failed: %s", self.client.path, error)
-            return []
+        offered = await self.client.mechanisms()
         options = self.tls_options if session.tls is not None else self.options
         names = []
         for mechanism in offered:
@@ -153,8 +153,6 @@ async def _authenticate(connection: Connection, mechanism: str, initial: str | N
     sasl = server.sasl
     assert sasl.client is not None
     name = mechanism.upper()
-    if name not in {each.upper() for each in await sasl.usable(session)}:
-        return _failed(session, name, "Invalid authentication mechanism")
     too_long = False
 
     async def challenge(octets: bytes) -> bytes:
@@ -174,6 +172,8 @@ async def _authenticate(connection: Connection, mechanism: str, initial: str | N
 
     peer = session.peer_info
     try:
+        if name not in await sasl.usable(session):
+            return _failed(session, name, "Invalid authentication mechanism")
         success = await sasl.client.authenticate(
             name,
             None if initial is None else b"" if initial == "=" else _decode(initial.encode("utf-8", "surrogateescape")),

@@ -187,6 +187,12 @@ class Server:
             keep_injected_plaintext=config.raw("hardmail_starttls_injection") == "yes",
         )
 
+    async def close(self) -> None:
+        """Let go of the connections to other services."""
+        self.access.close()
+        if self.sasl.client is not None:
+            await self.sasl.client.close()
+
     # Sessions.
 
     def new_session(self, loop: asyncio.AbstractEventLoop, peer: Any, local: Any) -> Session:

@@ -50,6 +50,7 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
             server.queue = queue
             await accept(server, [bound.socket for bound in sockets], drain, ready)
         finally:
+            await server.close()
             queue.close()
 
     return serve

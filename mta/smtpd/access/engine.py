@@ -15,6 +15,7 @@ from mta.dns import Resolver as Dns
 from mta.smtpd.access.check import PERMIT, Check, Stage, Title, Verdict
 from mta.smtpd.access.codes import Codes
 from mta.smtpd.access.lists import BadRestriction, Step, compile_list, errors_in
+from mta.smtpd.access.policy import Service
 from mta.smtpd.access.recipient import reject_unlisted_recipient
 from mta.smtpd.access.sender import reject_unlisted_sender
 from mta.smtpd.lookups import Lookups
@@ -72,6 +73,7 @@ class Access:
         self.double_bounce = config.str("double_bounce_sender").lower()
         self.allow_untrusted_routing = config.bool("allow_untrusted_routing")
         self._unsafe = _complement(config.raw("smtpd_expansion_filter") or "")
+        self.policy_services: list[Service] = []
         self._open_user_lists(config)
         self.relay_first = config.bool("smtpd_relay_before_recipient_restrictions")
         self.unlisted_recipient = config.bool("smtpd_reject_unlisted_recipient")
@@ -123,6 +125,11 @@ class Access:
             return compile_list(self, config.list(parameter), "check_address_map")
         except BadRestriction as problem:
             raise ConfigErrors([ConfigError(config.where(parameter), f"{parameter}: {problem}")]) from None
+
+    def close(self) -> None:
+        """Let go of the connections to policy servers."""
+        for service in self.policy_services:
+            service.close()
 
     # What restrictions ask.
 

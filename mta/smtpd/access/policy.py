@@ -56,6 +56,11 @@ class Service:
     context: str
     idle: list[Link] = field(default_factory=list)
 
+    def close(self) -> None:
+        """Let go of the kept connections."""
+        while self.idle:
+            self.idle.pop().writer.close()
+
 
 @dataclass(slots=True)
 class Link:
@@ -92,7 +97,7 @@ def parse_service(access: Access, spec: str) -> Service:
         return options.get(name) or config.str(f"smtpd_policy_service_{name}")
 
     seconds = access.seconds
-    return Service(
+    service = Service(
         _endpoint(words[0], Path(config.str("queue_directory"))),
         words[0],
         seconds(setting("timeout")),
@@ -102,8 +107,10 @@ def parse_service(access: Access, spec: str) -> Service:
         seconds(setting("retry_delay")),
         int(setting("request_limit")),
         setting("default_action"),
-        setting("policy_context") if "policy_context" in options else config.str("smtpd_policy_service_policy_context"),
+        setting("policy_context"),
     )
+    access.policy_services.append(service)
+    return service
 
 
 def _option(word: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mta.address import AddressClass
 from mta.smtpd.access import names
 from mta.smtpd.access.actions import split_status
-from mta.smtpd.access.check import PERMIT, Check, Title, Verdict, fitting_status
+from mta.smtpd.access.check import PERMIT, Check, Stage, Title, Verdict, fitting_status
 from mta.smtpd.lookups import NameFailure
 
 UNDELIVERABLE_BUT_FINE = ("postmaster", "mailer-daemon")
@@ -70,7 +70,8 @@ async def reject_unknown_recipient_domain(check: Check) -> Verdict:
 
 async def reject_multi_recipient_bounce(check: Check) -> Verdict:
     """A bounce has one recipient; used after DATA, when all are known."""
-    count = len(check.transaction.recipients) + (check.recipient is not None)
+    all_known = check.stage in (Stage.DATA, Stage.END_OF_DATA)
+    count = len(check.transaction.recipients) + (0 if all_known else 1)
     if check.sender == "" and count > 1:
         return check.refuse(check.access.codes.multi_recipient_bounce, "5.5.3", "Multi-recipient bounce")
     return None

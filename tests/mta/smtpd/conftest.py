@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import socket
+import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -151,7 +152,7 @@ async def start(tmp_path: Path) -> AsyncIterator[StartSite]:
         confdir.mkdir()
         for name, text in files.items():
             (confdir / name).write_text(text)
-        lines = "\n".join(line.strip() for line in settings.replace("CONFDIR", str(confdir)).strip().split("\n"))
+        lines = textwrap.dedent(settings.replace("CONFDIR", str(confdir)))
         (confdir / "main.cf").write_text(f"queue_directory = {tmp_path}\n{MAIN_CF}\n{lines}\n")
         queue = FakeQueue()
         server = Server.from_config(MainConfig.load(confdir), queue, dns=FakeDns(dns))
@@ -165,10 +166,13 @@ async def start(tmp_path: Path) -> AsyncIterator[StartSite]:
     yield start_site
     for site in sites:
         for client in site.clients:
-            client.writer.close()
+            client.writer.transport.abort()
         for connection in tuple(site.server.connections):
             connection.close_politely()
         while tasks := {connection.task for connection in site.server.connections}:
             await asyncio.wait(tasks)
+        await site.server.close()
     for listener in listeners:
         listener.close()
+    for _ in range(3):  # transports let go of their sockets in the loop's next rounds
+        await asyncio.sleep(0)

@@ -1,0 +1,381 @@
+"""The restriction lists: each row is a configuration, a session and the verdict that Postfix gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mta.config import ConfigErrors
+
+DNS = """
+    2.0.0.127.in-addr.arpa PTR client.example.org
+    client.example.org A 127.0.0.2
+    3.0.0.127.in-addr.arpa PTR forged.example.org
+    forged.example.org A 192.0.2.1
+    4.0.0.127.in-addr.arpa SERVFAIL
+    good.example A 192.0.2.2
+    mailonly.example MX 10 mx.good.example
+    mx.good.example A 192.0.2.3
+    null.example MX 0 .
+    broken.example SERVFAIL
+"""
+
+ALICE = "alice@example.com"
+Case = tuple[str, str, int, str, str, str]
+
+
+def case(
+    settings: str, reply: str, host: int = 2, helo: str = "x", sender: str = "a@b.example", to: str = ALICE
+) -> Case:
+    """What is configured, what RCPT TO gets; the client is 127.0.0.`host`."""
+    return settings, reply, host, helo, sender, to
+
+
+VERDICTS = [
+    # who may relay
+    case(
+        "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination", "250 *", host=1, to="x@far.example"
+    ),
+    case(
+        "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination",
+        "554 5.7.1 <x@far.example>: Relay access denied",
+        to="x@far.example",
+    ),
+    case(
+        "smtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination",
+        "454 4.7.1 <x@far.example>: Relay access denied",
+        to="x@far.example",
+    ),
+    case("smtpd_relay_restrictions = permit_auth_destination, reject", "250 *"),
+    case(
+        "smtpd_relay_restrictions = permit_auth_destination, reject",
+        "554 5.7.1 <x@far.example>: Recipient address rejected: Access denied",
+        to="x@far.example",
+    ),
+    case("smtpd_relay_restrictions = permit_inet_interfaces, reject", "554 *", to="x@far.example"),
+    # the client's name
+    case("smtpd_client_restrictions = reject_unknown_client_hostname", "250 *"),
+    case(
+        "smtpd_client_restrictions = reject_unknown_client_hostname",
+        "450 4.7.25 Client host rejected: cannot find your hostname, [127.0.0.3]",
+        host=3,
+    ),
+    case("unknown_client_reject_code = 550\nsmtpd_client_restrictions = reject_unknown_client", "550 5.7.25 *", host=3),
+    case("unknown_client_reject_code = 550\nsmtpd_client_restrictions = reject_unknown_client", "450 4.7.25 *", host=4),
+    case("smtpd_client_restrictions = reject_unknown_reverse_client_hostname", "250 *", host=3),
+    case(
+        "smtpd_client_restrictions = reject_unknown_reverse_client_hostname",
+        "450 4.7.1 Client host rejected: cannot find your reverse hostname, [127.0.0.5]",
+        host=5,
+    ),
+    # HELO
+    case(
+        "smtpd_helo_restrictions = reject_invalid_helo_hostname",
+        "501 5.5.2 <bad!name>: Helo command rejected: Invalid name",
+        helo="bad!name",
+    ),
+    case(
+        "smtpd_helo_restrictions = reject_invalid_hostname",
+        "501 5.5.2 *: Helo command rejected: invalid ip address",
+        helo="[999.1.1.1]",
+    ),
+    case(
+        "smtpd_helo_restrictions = reject_non_fqdn_helo_hostname",
+        "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname",
+        helo="localhost",
+    ),
+    case("smtpd_helo_restrictions = reject_non_fqdn_hostname", "250 *", helo="a.example."),
+    case(
+        "smtpd_helo_restrictions = reject_unknown_helo_hostname",
+        "450 4.7.1 <no.example>: Helo command rejected: Host not found",
+        helo="no.example",
+    ),
+    case("smtpd_helo_restrictions = reject_unknown_hostname", "250 *", helo="mailonly.example"),
+    # the sender
+    case(
+        "smtpd_sender_restrictions = reject_non_fqdn_sender",
+        "504 5.5.2 <a>: Sender address rejected: need fully-qualified address",
+        sender="a",
+    ),
+    case("smtpd_sender_restrictions = reject_non_fqdn_sender", "250 *", sender=""),
+    case("smtpd_sender_restrictions = reject_unknown_sender_domain", "250 *", sender="a@good.example"),
+    case(
+        "smtpd_sender_restrictions = reject_unknown_sender_domain",
+        "450 4.1.8 <a@no.example>: Sender address rejected: Domain not found",
+        sender="a@no.example",
+    ),
+    case(
+        "smtpd_sender_restrictions = reject_unknown_sender_domain",
+        "550 5.7.27 <a@null.example>: Sender address rejected: Domain null.example does not accept mail (nullMX)",
+        sender="a@null.example",
+    ),
+    case("smtpd_sender_restrictions = reject_unknown_sender_domain", "450 4.1.8 *", sender="a@broken.example"),
+    case(
+        "smtpd_reject_unlisted_sender = yes",
+        "550 5.1.0 <nobody@example.com>: Sender address rejected: User unknown in local recipient table",
+        sender="nobody@example.com",
+    ),
+    # the recipient
+    case(
+        "smtpd_recipient_restrictions = reject_non_fqdn_recipient",
+        "504 5.5.2 <alice>: Recipient address rejected: need fully-qualified address",
+        to="alice",
+    ),
+    case("smtpd_recipient_restrictions = reject_non_fqdn_recipient", "250 *", to="postmaster"),
+    case(
+        "smtpd_recipient_restrictions = reject_unknown_recipient_domain",
+        "556 5.1.10 <x@null.example>: Recipient address rejected: Domain null.example does not accept mail (nullMX)",
+        host=1,
+        to="x@null.example",
+    ),
+    case(
+        "show_user_unknown_table_name = no",
+        "550 5.1.1 <nobody@example.com>: Recipient address rejected: User unknown",
+        to="nobody@example.com",
+    ),
+    case("smtpd_reject_unlisted_recipient = no", "250 *", to="nobody@example.com"),
+    case("local_recipient_maps =", "250 *", to="nobody@example.com"),
+    # pseudo restrictions
+    case("smtpd_recipient_restrictions = warn_if_reject, reject", "250 *"),
+    case(
+        "smtpd_recipient_restrictions = warn_if_reject reject, defer",
+        "450 4.3.2 <alice@example.com>: Recipient address rejected: Try again later",
+    ),
+    case(
+        "smtpd_recipient_restrictions = defer_if_permit",
+        "450 4.7.0 <alice@example.com>: Recipient address rejected: defer_if_permit requested",
+    ),
+    case("smtpd_sender_restrictions = defer_if_permit\nsmtpd_recipient_restrictions = reject", "554 5.7.1 *"),
+    case(
+        "smtpd_recipient_restrictions = defer_if_reject, reject",
+        "450 4.7.0 <alice@example.com>: Recipient address rejected: defer_if_reject requested",
+    ),
+    case("smtpd_client_restrictions = reject_plaintext_session", "450 4.7.1 Session encryption is required"),
+    # tables
+    case(
+        "smtpd_client_restrictions = check_client_access inline:{{127.0.0 = REJECT net}}",
+        "554 5.7.1 <client.example.org[127.0.0.2]>: Client host rejected: net",
+    ),
+    case(
+        "smtpd_client_restrictions = check_client_access inline:{{example.org = 550 5.7.9 named}}",
+        "550 5.7.9 <client.example.org[127.0.0.2]>: Client host rejected: named",
+    ),
+    case("smtpd_client_restrictions = inline:{{client.example.org = DUNNO}, {127.0.0.2 = REJECT}}", "250 *"),
+    case(
+        "smtpd_helo_restrictions = inline:{{bad.example = REJECT}}",
+        "554 5.7.1 <bad.example>: Helo command rejected: Access denied",
+        helo="bad.example",
+    ),
+    case(
+        "smtpd_sender_restrictions = inline:{{spam.example = REJECT}, {ok@spam.example = OK}}",
+        "554 5.7.1 <x@sub.spam.example>: Sender address rejected: Access denied",
+        sender="x@sub.spam.example",
+    ),
+    case(
+        "smtpd_sender_restrictions = inline:{{spam.example = REJECT}, {ok@spam.example = OK}}",
+        "250 *",
+        sender="ok@spam.example",
+    ),
+    case(
+        "smtpd_sender_restrictions = inline:{{<> = REJECT no bounces}}",
+        "554 5.7.1 <>: Sender address rejected: no bounces",
+        sender="",
+    ),
+    case(
+        "smtpd_sender_restrictions = inline:{{user@ = DEFER later}}",
+        "450 4.7.1 <user@b.example>: Sender address rejected: later",
+        sender="user@b.example",
+    ),
+    case("smtpd_recipient_restrictions = check_recipient_access inline:{{alice@example.com = 1}}, reject", "250 *"),
+    case(
+        "smtpd_recipient_restrictions = inline:{{alice@example.com = permit_mynetworks, reject}}",
+        "554 5.7.1 *",
+    ),
+    case(
+        "smtpd_recipient_restrictions = check_recipient_access inline:{{alice@example.com = nonsense}}",
+        "451 4.3.5 Server configuration error",
+    ),
+    case(
+        "smtpd_recipient_restrictions = check_recipient_access fail:{on purpose}",
+        "451 4.3.5 <alice@example.com>: Recipient address rejected: Server configuration error",
+    ),
+    case(
+        "smtpd_restriction_classes = strict\nstrict = reject_unknown_sender_domain, reject\n"
+        "smtpd_recipient_restrictions = check_recipient_access inline:{{alice@example.com = strict}}",
+        "554 5.7.1 *",
+        sender="a@good.example",
+    ),
+    case(
+        "smtpd_sender_restrictions = check_sender_mx_access inline:{{mx.good.example = REJECT its mx}}",
+        "554 5.7.1 <a@mailonly.example>: Sender address rejected: its mx",
+        sender="a@mailonly.example",
+    ),
+    case(
+        "smtpd_sender_restrictions = check_sender_a_access cidr:{{192.0.2.0/30 REJECT its address}}",
+        "554 5.7.1 <a@good.example>: Sender address rejected: its address",
+        sender="a@good.example",
+    ),
+    case(
+        "smtpd_helo_restrictions = check_helo_mx_access inline:{{mx.good.example = OK}}",
+        "451 4.3.5 Server configuration error",
+        helo="mailonly.example",
+    ),
+]
+
+
+def envelope(sender: str = "a@b.example", helo: str = "x") -> str:
+    return f"C: EHLO {helo}\nS: 250-*\nC: MAIL FROM:<{sender}>\nS: 250 *\n"
+
+
+@pytest.mark.parametrize(("settings", "reply", "host", "helo", "sender", "to"), VERDICTS)
+async def test_verdict(start: Any, settings: str, reply: str, host: int, helo: str, sender: str, to: str) -> None:
+    site = await start(settings, dns=DNS)
+    await site.say(f"{envelope(sender, helo)}C: RCPT TO:<{to}>\nS: {reply}", source=f"127.0.0.{host}")
+
+
+async def test_without_delay_every_stage_answers_for_itself(start: Any) -> None:
+    site = await start(
+        """
+        smtpd_delay_reject = no
+        smtpd_client_restrictions = check_client_access inline:{{127.0.0.3 = REJECT not you}}
+        smtpd_helo_restrictions = reject_non_fqdn_helo_hostname
+        smtpd_sender_restrictions = reject_non_fqdn_sender
+        """
+    )
+    await site.say(
+        """
+        C: EHLO localhost
+        S: 504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname
+        C: EHLO a.example
+        S: 250-*
+        C: MAIL FROM:<a>
+        S: 504 5.5.2 <a>: Sender address rejected: need fully-qualified address
+        C: MAIL FROM:<a@b.example>
+        S: 250 *
+        """
+    )
+    client = await site.connect("127.0.0.3")
+    await client.say(
+        """
+        S: 554 5.7.1 <unknown[127.0.0.3]>: Client host rejected: not you
+        C: EHLO a.example
+        S: 503 5.7.0 Error: access denied for unknown[127.0.0.3]
+        C: QUIT
+        S: 221 2.0.0 Bye
+        """
+    )
+
+
+async def test_421_and_521_hang_up(start: Any) -> None:
+    table = "inline:{{four@b.example = 421 4.3.0 closing}, {five@b.example = 521 go}}"
+    site = await start(f"smtpd_sender_restrictions = {table}")
+    for sender, reply in (("four", "421 4.3.0 *: closing"), ("five", "521 5.7.1 *: go")):
+        client = await site.say(f"{envelope(f'{sender}@b.example')}C: RCPT TO:<alice@example.com>\nS: {reply}")
+        assert await client.closed()
+
+
+async def test_data_and_end_of_data(start: Any) -> None:
+    site = await start(
+        """
+        smtpd_data_restrictions = reject_multi_recipient_bounce
+        smtpd_end_of_data_restrictions = reject
+        """
+    )
+    client = await site.say(
+        """
+        C: EHLO x
+        S: 250-*
+        C: MAIL FROM:<>
+        S: 250 *
+        C: RCPT TO:<alice@example.com>
+        S: 250 *
+        C: RCPT TO:<bob@example.com>
+        S: 250 *
+        C: DATA
+        S: 550 5.5.3 <DATA>: Data command rejected: Multi-recipient bounce
+        C: RSET
+        S: 250 *
+        C: MAIL FROM:<>
+        S: 250 *
+        C: RCPT TO:<alice@example.com>
+        S: 250 *
+        C: DATA
+        S: 354 *
+        C: .
+        S: 554 5.7.1 <END-OF-MESSAGE>: End-of-data rejected: Access denied
+        C: QUIT
+        S: 221 *
+        """
+    )
+    assert await client.closed()
+    assert site.queue.messages == []
+
+
+async def test_early_talkers(start: Any) -> None:
+    site = await start("smtpd_data_restrictions = reject_unauth_pipelining")
+    client = await site.say(f"{envelope()}C: RCPT TO:<alice@example.com>\nS: 250 *")
+    await client.send(b"DATA\r\nSubject: early\r\n")
+    assert await client.reply() == "503 5.5.0 <DATA>: Data command rejected: Improper use of SMTP command pipelining"
+
+
+async def test_what_tables_can_ask_for_beside_a_verdict(start: Any) -> None:
+    site = await start(
+        """
+        smtpd_sender_restrictions = inline:{
+            {hold@b.example = HOLD}, {discard@b.example = DISCARD}, {filter@b.example = FILTER smtp:[127.0.0.1]:10025},
+            {redirect@b.example = REDIRECT bob@example.com}, {bcc@b.example = BCC bob@example.com},
+            {prepend@b.example = PREPEND X-Seen: yes}, {warn@b.example = WARN look}}
+        """
+    )
+    for sender in ("hold", "discard", "filter", "redirect", "bcc", "prepend", "warn"):
+        await site.say(
+            f"""
+            C: EHLO x
+            S: 250-*
+            C: MAIL FROM:<{sender}@b.example>
+            S: 250 *
+            C: RCPT TO:<alice@example.com>
+            S: 250 *
+            C: DATA
+            S: 354 *
+            C: Subject: {sender}
+            C: .
+            S: 250 2.0.0 Ok: queued as *
+            """
+        )
+    queued = {message.sender.partition("@")[0]: message for message in site.queue.messages}
+    assert set(queued) == {"hold", "filter", "redirect", "bcc", "prepend", "warn"}
+    assert queued["hold"].hold
+    assert queued["filter"].filter == "smtp:[127.0.0.1]:10025"
+    assert [each.address for each in queued["redirect"].recipients] == ["bob@example.com"]
+    assert {each.address for each in queued["bcc"].recipients} == {"alice@example.com", "bob@example.com"}
+    assert queued["prepend"].content.startswith(b"X-Seen: yes\r\nReceived: ")
+
+
+BAD_LISTS = [
+    ("smtpd_recipient_restrictions = permit_mynetworks,\n  reject_unauth_destinations", "reject_unauth_destinations"),
+    ("smtpd_client_restrictions = check_client_access", "argument is missing"),
+    ("smtpd_client_restrictions = check_client_access nosuchtype:x", "nosuchtype"),
+    ("smtpd_data_restrictions = inline:{a=b}", "table needs a restriction"),
+    ("smtpd_client_restrictions = reject_rbl_client zone=1.2.3", "filter"),
+    ("smtpd_client_restrictions = check_policy_service nonsense", "bad server name"),
+    ("smtpd_restriction_classes = mine\nmine = rejct", "rejct"),
+    ("local_header_rewrite_clients = nonsense", "nonsense"),
+]
+
+
+@pytest.mark.parametrize(("settings", "reason"), BAD_LISTS)
+async def test_mistakes_are_configuration_errors_with_file_and_line(start: Any, settings: str, reason: str) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        await start(settings)
+    (error,) = caught.value.errors
+    assert reason in error.message
+    assert "main.cf" in str(error.where)
+    assert any(character.isdigit() for character in str(error.where).rpartition("main.cf")[2]), "a line number"
+
+
+async def test_all_mistakes_are_told_at_once(start: Any) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        await start("smtpd_helo_restrictions = one, permit, two\nsmtpd_sender_restrictions = three")
+    assert len(caught.value.errors) == 3

@@ -1,0 +1,192 @@
+"""TLS on the SMTP server: the upgrade, implicit TLS, and what may not cross the border between plain text and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mta.smtpd.connection import Connection
+from tls.authority import Authority
+from tls.context import client_context
+from tls.policy import Policy
+
+
+@pytest.fixture
+def tls_settings(tmp_path: Path) -> str:
+    credentials = Authority.create(tmp_path / "ca").issue_server(["mx.example.com", "127.0.0.1"])
+    return f"""
+        smtpd_tls_security_level = may
+        smtpd_tls_cert_file = {credentials.certificate_file}
+        smtpd_tls_key_file = {credentials.key_file}
+        smtpd_tls_received_header = yes
+    """
+
+
+@pytest.fixture
+def trusting(tls_settings: str, tmp_path: Path) -> ssl.SSLContext:
+    return client_context(Policy(), Authority.load(tmp_path / "ca").certificate_file)
+
+
+async def upgrade(client: Any, context: ssl.SSLContext) -> None:
+    await client.writer.start_tls(context, server_hostname="127.0.0.1")
+
+
+async def test_starttls_forgets_what_was_said_in_plain_text(
+    start: Any, tls_settings: str, trusting: ssl.SSLContext
+) -> None:
+    site = await start(tls_settings)
+    client = await site.say(
+        """
+        C: EHLO client.example.org
+        S: 250-*|250-STARTTLS|*
+        C: MAIL FROM:<a@b.example>
+        S: 250 *
+        C: STARTTLS now
+        S: 501 5.5.4 Syntax: STARTTLS
+        C: STARTTLS
+        S: 220 2.0.0 Ready to start TLS
+        """
+    )
+    await upgrade(client, trusting)
+    await client.say(
+        """
+        C: RCPT TO:<alice@example.com>
+        S: 503 5.5.1 Error: need MAIL command
+        C: EHLO client.example.org
+        S: 250-mx.example.com|250-PIPELINING|250-SIZE 10240000|250-VRFY|250-ETRN|250-ENHANCEDSTATUSCODES|*
+        C: STARTTLS
+        S: 554 5.5.1 Error: TLS already active
+        C: MAIL FROM:<a@b.example>
+        S: 250 *
+        C: RCPT TO:<alice@example.com>
+        S: 250 *
+        C: DATA
+        S: 354 *
+        C: .
+        S: 250 *
+        C: QUIT
+        S: 221 *
+        """
+    )
+    (message,) = site.queue.messages
+    assert b"\r\n\t(using TLSv1.3 with cipher TLS_" in message.content
+    assert (
+        b"\r\n\t(No client certificate requested)\r\n\tby mx.example.com (Postfix) with ESMTPS id QID1"
+        in message.content
+    )
+
+
+async def test_injected_plain_text_is_dropped(start: Any, tls_settings: str, trusting: ssl.SSLContext) -> None:
+    """CVE-2011-0411: commands sent behind STARTTLS are not obeyed as if they had come under TLS."""
+    site = await start(tls_settings)
+    client = await site.say("C: EHLO x\nS: 250-*")
+    await client.send(b"STARTTLS\r\nMAIL FROM:<injected@b.example>\r\n")
+    assert await client.reply() == "220 2.0.0 Ready to start TLS"
+    await upgrade(client, trusting)
+    await client.say("C: NOOP\nS: 250 2.0.0 Ok\nC: RCPT TO:<alice@example.com>\nS: 503 5.5.1 Error: need MAIL command")
+
+
+async def test_injected_plain_text_is_obeyed_on_the_weakened_twin(
+    start: Any, tls_settings: str, trusting: ssl.SSLContext
+) -> None:
+    site = await start(tls_settings)
+    site.server.keep_injected_plaintext = True
+    client = await site.say("C: EHLO x\nS: 250-*")
+    await client.send(b"STARTTLS\r\nMAIL FROM:<injected@b.example>\r\n")
+    assert await client.reply() == "220 2.0.0 Ready to start TLS"
+    await upgrade(client, trusting)
+    assert await client.reply() == "250 2.1.0 Ok"
+
+
+async def test_encryption_can_be_required(start: Any, tls_settings: str) -> None:
+    site = await start(tls_settings + "\n        smtpd_tls_security_level = encrypt")
+    await site.say(
+        """
+        C: EHLO x
+        S: 250-*|250-STARTTLS|*
+        C: MAIL FROM:<a@b.example>
+        S: 530 5.7.0 Must issue a STARTTLS command first
+        C: RSET
+        S: 530 5.7.0 *
+        C: FOO
+        S: 500 *
+        C: NOOP
+        S: 250 *
+        C: QUIT
+        S: 221 *
+        """
+    )
+
+
+async def test_a_failed_handshake_ends_the_session(start: Any, tls_settings: str) -> None:
+    site = await start(tls_settings)
+    client = await site.say("C: EHLO x\nS: 250-*\nC: STARTTLS\nS: 220 *")
+    await client.send(b"this is no handshake\r\n" * 3)
+    async with asyncio.timeout(10):
+        while await client.reader.read(4096):
+            pass
+    while site.server.connections:
+        await asyncio.sleep(0)
+
+
+async def test_starttls_without_a_certificate(start: Any) -> None:
+    await (await start("smtpd_tls_security_level = may")).say(
+        "C: EHLO x\nS: 250-*CHUNKING\nC: STARTTLS\nS: 502 5.5.1 Error: command not implemented"
+    )
+
+
+async def test_implicit_tls(start: Any, tls_settings: str, trusting: ssl.SSLContext) -> None:
+    site = await start(tls_settings + "\n        smtpd_tls_wrappermode = yes")
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: Connection(site.server), "127.0.0.1", 0, ssl=site.server.tls.context)
+    port = listener.sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+    client = type(await site.connect())(reader, writer)
+    await client.say(
+        """
+        S: 220 *
+        C: EHLO x
+        S: 250-mx.example.com|250-PIPELINING|250-SIZE 10240000|250-VRFY|250-ETRN|250-ENHANCEDSTATUSCODES|*
+        C: STARTTLS
+        S: 554 5.5.1 Error: TLS already active
+        C: QUIT
+        S: 221 *
+        """
+    )
+    writer.close()
+    listener.close()
+
+
+async def test_client_certificates(start: Any, tls_settings: str, tmp_path: Path) -> None:
+    authority = Authority.load(tmp_path / "ca")
+    alice = authority.issue_client("alice")
+    context = client_context(
+        Policy(), authority.certificate_file, certificate_file=alice.certificate_file, key_file=alice.key_file
+    )
+    site = await start(
+        f"""
+        {tls_settings}
+        smtpd_tls_ask_ccert = yes
+        smtpd_tls_CAfile = {authority.certificate_file}
+        smtpd_tls_fingerprint_digest = sha256
+        smtpd_relay_restrictions = permit_tls_all_clientcerts, reject_unauth_destination
+        """
+    )
+    client = await site.say(
+        """
+        C: EHLO x
+        S: 250-*
+        C: MAIL FROM:<a@b.example>
+        S: 250 *
+        C: RCPT TO:<x@far.example>
+        S: 554 5.7.1 <x@far.example>: Relay access denied
+        C: STARTTLS
+        S: 220 *
+        """
+    )
+    await upgrade(client, context)
+    await client.say("C: EHLO x\nS: 250-*\nC: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<x@far.example>\nS: 250 *")
