@@ -10,6 +10,7 @@ from typing import Protocol
 
 from .connections import ClientConnection, MasterConnection
 from .core import Core
+from .databases import BadArguments
 from .dovecotconf import DovecotConfig
 
 log = logging.getLogger("dovecot.auth")
@@ -71,6 +72,15 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound]) -> Serve:
             core.close()
 
     return serve
+
+
+def check(config: DovecotConfig) -> list[str]:
+    """What would keep the service from starting: databases and mechanisms that cannot be, a line each."""
+    try:
+        Core(config.protocol("auth")).close()
+    except BadArguments as error:
+        return [str(error)]
+    return []
 
 
 async def _accept(core: Core, bound: Bound, limit: int) -> None:
