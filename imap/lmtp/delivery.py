@@ -58,7 +58,25 @@ class Delivery:
             raise CommandError(f"451 4.3.0 <{address}> Temporary internal error") from error
         if found is None:
             raise CommandError(f"550 5.1.1 <{address}> User doesn't exist: {name}")
-        return Recipient(address, original, detail, found.user, dict(found.fields))
+        recipient = Recipient(address, original, detail, found.user, dict(found.fields))
+        if self._settings.check_quota_at_rcpt:
+            await self._check_quota(recipient)
+        return recipient
+
+    async def _check_quota(self, recipient: Recipient) -> None:
+        """Refuse a recipient whose mailbox is full already. Raises CommandError."""
+
+        def check() -> None:
+            with self._mail.user_store(self._root, recipient.username, recipient.fields) as store:
+                store.admit("INBOX", 0, 1, delivery=True)
+
+        try:
+            await asyncio.to_thread(check)
+        except OverQuota as error:
+            raise CommandError(f"552 5.2.2 <{recipient.address}> {error.text}") from error
+        except StoreError as error:
+            log.error("lmtp(%s): quota: %s", recipient.username, error.reason or error)
+            raise CommandError(f"451 4.3.0 <{recipient.address}> Temporary internal error") from error
 
     async def deliver(self, recipient: Recipient, origin: Origin, message: bytes, several: bool) -> str:
         """Store a mail; returns the reply. The mail is durable before a 250."""

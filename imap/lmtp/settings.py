@@ -23,6 +23,7 @@ class LmtpSettings:
     save_to_detail_mailbox: bool = False
     add_received_header: bool = True
     delivery_address: str = "final"  # final, original or none: what Delivered-To says
+    check_quota_at_rcpt: bool = False
     mailbox_autocreate: bool = False
     mailbox_autosubscribe: bool = False
     message_size_limit: int = MESSAGE_SIZE_LIMIT
@@ -37,6 +38,7 @@ class LmtpSettings:
             save_to_detail_mailbox=config.bool("lmtp_save_to_detail_mailbox"),
             add_received_header=config.bool("lmtp_add_received_header"),
             delivery_address=config.str("lmtp_hdr_delivery_address"),
+            check_quota_at_rcpt=config.bool("lmtp_rcpt_check_quota"),
             mailbox_autocreate=config.bool("lda_mailbox_autocreate"),
             mailbox_autosubscribe=config.bool("lda_mailbox_autosubscribe"),
         )

@@ -1,117 +1,19 @@
-"""One mailbox in the index: its row, and the reconciliation of index, maildir and `dovecot-uidlist`."""
+"""One mailbox in the index: the reconciliation of index, maildir and control files."""
 
-import functools
-import logging
-import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable
 
-from imap.store import filenames, keywords, uidlist, uidvalidity
-from imap.store.dotlock import dotlock
-from imap.store.errors import Corrupt, LimitExceeded, StoreError
-from imap.store.jail import CONTROL_FILE_LIMIT, Directory
+from imap.store import filenames, keywords, uidlist
+from imap.store.errors import StoreError
+from imap.store.jail import Directory, file_stamp
 from imap.store.maildir import SETTLE_NS, Maildir
-from imap.store.types import SYSTEM_FLAGS
+from imap.store.numbering import Numbering
+from imap.store.rows import Arrival, Row, base_of, drop, insert, load, save
+from imap.store.words import KeywordTable
 
-log = logging.getLogger("dovecot.store")
-
-# The uidlist is written anew when this much of it may be lines of expunged mails.
-_UIDLIST_SLACK = 64 * 1024
-_UIDLIST_LINE = 80
 # Expunged UIDs are remembered for QRESYNC up to this many per mailbox, then the older half is forgotten.
 _EXPUNGED_LIMIT = 20_000
-# Each keyword costs a line in every FLAGS response; a client that makes more is broken or hostile.
-KEYWORD_LIMIT = 1000
-
-
-@dataclass(slots=True)
-class Row:
-    """A row of the table `mailbox`."""
-
-    id: int
-    name: str
-    inode: int
-    guid: str
-    uidvalidity: int
-    uidnext: int
-    first_recent: int
-    modseq: int
-    floor: int
-    scanned: str
-    unsettled: int
-    uidlist: str
-    keywords: str
-    in_new: int
-
-
-_COLUMNS = ", ".join(field.name for field in fields(Row))
-_ASSIGN = ", ".join(f"{field.name} = ?" for field in fields(Row)[1:])
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A message file that has its final name but no UID yet."""
-
-    file: str
-    bits: int
-    keywords: str
-    extra: str = ""
-    size: int | None = None
-    date: int | None = None
-
-
-def load(connection: sqlite3.Connection, name: str) -> Row | None:
-    """The row of a mailbox by its disk name."""
-    found = connection.execute(f"SELECT {_COLUMNS} FROM mailbox WHERE name = ?", (name,)).fetchone()  # noqa: S608
-    return None if found is None else Row(*found)
-
-
-def load_by_id(connection: sqlite3.Connection, row_id: int) -> Row | None:
-    """The row of a mailbox that may have been renamed meanwhile."""
-    found = connection.execute(f"SELECT {_COLUMNS} FROM mailbox WHERE id = ?", (row_id,)).fetchone()  # noqa: S608
-    return None if found is None else Row(*found)
-
-
-def save(connection: sqlite3.Connection, row: Row) -> None:
-    """Write the row back."""
-    connection.execute(f"UPDATE mailbox SET {_ASSIGN} WHERE id = ?", (*astuple(row)[1:], row.id))  # noqa: S608
-
-
-def drop(connection: sqlite3.Connection, row_id: int) -> None:
-    """Forget a mailbox."""
-    for table in ("message", "expunged", "keyword", "cache"):
-        connection.execute(f"DELETE FROM {table} WHERE mailbox = ?", (row_id,))  # noqa: S608
-    connection.execute("DELETE FROM mailbox WHERE id = ?", (row_id,))
-
-
-@functools.lru_cache(maxsize=4096)
-def flag_set(flag_bits: int, words: str) -> frozenset[str]:
-    """The flags of a message row as names; shared between messages with the same flags."""
-    return frozenset([flag for flag in SYSTEM_FLAGS if filenames.BIT_OF[flag] & flag_bits] + words.split())
-
-
-def split_flags(flags: Iterable[str]) -> tuple[int, list[str]]:
-    """(system flag bits, keywords) of flag names; \\Recent and unknown system flags are left out."""
-    flag_bits = 0
-    words: list[str] = []
-    system = {name.casefold(): bit for name, bit in filenames.BIT_OF.items()}
-    for flag in flags:
-        if flag.startswith("\\"):
-            flag_bits |= system.get(flag.casefold(), 0)
-        elif flag.casefold() not in {word.casefold() for word in words}:
-            words.append(flag)
-    return flag_bits, words
-
-
-def file_stamp(directory: Directory, name: str) -> str:
-    """Identity of a control file's content: inode, size and time; "" if it is missing."""
-    try:
-        status = directory.stat(name)
-    except FileNotFoundError:
-        return ""
-    return f"{status.st_ino}.{status.st_size}.{status.st_mtime_ns}"
 
 
 class Box:
@@ -122,8 +24,9 @@ class Box:
 
     def __init__(self, root: Directory, maildir: Maildir, validity_directory: Directory) -> None:
         self.maildir = maildir
+        self.words = KeywordTable(maildir.control)
+        self.numbering = Numbering(maildir.control, validity_directory, maildir.fsync)
         self._root = root
-        self._validity_directory = validity_directory
         self.key = maildir.folder.key
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -147,21 +50,6 @@ class Box:
         except (OSError, StoreError):
             return False
 
-    def keyword_names(self, db: sqlite3.Connection, row: Row) -> dict[int, str]:
-        """Number to keyword."""
-        return dict(db.execute("SELECT number, name FROM keyword WHERE mailbox = ? ORDER BY number", (row.id,)))
-
-    def seen_keywords(self, db: sqlite3.Connection, row: Row) -> tuple[str, ...]:
-        """The keywords that any message has ever had here."""
-        found = db.execute("SELECT name FROM keyword WHERE mailbox = ? AND seen ORDER BY number", (row.id,))
-        return tuple(name for (name,) in found)
-
-    def _see(self, db: sqlite3.Connection, row: Row, words: Iterable[str]) -> None:
-        db.executemany(
-            "UPDATE keyword SET seen = 1 WHERE mailbox = ? AND name = ? AND NOT seen",
-            [(row.id, word) for word in words],
-        )
-
     # -- reconciliation -----------------------------------------------------------------------------------------------
 
     def sync(self, db: sqlite3.Connection, *, move_new: bool, force: bool = False) -> Row:
@@ -170,11 +58,11 @@ class Box:
         if row is not None and not force and self.is_current(row, move_new=move_new):
             return row
         row = self._claim(db, row)
-        self._sync_keywords(db, row)
-        files, _ = self.maildir.scan()
+        self.words.sync(db, row)
         known: dict[str, int] = dict(db.execute("SELECT file, uid FROM message WHERE mailbox = ?", (row.id,)))
+        files = self._list(known)
         fresh = self._without_duplicates(files - known.keys(), files & known.keys())
-        gone = {_base(file): uid for file, uid in known.items() if file not in files}
+        gone = {base_of(file): uid for file, uid in known.items() if file not in files}
         row.modseq += 1
         changed = self._renamed(db, row, fresh, gone)
         if gone:
@@ -182,7 +70,7 @@ class Box:
         arrivals = [self._arrival(db, row, file) for file in fresh.values()]
         stamp = file_stamp(self.maildir.control, uidlist.NAME)
         if arrivals or not stamp or stamp != row.uidlist:
-            self.adopt(db, row, arrivals, sort=True)
+            self.numbering.adopt(db, row, arrivals, sort=True)
         if not (changed or gone or arrivals):
             row.modseq -= 1
         if move_new:
@@ -192,6 +80,17 @@ class Box:
         ).fetchone()
         self.settle(db, row)
         return row
+
+    def _list(self, known: Iterable[str]) -> set[str]:
+        """The mail files. A file that another program renames during the listing can be missed by it (readdir(3)), and
+        within one timer tick the directory's time stamp does not tell: before mail counts as gone, look once more.
+        """
+        files, _ = self.maildir.scan()
+        bases = {base_of(file) for file in files}
+        if not self.maildir.settled() and any(base_of(file) not in bases for file in known if file not in files):
+            time.sleep(SETTLE_NS / 1e9)
+            files, _ = self.maildir.scan()
+        return files
 
     def settle(self, db: sqlite3.Connection, row: Row) -> None:
         """Take note of the directories' present stamps, after our own changes or a scan, and save the row."""
@@ -206,36 +105,29 @@ class Box:
         if row is not None:
             if row.uidlist == file_stamp(maildir.control, uidlist.NAME) and row.inode == inode:
                 return row
-            listed = self._read_uidlist()
+            listed = self.numbering.read()
             if (listed is None and row.inode == inode) or (listed and listed.uidvalidity == row.uidvalidity):
                 row.inode = inode
                 return row
             drop(db, row.id)
         # Where an index was lost, mod-sequences must not begin again below those that clients know.
         modseq = 1 if maildir.control.exists(uidlist.NAME) is False else time.time_ns() // 1_000_000
-        new = Row(0, self.key, inode, "", 0, 1, 0, modseq, modseq, "", 0, "", "", 0)
-        cursor = db.execute(
-            f"INSERT INTO mailbox ({_COLUMNS}) VALUES ({', '.join('?' * len(fields(Row)))})",  # noqa: S608
-            (None, *astuple(new)[1:]),
-        )
-        assert cursor.lastrowid is not None
-        new.id = cursor.lastrowid
-        return new
+        return insert(db, Row(0, self.key, inode, "", 0, 1, 0, modseq, modseq, "", 0, "", "", 0))
 
     def _without_duplicates(self, fresh: set[str], known: set[str]) -> dict[str, str]:
         """New files by base name. A second file of the same base is dropped or gets a name of its own."""
         result: dict[str, str] = {}
         if not fresh:
             return result
-        taken = {_base(file): file for file in known}
+        taken = {base_of(file): file for file in known}
         for file in sorted(fresh):
-            base = _base(file)
+            base = base_of(file)
             other = taken.get(base) or result.get(base)
             if other is not None:
                 renamed = self._second_file(other, file)
                 if renamed is None:
                     continue
-                base, file = _base(renamed), renamed
+                base, file = base_of(renamed), renamed
             result[base] = file
         return result
 
@@ -257,14 +149,14 @@ class Box:
     def _renamed(self, db: sqlite3.Connection, row: Row, fresh: dict[str, str], gone: dict[str, int]) -> int:
         """Files that others renamed: other flags, or moved from new/ to cur/. Takes them out of both maps."""
         both = fresh.keys() & gone.keys()
-        names = self.keyword_names(db, row) if both else {}
+        names = self.words.names(db, row) if both else {}
         for base in both:
             file, uid = fresh.pop(base), gone.pop(base)
             info = filenames.split(file[4:])[1]
             old_bits, old_words = db.execute(
                 "SELECT bits, keywords FROM message WHERE mailbox = ? AND uid = ?", (row.id, uid)
             ).fetchone()
-            words = self._words(db, row, info, names, old_words)
+            words = self.words.words(db, row, info, names, old_words)
             if filenames.bits(info) == old_bits and words == old_words:
                 db.execute("UPDATE message SET file = ? WHERE mailbox = ? AND uid = ?", (file, row.id, uid))
                 continue
@@ -276,7 +168,9 @@ class Box:
 
     def _arrival(self, db: sqlite3.Connection, row: Row, file: str) -> Arrival:
         base, info = filenames.split(file[4:])
-        words = self._words(db, row, info, self.keyword_names(db, row), "") if filenames.keyword_numbers(info) else ""
+        words = (
+            self.words.words(db, row, info, self.words.names(db, row), "") if filenames.keyword_numbers(info) else ""
+        )
         return Arrival(file, filenames.bits(info), words, size=filenames.sizes(base)[1])
 
     def _move_new(self, db: sqlite3.Connection, row: Row) -> None:
@@ -314,195 +208,3 @@ class Box:
         """Like _expunged, as the next mod-sequence."""
         row.modseq += 1
         self._expunged(db, row, uids)
-
-    # -- keywords -----------------------------------------------------------------------------------------------------
-
-    def _sync_keywords(self, db: sqlite3.Connection, row: Row) -> None:
-        """Read `dovecot-keywords` if another program changed it."""
-        stamp = file_stamp(self.maildir.control, keywords.NAME)
-        if stamp == row.keywords:
-            return
-        before = self.keyword_names(db, row)
-        after = keywords.read(self.maildir.control)
-        self._replace_keywords(db, row, before | after)
-        if any(before.get(number, name) != name for number, name in after.items()):
-            self._reread_keywords(db, row)
-        row.keywords = stamp
-
-    def _replace_keywords(self, db: sqlite3.Connection, row: Row, names: dict[int, str]) -> None:
-        seen = set(self.seen_keywords(db, row))
-        db.execute("DELETE FROM keyword WHERE mailbox = ?", (row.id,))
-        db.executemany(
-            "INSERT INTO keyword (mailbox, number, name, seen) VALUES (?, ?, ?, ?)",
-            [(row.id, number, name, name in seen) for number, name in names.items()],
-        )
-
-    def _reread_keywords(self, db: sqlite3.Connection, row: Row) -> None:
-        """A letter got another meaning: take the keywords of all messages from their file names again."""
-        names = self.keyword_names(db, row)
-        row.modseq += 1
-        for uid, file in db.execute("SELECT uid, file FROM message WHERE mailbox = ?", (row.id,)).fetchall():
-            info = filenames.split(file[4:])[1]
-            if filenames.keyword_numbers(info):
-                db.execute(
-                    "UPDATE message SET keywords = ?, modseq = ? WHERE mailbox = ? AND uid = ?",
-                    (self._words(db, row, info, names, ""), row.modseq, row.id, uid),
-                )
-
-    def add_keywords(self, db: sqlite3.Connection, row: Row, wanted: Sequence[str]) -> dict[int, str]:
-        """Make sure that these keywords have numbers; returns all of them, number to name."""
-        names = self.keyword_names(db, row)
-        missing = [word for word in wanted if keywords.number_of(names, word) is None]
-        if missing:
-            names |= self._write_keywords(db, row, names, missing)
-        self._see(
-            db, row, [names[number] for word in wanted if (number := keywords.number_of(names, word)) is not None]
-        )
-        return names
-
-    def _write_keywords(
-        self,
-        db: sqlite3.Connection,
-        row: Row,
-        names: dict[int, str],
-        missing: list[str],
-        numbered: dict[int, str] | None = None,
-    ) -> dict[int, str]:
-        if len(names) + len(missing) > KEYWORD_LIMIT:
-            raise LimitExceeded("Too many keywords in mailbox")
-        names = names | keywords.add(self.maildir.control, missing, numbered)
-        self._replace_keywords(db, row, names)
-        row.keywords = file_stamp(self.maildir.control, keywords.NAME)
-        return names
-
-    def _words(self, db: sqlite3.Connection, row: Row, info: str, names: dict[int, str], previous: str) -> str:
-        """The keywords of a file name as text, together with those of `previous` that have no letter."""
-        numbers = filenames.keyword_numbers(info)
-        # A letter without a name was left by another program; Dovecot names it so, too.
-        unknown = {number: f"unknown-{number}" for number in numbers if number not in names}
-        if unknown:
-            names.update(self._write_keywords(db, row, names, [], unknown))
-        words = {names[number] for number in numbers}
-        self._see(db, row, words)
-        for number, name in names.items():
-            if number >= filenames.KEYWORD_LETTERS and name in previous.split():
-                words.add(name)
-        return " ".join(sorted(words))
-
-    # -- the uidlist --------------------------------------------------------------------------------------------------
-
-    def _read_uidlist(self) -> uidlist.UidList | None:
-        try:
-            return uidlist.parse(self.maildir.control.read(uidlist.NAME, CONTROL_FILE_LIMIT))
-        except FileNotFoundError:
-            return None
-        except Corrupt as error:
-            log.error("%s: %s", self.maildir.control.path, error.reason)
-            return None
-
-    def adopt(self, db: sqlite3.Connection, row: Row, arrivals: list[Arrival], *, sort: bool = False) -> list[int]:
-        """Give UIDs to new files, in the uidlist first, then in the index; returns them in the order given.
-
-        Files that the uidlist already knows (another program gave them UIDs) keep those. Runs with row.modseq as the
-        mod-sequence of the new messages.
-        """
-        if sort:
-            arrivals.sort(key=lambda arrival: filenames.arrival_key(arrival.file[4:]))
-        with dotlock(self.maildir.control, uidlist.NAME):
-            before = file_stamp(self.maildir.control, uidlist.NAME)
-            rewrite = False
-            listed: dict[str, uidlist.Entry] = {}
-            if before != row.uidlist or not before:
-                found = self._read_uidlist()
-                rewrite = self._take_over(db, row, found)
-                listed = {entry.base: entry for entry in found.entries} if found else {}
-            entries = self._number(db, row, arrivals, listed)
-            self._insert(db, row, arrivals, entries)
-            self._write_uidlist(db, row, [entry for entry in entries if entry.base not in listed], rewrite)
-        return [entry.uid for entry in entries]
-
-    def _take_over(self, db: sqlite3.Connection, row: Row, found: uidlist.UidList | None) -> bool:
-        """Learn UIDVALIDITY and UIDNEXT from the uidlist; returns whether it has to be written anew."""
-        if found is None:
-            if not row.uidvalidity:
-                row.uidvalidity = uidvalidity.following(self._validity_directory)
-                row.first_recent = 1
-            row.guid = row.guid or uidlist.new_guid()
-            return True
-        row.uidvalidity = found.uidvalidity
-        row.uidnext = max(row.uidnext, found.uidnext)
-        row.first_recent = row.first_recent or found.uidnext
-        row.guid = found.guid or row.guid or uidlist.new_guid()
-        listed = {entry.base for entry in found.entries}
-        known = db.execute("SELECT file FROM message WHERE mailbox = ?", (row.id,))
-        return found.truncated or not found.guid or any(_base(file) not in listed for (file,) in known)
-
-    def _number(
-        self, db: sqlite3.Connection, row: Row, arrivals: list[Arrival], listed: dict[str, uidlist.Entry]
-    ) -> list[uidlist.Entry]:
-        """A uidlist entry for each arrival."""
-        entries = []
-        for arrival in arrivals:
-            base = _base(arrival.file)
-            entry = listed.get(base)
-            if entry is not None and not _used(db, row, entry.uid):
-                entries.append(entry)
-                if arrival.file.startswith("new/"):
-                    row.first_recent = min(row.first_recent, entry.uid)
-                continue
-            listed.pop(base, None)
-            if row.uidnext >= uidlist.UID_MAX:
-                raise LimitExceeded("Mailbox has run out of UIDs")
-            entries.append(uidlist.Entry(row.uidnext, base, arrival.extra))
-            row.uidnext += 1
-        return entries
-
-    def _insert(self, db: sqlite3.Connection, row: Row, arrivals: list[Arrival], entries: list[uidlist.Entry]) -> None:
-        db.executemany(
-            "INSERT INTO message (mailbox, uid, file, extra, bits, keywords, modseq, size, date)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (row.id, entry.uid, a.file, entry.extra, a.bits, a.keywords, row.modseq, a.size or _size(entry), a.date)
-                for a, entry in zip(arrivals, entries, strict=True)
-            ],
-        )
-
-    def _write_uidlist(self, db: sqlite3.Connection, row: Row, new: list[uidlist.Entry], rewrite: bool) -> None:
-        """Add the new entries, or write the whole file from the index."""
-        control = self.maildir.control
-        if not rewrite and new:
-            (count,) = db.execute("SELECT COUNT(*) FROM message WHERE mailbox = ?", (row.id,)).fetchone()
-            rewrite = control.stat(uidlist.NAME).st_size > _UIDLIST_SLACK + _UIDLIST_LINE * count * 2
-        durable = self.maildir.fsync == "always"
-        if rewrite:
-            rows = db.execute("SELECT uid, file, extra FROM message WHERE mailbox = ? ORDER BY uid", (row.id,))
-            whole = [uidlist.Entry(uid, _base(file), extra) for uid, file, extra in rows]
-            content = uidlist.UidList(row.uidvalidity, row.uidnext, row.guid, whole).format()
-            temporary = f"{uidlist.NAME}.tmp"
-            control.unlink(temporary, missing_ok=True)
-            control.write(temporary, content, sync=durable)
-            control.rename(temporary, control, uidlist.NAME)
-        elif new:
-            lines = "".join(entry.line() for entry in new).encode("utf-8", "surrogateescape")
-            control.write(uidlist.NAME, lines, flags=os.O_APPEND, sync=durable)
-        row.uidlist = file_stamp(control, uidlist.NAME)
-
-
-def _base(file: str) -> str:
-    """The base name of "cur/BASE:2,FLAGS"."""
-    return file[4:].partition(":")[0]
-
-
-def _size(entry: uidlist.Entry) -> int | None:
-    """The CRLF size that a uidlist line tells, if it does."""
-    values = {part[0]: part[1:] for part in entry.extra.split()}
-    width = values.get("W", "")
-    return int(width) if width.isascii() and width.isdigit() and len(width) < 19 else None
-
-
-def _used(db: sqlite3.Connection, row: Row, uid: int) -> bool:
-    """Whether a UID belongs, or belonged, to another message."""
-    return any(
-        db.execute(f"SELECT 1 FROM {table} WHERE mailbox = ? AND uid = ?", (row.id, uid)).fetchone()  # noqa: S608
-        for table in ("message", "expunged")
-    )

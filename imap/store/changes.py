@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from imap.store import filenames, keywords
-from imap.store.box import Row, flag_set, split_flags
 from imap.store.errors import ReadOnly
+from imap.store.rows import Row, flag_set, split_flags
 from imap.store.types import StoreMode, StoreResult
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def store(
     changed: list[tuple[int, int, str]] = []
     modified: list[int] = []
     with mailbox.transaction() as (db, row):
-        names = mailbox.box.add_keywords(db, row, words) if mode != "remove" else mailbox.box.keyword_names(db, row)
+        names = mailbox.box.words.add(db, row, words) if mode != "remove" else mailbox.box.words.names(db, row)
         words = [names[number] for word in words if (number := keywords.number_of(names, word)) is not None]
         numbers = {name: number for number, name in names.items()}
         found = select(db, row, wanted)
@@ -70,7 +70,7 @@ def store(
         if changed:
             row.modseq += 1
             mailbox.box.settle(db, row)
-        mailbox.keywords = mailbox.box.seen_keywords(db, row)
+        mailbox.keywords = mailbox.box.words.seen(db, row)
     for uid, new_bits, new_words in changed:
         view = mailbox.messages.get(uid)
         if view is not None:

@@ -270,6 +270,15 @@ class Directory:
         self.close()
 
 
+def file_stamp(directory: Directory, name: str) -> str:
+    """Identity of a control file's content: inode, size and time; "" if it is missing."""
+    try:
+        status = directory.stat(name)
+    except FileNotFoundError:
+        return ""
+    return f"{status.st_ino}.{status.st_size}.{status.st_mtime_ns}"
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """write(2) until all is written."""
     view = memoryview(data)

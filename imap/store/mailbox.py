@@ -7,11 +7,12 @@ from types import TracebackType
 from typing import Self
 
 from imap.store import changes, filenames, transfer
-from imap.store.box import Box, Row, flag_set, load_by_id
+from imap.store.box import Box
 from imap.store.errors import Expunged, MailboxDeleted
 from imap.store.guard import guarded
 from imap.store.index import Index
 from imap.store.maildir import crlf, crlf_size
+from imap.store.rows import Row, flag_set, load_by_id
 from imap.store.transfer import Destinations
 from imap.store.types import Changes, CopyResult, Message, StoreMode, StoreResult
 from imap.store.watch import Watch
@@ -123,7 +124,7 @@ class Mailbox:
                     changed.append(uid)
                 message.flags, message.modseq = flags, modseq
         known = self.keywords
-        self.keywords = self.box.seen_keywords(db, row)
+        self.keywords = self.box.words.seen(db, row)
         self.uidnext, self.highest_modseq, self._modseq = row.uidnext, row.modseq, row.modseq
         return Changes(tuple(expunged), tuple(appended), tuple(changed), keywords=not set(self.keywords) <= set(known))
 

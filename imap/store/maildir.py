@@ -79,8 +79,9 @@ class Maildir:
             raise FileNotFoundError(errno.ENOENT, "mailbox was removed", self.mail.path)
         stamp = self.stamp()
         for _ in range(_RESCANS):
-            files = {"cur/" + name for name in self.cur.names() if not name.startswith(".")}
-            files.update("new/" + name for name in self.new.names() if not name.startswith("."))
+            # First new/, then cur/: a mail that moves on meanwhile is seen twice rather than never.
+            files = {"new/" + name for name in self.new.names() if not name.startswith(".")}
+            files.update("cur/" + name for name in self.cur.names() if not name.startswith("."))
             after = self.stamp()
             if after == stamp:
                 break

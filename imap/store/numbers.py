@@ -3,9 +3,10 @@
 import sqlite3
 
 from imap.store import filenames
-from imap.store.box import Box, Row, load
+from imap.store.box import Box
 from imap.store.index import Index
 from imap.store.maildir import crlf_size
+from imap.store.rows import Row, load
 from imap.store.types import Status
 
 

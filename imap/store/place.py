@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from imap.store import subscriptions
-from imap.store.box import Box, drop, load
+from imap.store.box import Box
 from imap.store.errors import AlreadyExists, JailEscape, NonExistent, StoreError
 from imap.store.filenames import unique
 from imap.store.index import Index
@@ -14,6 +14,7 @@ from imap.store.jail import DEPTH_LIMIT, Directory
 from imap.store.layout import ROOT, Folder, Layout, Parts, from_disk
 from imap.store.location import Location
 from imap.store.maildir import Fsync, Maildir, disk_error
+from imap.store.rows import drop, load
 
 log = logging.getLogger("dovecot.store")
 

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from imap.store import changes, filenames
-from imap.store.box import Arrival, Box, Row, split_flags
+from imap.store.box import Box
 from imap.store.errors import Expunged, ReadOnly
 from imap.store.index import Index
 from imap.store.maildir import Maildir, disk_error
+from imap.store.rows import Arrival, Row, split_flags
 from imap.store.types import AppendResult, CopyResult, NewMail
 
 if TYPE_CHECKING:
@@ -46,12 +47,12 @@ def append(box: Box, index: Index, mails: Sequence[NewMail]) -> AppendResult:
         with _undo_on_error(maildir, arrivals):
             for item, mail in zip(saved, mails, strict=True):
                 bits, words = split_flags(mail.flags)
-                names = box.add_keywords(db, row, words)
+                names = box.words.add(db, row, words)
                 file, text = _final_name(item.base, bits, words, names)
                 maildir.publish(item, file)
                 arrivals.append(Arrival(file, bits, text, size=item.size, date=item.date))
             maildir.settle(*{arrival.file[:3] for arrival in arrivals})
-            uids = box.adopt(db, row, arrivals)
+            uids = box.numbering.adopt(db, row, arrivals)
         row.in_new += sum(arrival.file.startswith("new/") for arrival in arrivals)
         box.settle(db, row)
     return AppendResult(row.uidvalidity, tuple(uids))
@@ -103,7 +104,7 @@ def copy(
                 for message in found:
                     arrivals.append(_link(mailbox, db, box, target, message))
                 box.maildir.settle(*{arrival.file[:3] for arrival in arrivals})
-                new = box.adopt(db, target, arrivals)
+                new = box.numbering.adopt(db, target, arrivals)
             target.in_new += sum(arrival.file.startswith("new/") for arrival in arrivals)
             box.settle(db, target)
             if move:
@@ -124,7 +125,7 @@ def _link(mailbox: "Mailbox", db: object, box: Box, target: Row, message: change
     fields = {part[0]: part[1:] for part in message.extra.split()}
     guid = fields.get("G") or base
     words = message.keywords.split()
-    names = box.add_keywords(mailbox.index.connection, target, words)
+    names = box.words.add(mailbox.index.connection, target, words)
     file, text = _final_name(new_base, message.bits, words, names)
     source, name = mailbox.box.maildir.locate(message.file)
     place, new_name = box.maildir.locate(file)

@@ -162,6 +162,25 @@ async def test_detail_mailbox(server: Server) -> None:
         assert store.subscriptions() == ["Box", "two.levels"]
 
 
+async def test_quota(server: Server) -> None:
+    quota = {"quota": "count:User quota", "quota_rule": "*:storage=1K:messages=3", "quota_grace": "0"}
+    server.mail = replace(server.mail, quota=quota)
+    await server.start(replace(SETTINGS, check_quota_at_rcpt=True, add_received_header=False))
+    say = await server.begin("alice@x")
+    await say("DATA")
+    full = "552 5.2.2 <alice@x> Quota exceeded (mailbox for user is full)"
+    assert await say(b"x" * 1100 + b"\r\n.\r\n") == full
+    for _ in range(3):
+        await say("MAIL FROM:<>")
+        await say("RCPT TO:<alice@x>")
+        await say("DATA")
+        assert (await say(b"small: y\r\n.\r\n")).startswith("250")
+    await say("MAIL FROM:<>")
+    assert await say("RCPT TO:<alice@x>") == full
+    assert await say("RCPT TO:<bob@x>") == "250 2.1.5 OK"
+    assert len(server.mails("alice")) == 3
+
+
 async def test_nothing_private_in_replies(server: Server, tmp_path: Path) -> None:
     (tmp_path / "alice").write_text("a file where the home should be")
     await server.start()
