@@ -20,6 +20,10 @@ COMPLETE: Final = re.compile(r"[A-Za-z0-9_=][A-Za-z0-9_+=.-]*@(?:[A-Za-z0-9-]+\.
 """Addresses that rewriting leaves as they are, whatever its parameters say: nearly all."""
 
 
+FOLD: Final = re.compile(r"\n[ \t]*")
+"""Lines of a header that was written anew begin with a tab, as cleanup(8) folds them."""
+
+
 async def change_addresses(value: str, change: Change) -> str | None:
     """A header value with every address changed; None if all stay. Addresses in internal form."""
     before = address_list(value)
@@ -27,7 +31,7 @@ async def change_addresses(value: str, change: Change) -> str | None:
     if before == after:
         return None
     remaining = iter(after)
-    return map_addresses(value, lambda _: quote_822(next(remaining)))
+    return FOLD.sub("\n\t", map_addresses(value, lambda _: quote_822(next(remaining))))
 
 
 def rules_from(config: MainConfig) -> Rules:

@@ -120,6 +120,8 @@ class Client:
 class Site:
     """A running server with what it has queued."""
 
+    connection_class = Connection
+
     def __init__(self, server: Server, queue: FakeQueue, port: int) -> None:
         self.server, self.queue, self.port = server, queue, port
         self.clients: list[Client] = []

@@ -170,7 +170,7 @@ async def test_clients_that_are_not_offered_auth(start: Any) -> None:
 async def test_senders_belong_to_logins(start: Any) -> None:
     site, _ = await site_with_auth(
         start,
-        "smtpd_sender_login_maps = inline:{{alice@example.com = alice}, {shared@example.com = {alice, bob}},"
+        "smtpd_sender_login_maps = inline:{{alice@example.com = alice}, {shared@example.com = alice, bob},"
         " {bob@example.com = bob}}\nsmtpd_sender_restrictions = reject_sender_login_mismatch",
     )
     session = "C: EHLO x\nS: 250-*\n"
