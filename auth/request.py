@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from . import variables
 from .fields import Fields
+from .identities import identities
 from .protocol import Parameters
 from .settings import AuthSettings
 
@@ -135,7 +136,7 @@ class AuthRequest:
         if not name or (suffix in ("protected", "default") and name in fields):
             return
         if name in ("uid", "gid"):
-            number = parse_id(name, value)
+            number = identities.find(name, value)
             if number is None:
                 self.tempfailed = True
                 return
@@ -232,16 +233,3 @@ _SHORT = {
     "u": "user", "n": "username", "d": "domain", "s": "service", "l": "lip", "r": "rip", "a": "lport", "b": "rport",
     "m": "mech", "c": "secured", "k": "cert", "p": "pid", "h": "home",
 }  # fmt: skip
-
-
-def parse_id(kind: str, value: str) -> int | None:
-    """A user or group id, written as a number or as a name of this machine; None when it is neither."""
-    if value.isascii() and value.isdigit() and len(value) <= 10:
-        return int(value) if int(value) < 2**32 - 1 else None
-    import grp
-    import pwd
-
-    try:
-        return pwd.getpwnam(value).pw_uid if kind == "uid" else grp.getgrnam(value).gr_gid
-    except KeyError:
-        return None

@@ -12,6 +12,7 @@ from .connections import ClientConnection, MasterConnection
 from .core import Core
 from .databases import BadArguments
 from .dovecotconf import DovecotConfig
+from .identities import identities
 
 log = logging.getLogger("dovecot.auth")
 
@@ -50,6 +51,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound]) -> Serve:
 
     Raises BadArguments (a line for the administrator) when a database or mechanism cannot be.
     """
+    identities.load()
     core = Core(config.protocol("auth"))
     log.setLevel(logging.DEBUG if core.settings.debug else logging.INFO if core.settings.verbose else logging.WARNING)
     limit = config.service("auth").client_limit

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from auth import schemes, variables
-from auth.request import AuthRequest, parse_id
+from auth.identities import identities
+from auth.request import AuthRequest
 
 from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase
 
@@ -56,7 +57,7 @@ def parse_line(line: str) -> User | None:
     rest += [""] * (7 - len(rest))
     ids: dict[str, int | None] = {}
     for kind, word in (("uid", rest[1]), ("gid", rest[2])):
-        ids[kind] = parse_id(kind, word) if word else None
+        ids[kind] = identities.find(kind, word) if word else None
         if word and ids[kind] is None:
             return None
     return User(name, password, ids["uid"], ids["gid"], rest[4], _extra(rest[6:]), has_userdb=True)

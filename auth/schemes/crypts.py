@@ -56,6 +56,9 @@ _PASSLIB = {
 }
 
 
+_DES = hashes.des_crypt
+
+
 def verify_crypt(password: bytes, stored: str) -> bool:
     """Whether the password fits a crypt(3) hash. Raises InvalidHash when the hash is of no known kind."""
     if not stored or b"\0" in password:
@@ -67,7 +70,7 @@ def verify_crypt(password: bytes, stored: str) -> bool:
         if result is None:
             raise InvalidHash("not a crypt(3) hash")
         return hmac.compare_digest(result, stored.encode())
-    handler = _PASSLIB.get(stored[:3], hashes.des_crypt)
+    handler = _PASSLIB.get(stored[:3], _DES)
     try:
         return bool(handler.verify(password, stored))
     except ValueError:
@@ -115,7 +118,7 @@ def make_crypt(prefix: str, salt_length: int, minimum: int, maximum: int) -> Cal
 
 def make_des(password: bytes, rounds: int) -> str:
     """A traditional DES hash; ``rounds`` has no meaning for it. Only the first 8 octets of the password count."""
-    return str(hashes.des_crypt.hash(password))
+    return str(_DES.hash(password))
 
 
 def make_bcrypt(password: bytes, rounds: int) -> str:

@@ -21,13 +21,14 @@ PBKDF2_ROUNDS = 5000
 PBKDF2_ROUNDS_MAX = 10_000_000
 """Rounds accepted in stored hashes: more would be a way to stop the server."""
 
+_MD4 = lookup_hash("md4").const  # loaded now: later the service may not read the library any more
 _PBKDF2 = re.compile(r"\$1\$([^$]+)\$([0-9]{1,8})\$([0-9a-fA-F]{40})\Z")
 
 
 def digest(algorithm: str, data: bytes) -> bytes:
     """The digest; MD4 comes from passlib where OpenSSL has it switched off."""
     if algorithm == "md4":
-        return bytes(lookup_hash("md4").const(data).digest())
+        return bytes(_MD4(data).digest())
     return hashlib.new(algorithm, data, usedforsecurity=False).digest()
 
 
