@@ -203,6 +203,8 @@ def _section_item(label: bytes, section: Section, partial: tuple[int, int | None
     def write(content: Content) -> bytes:
         if section.header_only:
             octets = section.resolve_header(content.header)
+        elif section.is_whole:
+            octets = section.whole(content.data)
         else:
             octets = section.resolve(content.part, content.data) or b""
         if partial is not None:

@@ -346,15 +346,15 @@ class Session:
             self._out_size = 0
             self.wire.write(data)
 
+    def out_of_breath(self) -> bool:
+        """Whether a long command should :meth:`breathe` now."""
+        return time.monotonic() > self._slice or self.wire.writable() is not None
+
     async def breathe(self) -> None:
-        """Called now and then by a long command: waits for a slow peer and lets other sessions run."""
+        """Wait for a slow peer and let other sessions run."""
         waiting = self.wire.writable()
-        if waiting is not None:
-            await waiting
-            self._slice = time.monotonic() + SLICE
-        elif time.monotonic() > self._slice:
-            await asyncio.sleep(0)
-            self._slice = time.monotonic() + SLICE
+        await (waiting if waiting is not None else asyncio.sleep(0))
+        self._slice = time.monotonic() + SLICE
 
     # Life
 

@@ -16,6 +16,9 @@ from imap.store import Mailbox, Message
 
 Write = Callable[[bytes], None]
 
+# Mailboxes have few different sets of flags; so many are remembered as they are written.
+MAX_WRITTEN = 256
+
 _SYSTEM = ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft")
 
 
@@ -35,6 +38,7 @@ class View:
         self.recent = self._count_recent()
         self.saved: list[int] = []  # UIDs of the last SEARCH RETURN (SAVE), RFC 5182
         self.vanished_told = False  # whether VANISHED was sent since the last tagged answer
+        self._written: dict[tuple[frozenset[str], bool], bytes] = {}  # FLAGS lists by what they say
         self._gone: list[int] = []  # expunged, the client not yet told
 
     def _count_recent(self) -> int:
@@ -64,6 +68,15 @@ class View:
 
     def flags(self, message: Message) -> bytes:
         """The FLAGS list of a message, \\Recent included."""
+        known = self._written.get((message.flags, message.recent))
+        if known is None:
+            if len(self._written) >= MAX_WRITTEN:
+                self._written.clear()
+            known = self._written[message.flags, message.recent] = self._write_flags(message)
+        return known
+
+    @staticmethod
+    def _write_flags(message: Message) -> bytes:
         names = [name for name in _SYSTEM if name in message.flags]
         if message.recent:
             names.append("\\Recent")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from imap.mime.header import fields
+from imap.mime.header import fields, header_end
 from imap.mime.structure import MAX_DEPTH, MAX_PARTS, Part
 
 Kind = Literal["", "HEADER", "TEXT", "MIME", "HEADER.FIELDS", "HEADER.FIELDS.NOT"]
@@ -53,11 +53,6 @@ class Section:
         return cls(tuple(path), kind, wanted)
 
     @property
-    def needs_structure(self) -> bool:
-        """Whether the tree of parts must be known to resolve it."""
-        return bool(self.path)
-
-    @property
     def header_only(self) -> bool:
         """Whether the top header alone holds the answer."""
         return not self.path and self.kind not in ("", "TEXT")
@@ -66,6 +61,16 @@ class Section:
         """The octets of the section, NUL (which IMAP cannot carry) made 0x80; None where there is no such part."""
         found = self._raw(root, message)
         return found if found is None else found.replace(b"\0", b"\x80")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the whole message, or all of it behind the header: no tree of parts is needed then."""
+        return not self.path and self.kind in ("", "TEXT")
+
+    def whole(self, message: bytes) -> bytes:
+        """As :meth:`resolve`; only where ``is_whole`` holds."""
+        found = message if self.kind == "" else message[header_end(message, 0) :]
+        return found.replace(b"\0", b"\x80")
 
     def resolve_header(self, header: bytes) -> bytes:
         """As :meth:`resolve`, from the top header alone; only where ``header_only`` holds."""

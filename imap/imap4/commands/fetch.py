@@ -116,8 +116,9 @@ class Fetch(Command):
                 text += b" FLAGS " + view.flags(message)
                 if view.condstore and not items.wants_modseq:
                     text += b" MODSEQ (%d)" % message.modseq
-            session.write(b"* %d FETCH (" % number + text + b")\r\n")
-            await session.breathe()
+            session.write(b"* %d FETCH (%b)\r\n" % (number, text))
+            if session.out_of_breath():
+                await session.breathe()
         for key, values in fresh.items():
             if values:
                 view.mailbox.cache(key, values)

@@ -100,7 +100,7 @@ class Search(Command):
             if matched:
                 # What was read to judge the message is not kept: a search may match every one of them.
                 found.append(Content(view.mailbox, message, number))
-            if key.cost or not number & 0xFFF:
+            if session.out_of_breath():
                 await session.breathe()
         return found
 
@@ -155,7 +155,8 @@ class Sort(Search):
                 rows.append((content.number, program.keys(content)))
             except Expunged:
                 continue
-            await session.breathe()
+            if session.out_of_breath():
+                await session.breathe()
         ordered = program.order(rows)
         self._tell(session, view, [view.uids[number - 1] for number in ordered] if self.uid else ordered)
         return Reply("Sort completed.")
@@ -179,7 +180,8 @@ class Thread(Search):
                 messages.append(self._threadable(content))
             except Expunged:
                 continue
-            await session.breathe()
+            if session.out_of_breath():
+                await session.breathe()
         threads = write_threads(algorithm, messages)
         session.write(b"* THREAD" + (b" " + threads if threads else b"") + b"\r\n")
         return Reply("Thread completed.")
