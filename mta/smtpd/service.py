@@ -6,7 +6,8 @@ import asyncio
 import codecs
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import weakref
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from mta.config import MainConfig
@@ -19,6 +20,9 @@ log = logging.getLogger("postfix.smtpd")
 BACKLOG: Final = 1024
 """Connections that the kernel may hold while the loop is busy."""
 
+
+HANDSHAKE_GRACE_SECONDS: Final = 0.5
+"""What TLS handshakes that are under way get when the service drains."""
 
 LAZY_CODECS: Final = ("punycode", "idna")
 """Loaded at first use by Python, which may be after the file system is closed to us: internationalized domains."""
@@ -76,10 +80,15 @@ async def accept(
     loop = asyncio.get_running_loop()
     context = server.tls.context if server.tls.wrapper_mode else None
     timeout = server.starttls_timeout if context else None
+    accepted: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+    def accept_one() -> Connection:
+        connection = Connection(server)
+        accepted.add(connection)
+        return connection
+
     listeners = [
-        await loop.create_server(
-            lambda: Connection(server), sock=listener, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=timeout
-        )
+        await loop.create_server(accept_one, sock=listener, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=timeout)
         for listener in sockets
     ]
     try:
@@ -87,6 +96,7 @@ async def accept(
         await drain.wait()
         for listener_server in listeners:
             listener_server.close()
+        await _sessions_begin(accepted)
         await _sessions_end(server)
     except asyncio.CancelledError:
         for connection in tuple(server.connections):
@@ -95,6 +105,14 @@ async def accept(
     finally:
         for listener_server in listeners:
             listener_server.close()
+
+
+async def _sessions_begin(accepted: Collection[Connection]) -> None:
+    """A client that was accepted a moment ago, or is amid its TLS handshake, has no session yet: it is served too."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + HANDSHAKE_GRACE_SECONDS
+    while any(not hasattr(connection, "task") for connection in accepted) and loop.time() < deadline:  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(0.01)
 
 
 async def _sessions_end(server: Server) -> None:

@@ -70,6 +70,8 @@ def prepare(config: dict[str, str], sockets: Sequence[Bound]) -> Serve:
         await drain.wait()
         for server in servers:
             server.close()
+        for _ in range(5):  # what was accepted a moment ago becomes a session first
+            await asyncio.sleep(0)
         try:
             while sessions:
                 await asyncio.wait(sessions)
