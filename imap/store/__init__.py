@@ -40,6 +40,7 @@ Mailbox (context manager)
     .sync() -> Changes                   # applies what others did to .messages and tells it; also claims \\Recent
     .read(uid) -> bytes                  # CRLF form; raises Expunged
     .read_header(uid) -> bytes           # header and empty line, CRLF form; cheaper than read
+    .save_date(uid) -> int               # SAVEDATE, seconds since the epoch
     .store(uids, "replace"|"add"|"remove", flags, unchanged_since=None) -> StoreResult   # ReadOnly if so opened
     .expunge(uids=None) -> tuple[int, ...]        # those \\Deleted; gone from .messages at once
     .copy(uids, destination) -> CopyResult; .move(uids, destination) -> CopyResult   # without UIDs gone

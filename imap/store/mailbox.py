@@ -221,6 +221,15 @@ class Mailbox:
                     pass
         raise Expunged()
 
+    @guarded
+    def save_date(self, uid: int) -> int:
+        """SAVEDATE (RFC 8514): when the mail came into this mailbox, seconds since the epoch. Raises Expunged."""
+        place, name = self.box.maildir.locate(self._file(uid)[0])
+        try:
+            return int(place.stat(name).st_ctime)
+        except FileNotFoundError:
+            raise Expunged() from None
+
     def _flush(self) -> None:
         """Write measured sizes and dates to the index."""
         if self._pending:

@@ -91,7 +91,7 @@ class Maildir:
     def save(self, data: bytes, date: float | None) -> Saved:
         """Write a mail to tmp/ with LF line ends, durably. Raises OverQuota when the disk is full."""
         stored = data.replace(b"\r\n", b"\n")
-        size = len(stored) + stored.count(b"\n")
+        size = crlf_size(stored)
         base = f"{filenames.unique.next()},S={len(stored)},W={size}"
         try:
             descriptor = self.tmp.open(base, os.O_WRONLY | os.O_CREAT | os.O_EXCL)

@@ -4,6 +4,8 @@ import select
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from imap.store import (
     Changes,
@@ -53,6 +55,17 @@ def test_sizes_of_files_that_tell_none(store: UserStore, maildir: Path) -> None:
     (maildir / "cur" / "1.M1P1.x:2,").write_bytes(b"Subject: x\n\nmixed\r\nends\n")
     with store.open("INBOX") as mailbox:
         assert mailbox.messages[1].size == len(mailbox.read(1)) == 27
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(pieces=st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"\0", b"\xff", b": "]), min_size=1, max_size=20))
+def test_size_is_what_is_read(store: UserStore, pieces: list[bytes]) -> None:
+    (uid,) = store.append("INBOX", [NewMail(b"".join(pieces))]).uids
+    with store.open("INBOX", read_only=True) as mailbox:
+        text = mailbox.read(uid)
+        assert mailbox.messages[uid].size == len(text)
+        assert text.count(b"\n") == text.count(b"\r\n")
+        assert text.startswith(mailbox.read_header(uid))
 
 
 def test_flags_replace_add_remove(store: UserStore, mail: bytes, maildir: Path) -> None:
