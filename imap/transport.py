@@ -17,6 +17,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped,unused-ignore]
 
+from imap.session import Session
 from tls.starttls_twisted import upgrade_server
 
 # Seconds that a client has for the TLS handshake of an implicit-TLS port or behind STARTTLS.
@@ -25,16 +26,6 @@ HANDSHAKE_TIMEOUT = 60.0
 
 # Seconds that sessions have to take their last words when the service ends.
 FAREWELL = 0.3
-
-
-class Session(Shape):
-    """What the shell needs of a session, IMAP's or POP3's."""
-
-    def greet(self) -> None: ...
-    def receive(self, data: bytes) -> None: ...
-    def lost(self) -> None: ...
-    def timed_out(self) -> None: ...
-    def drain(self) -> None: ...
 
 
 MakeSession = Callable[["Connection"], Session]

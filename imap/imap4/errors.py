@@ -20,6 +20,13 @@ class Bad(ReplyError):
     """The command is unknown, its arguments are wrong, or it is not allowed now (RFC 3501 section 7.1.3)."""
 
 
+class NotSelected(Bad):
+    """A command of the selected state came too early."""
+
+    def __init__(self) -> None:
+        super().__init__("No mailbox selected")
+
+
 class ParseError(Bad):
     """The octets do not form a command (RFC 3501 section 9)."""
 
@@ -32,14 +39,6 @@ class No(ReplyError):
     """The command was understood and failed (RFC 3501 section 7.1.2)."""
 
     status = "NO"
-
-
-class Disconnect(Exception):
-    """The connection ends with ``* BYE text``."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
 
 
 MISSING = "Missing arguments."

@@ -9,7 +9,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from imap.login import MAX_ATTEMPTS, LoginFailed, Outcome
-from imap.pop3.errors import Disconnect, Error
+from imap.pop3.errors import Error
+from imap.session import Disconnect
 from imap.store import Expunged, UserStore
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Command:
 
     name: ClassVar[bytes]
     states: ClassVar[tuple[State, ...]] = (State.TRANSACTION,)
+    keeps_spaces: ClassVar[bool] = False  # whether the argument is taken with the spaces around it
 
     def run(self, session: Session, argument: bytes) -> Result:
         """Do it."""
@@ -116,6 +118,7 @@ class Pass(Command):
 
     name = b"PASS"
     states = (State.AUTHORIZATION,)
+    keeps_spaces = True
 
     async def run(self, session: Session, argument: bytes) -> None:
         if not session.login.plaintext_allowed:

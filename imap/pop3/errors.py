@@ -10,11 +10,3 @@ class Error(Exception):
         super().__init__(text)
         self.text = text
         self.code = code
-
-
-class Disconnect(Exception):
-    """The connection ends with ``-ERR text``."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text

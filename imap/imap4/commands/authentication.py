@@ -7,8 +7,9 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from imap.imap4.commands.base import Command, Flush, Reply, State
-from imap.imap4.errors import MISSING, Bad, Disconnect, No
+from imap.imap4.errors import MISSING, Bad, No
 from imap.login import MAX_ATTEMPTS, PLAINTEXT_EXPOSED, LoginFailed, Outcome
+from imap.session import Disconnect
 from imap.store import UserStore
 
 if TYPE_CHECKING:

@@ -38,12 +38,8 @@ class Client:
     async def settle(self) -> None:
         """Wait until no command runs, or one waits for the client."""
         async with asyncio.timeout(10):
-            while self.session.busy and not self._waits():
+            while self.session.busy and not (self.session.waits_for_line and b"+ " in self.wire.sent[-200:]):
                 await asyncio.sleep(0)
-
-    def _waits(self) -> bool:
-        line = self.session._line
-        return line is not None and not line.done() and b"+ " in self.wire.sent[-200:]
 
     async def command(self, text: str | bytes) -> bytes:
         """One command; its untagged responses and, last, the tagged one."""
