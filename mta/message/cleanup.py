@@ -193,14 +193,13 @@ class Cleanup:
         for recipient in submission.recipients:
             address = await self._map(rules.rewrite(recipient.address), "envelope_recipient")
             original = recipient.original or recipient.address
-            given.append(replace(recipient, address=address, original=original))
+            orcpt = recipient.orcpt or f"rfc822;{original}"
+            given.append(Recipient(address, original, orcpt, recipient.notify))
         copies = [*findings.bcc, *await self._automatic_copies(sender, given)]
-        given += [Recipient(full, full) for full in map(rules.rewrite, submission.bcc)]
+        given += [Recipient(full, full, f"rfc822;{full}") for full in map(rules.rewrite, submission.bcc)]
         given += expansion.copies(copies, rules.rewrite)
         expanded: list[Recipient] = []
         for recipient in given:
-            if not recipient.orcpt:
-                recipient = replace(recipient, orcpt=f"rfc822;{recipient.original}")
             expanded += await self._aliases(recipient)
         recipients = expansion.without_duplicates(expanded, rules.by_original, rules.duplicate_limit)
         if findings.redirect:

@@ -87,7 +87,7 @@ async def _aliases_of(address: str, find: Find) -> list[str] | None:
 
 def copies(addresses: Iterable[str], rewrite: Rewrite) -> list[Recipient]:
     """Recipients of automatic copies; nobody is told what became of those (NOTIFY=NEVER)."""
-    return [Recipient(full, full, "", Notify.NEVER) for full in map(rewrite, addresses)]
+    return [Recipient(full, full, f"rfc822;{full}", Notify.NEVER) for full in map(rewrite, addresses)]
 
 
 def without_duplicates(recipients: Iterable[Recipient], by_original: bool, limit: int) -> list[Recipient]:

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("postfix.smtpd")
 
+SPACE_CHECK_SECONDS = 0.5
+"""Between two looks at the free space: far more than queue_minfree fits in between, and put() finds a full disk too."""
+
 KEYWORDS_NOT_HIDDEN = frozenset({"silent-discard"})
 
 
@@ -119,8 +122,8 @@ class Server:
     forbid_pipelining: bool
     newlines: Newlines
     bare_newline_code: int
-    bare_newline_exclusions: NameAddressList
-    event_limit_exceptions: NameAddressList
+    bare_newline_exclusions: NameAddressList | None
+    event_limit_exceptions: NameAddressList | None
     noop_commands: StringList
     forbidden_commands: StringList
     keywords_discarded: frozenset[str]
@@ -133,6 +136,7 @@ class Server:
     """The weakened twin of no-starttls-injection: plaintext sent ahead of a handshake is obeyed after it."""
     clock: Callable[[], float] = time.time
     connections: set[Connection] = field(default_factory=set)
+    _space_checked: float = -1.0
 
     @classmethod
     def from_config(
@@ -174,8 +178,8 @@ class Server:
             forbid_pipelining=yes("smtpd_forbid_unauth_pipelining"),
             newlines=_newlines(config),
             bare_newline_code=number("smtpd_forbid_bare_newline_reject_code"),
-            bare_newline_exclusions=name_address_list(config, "smtpd_forbid_bare_newline_exclusions"),
-            event_limit_exceptions=name_address_list(config, "smtpd_client_event_limit_exceptions"),
+            bare_newline_exclusions=_clients(config, "smtpd_forbid_bare_newline_exclusions"),
+            event_limit_exceptions=_clients(config, "smtpd_client_event_limit_exceptions"),
             noop_commands=string_list(config, "smtpd_noop_commands"),
             forbidden_commands=string_list(config, "smtpd_forbidden_commands"),
             keywords_discarded=_keywords(config.list("smtpd_discard_ehlo_keywords")),
@@ -193,6 +197,13 @@ class Server:
         if self.sasl.client is not None:
             await self.sasl.client.close()
 
+    def check_space(self, size: int) -> None:
+        """Raises QueueFull or QueueError; the file system is asked at most once in SPACE_CHECK_SECONDS."""
+        now = time.monotonic()
+        if now - self._space_checked >= SPACE_CHECK_SECONDS:
+            self.queue.check_space(size)
+            self._space_checked = now
+
     # Sessions.
 
     def new_session(self, loop: asyncio.AbstractEventLoop, peer: Any, local: Any) -> Session:
@@ -206,13 +217,18 @@ class Server:
         peer = session.peer_info
         session.discarded_keywords = await self._discarded_keywords(peer.address)
         try:
-            session.unlimited = await self.event_limit_exceptions.match_client(peer.name, peer.address)
-            session.strict_newlines = self.newlines is not Newlines.ANY and not (
-                await self.bare_newline_exclusions.match_client(peer.name, peer.address)
-            )
+            session.unlimited = await self._is_in(self.event_limit_exceptions, session)
+            if self.newlines is not Newlines.ANY:
+                session.strict_newlines = not await self._is_in(self.bare_newline_exclusions, session)
         except TableError as error:
             log.warning("client list lookup problem for %s: %s", peer.label, error)
             session.strict_newlines = self.newlines is not Newlines.ANY
+
+    async def _is_in(self, clients: NameAddressList | None, session: Session) -> bool:
+        """Whether a list names the client; None stands for mynetworks, which is asked once in a session."""
+        if clients is None:
+            return await self.access.is_in_mynetworks(session)
+        return await clients.match_client(session.peer_info.name, session.peer_info.address)
 
     async def _discarded_keywords(self, address: str) -> frozenset[str]:
         """EHLO keywords that this client does not get; an entry for its address replaces the general list."""
@@ -283,6 +299,11 @@ class Server:
 def _numeric(address: str) -> str:
     """IPv4 addresses never in their IPv6-mapped form, and no scope identifiers."""
     return address.partition("%")[0].removeprefix("::ffff:") if "." in address or "%" in address else address
+
+
+def _clients(config: MainConfig, parameter: str) -> NameAddressList | None:
+    """A list of clients; None where it is the same as mynetworks, its default."""
+    return None if config.str(parameter) == config.str("mynetworks") else name_address_list(config, parameter)
 
 
 def _keywords(words: list[str]) -> frozenset[str]:

@@ -94,6 +94,8 @@ class Session(aiosmtpd.Session):
         self.instance = ""
         self.counts: dict[str, list[int]] = {}
         """Commands given and commands that succeeded, for the line at disconnect."""
+        self.in_mynetworks: bool | None = None
+        """None until somebody asks."""
         self.strict_newlines = False
         """smtpd_forbid_bare_newline applies to this client."""
         self.unlimited = False

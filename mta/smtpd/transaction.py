@@ -60,7 +60,7 @@ async def mail(connection: Connection, words: list[Word]) -> Reply:
             _mail_option(connection, transaction, word.text)
         if server.message_size_limit and transaction.size > server.message_size_limit:
             raise Refused(552, "5.3.4", "Message size exceeds fixed limit")
-        server.queue.check_space(transaction.size)
+        server.check_space(transaction.size)
         if not server.access.delay_reject and (refusal := await server.access.check_mail(connection, sender)):
             raise Refused(refusal.code, refusal.status, refusal.text)
     except (Refused, QueueFull, QueueError) as error:

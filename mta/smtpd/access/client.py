@@ -7,8 +7,7 @@ from mta.smtpd.session import NameStatus
 
 
 async def permit_mynetworks(check: Check) -> Verdict:
-    peer = check.session.peer_info
-    return PERMIT if await check.access.is_in_mynetworks(peer.name, peer.address) else None
+    return PERMIT if await check.access.is_in_mynetworks(check.session) else None
 
 
 async def permit_inet_interfaces(check: Check) -> Verdict:

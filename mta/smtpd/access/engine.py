@@ -20,6 +20,7 @@ from mta.smtpd.access.recipient import reject_unlisted_recipient
 from mta.smtpd.access.sender import reject_unlisted_sender
 from mta.smtpd.lookups import Lookups
 from mta.smtpd.replies import Reply
+from mta.smtpd.session import Session
 from mta.tables import Maps, SpecError, TableError, maps_of, open_table
 
 if TYPE_CHECKING:
@@ -226,6 +227,8 @@ class Access:
 
     async def check_client(self, connection: Connection, recipient: str | None = None) -> Reply | None:
         session = connection.session
+        if not self.lists[Stage.CLIENT]:
+            return None
         check = self._check(connection, Stage.CLIENT, session.label, Title.CLIENT, recipient)
         refusal = await self._apply(check)
         session.deferred_client = check.defer_if_permit
@@ -233,7 +236,7 @@ class Access:
 
     async def check_helo(self, connection: Connection, name: str | None, recipient: str | None = None) -> Reply | None:
         session = connection.session
-        if name is None:
+        if name is None or not self.lists[Stage.HELO]:
             session.deferred_helo = session.deferred_client
             return None
         check = self._check(connection, Stage.HELO, name, Title.HELO, recipient)
@@ -247,7 +250,7 @@ class Access:
         self, connection: Connection, sender: str | None, recipient: str | None = None
     ) -> Reply | None:
         session = connection.session
-        if sender is None:
+        if sender is None or not (self.lists[Stage.SENDER] or self.unlisted_sender):
             session.deferred_sender = session.deferred_helo
             return None
         connection.envelope.sender_list_checked = False
@@ -293,10 +296,14 @@ class Access:
         return verdict if isinstance(verdict, Reply) else None
 
     async def check_data(self, connection: Connection) -> Reply | None:
+        if not self.lists[Stage.DATA]:
+            return None
         check = self._check(connection, Stage.DATA, "DATA", Title.DATA, _only_recipient(connection))
         return self._settle(check, await self._apply(check))
 
     async def check_end_of_data(self, connection: Connection) -> Reply | None:
+        if not self.lists[Stage.END_OF_DATA]:
+            return None
         check = self._check(
             connection, Stage.END_OF_DATA, "END-OF-MESSAGE", Title.END_OF_DATA, _only_recipient(connection)
         )
@@ -322,9 +329,12 @@ class Access:
         except TableError:
             return False
 
-    async def is_in_mynetworks(self, name: str, address: str) -> bool:
-        """Raises TableError."""
-        return await self.mynetworks.match_client(name, address)
+    async def is_in_mynetworks(self, session: Session) -> bool:
+        """Asked of the list once in a session. Raises TableError."""
+        if session.in_mynetworks is None:
+            peer = session.peer_info
+            session.in_mynetworks = await self.mynetworks.match_client(peer.name, peer.address)
+        return session.in_mynetworks
 
 
 def _only_recipient(connection: Connection) -> str | None:

@@ -82,7 +82,7 @@ def test_duplicates() -> None:
 
 
 def test_copies_notify_nobody() -> None:
-    assert copies(["a"], lambda address: f"{address}@b") == [Recipient("a@b", "a@b", "", Notify.NEVER)]
+    assert copies(["a"], lambda address: f"{address}@b") == [Recipient("a@b", "a@b", "rfc822;a@b", Notify.NEVER)]
 
 
 def test_redirection_keeps_the_original() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -57,10 +58,8 @@ def test_bad_filters(spec: str) -> None:
 
 @given(st.text(max_size=40))
 def test_any_filter_is_a_zone_or_a_mistake(spec: str) -> None:
-    try:
+    with contextlib.suppress(BadRestriction):
         assert isinstance(parse_zone(ACCESS, spec), Zone)
-    except BadRestriction:
-        pass
 
 
 DNS = """
