@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mta.address import AddressClass
 from mta.queue.message import QueuedMessage, QueuedRecipient
 from mta.queue.settings import ManagerSettings
 from mta.tables import TableError
@@ -19,6 +20,8 @@ ERROR, RETRY, DISCARD = "error", "retry", "discard"
 class Resolution(Protocol):
     """What is needed of mta.address.Resolution."""
 
+    @property
+    def address_class(self) -> AddressClass: ...
     @property
     def transport(self) -> str: ...
     @property
@@ -61,14 +64,15 @@ async def _route(
     if message.filter:
         transport, _, nexthop = message.filter.partition(":")
         return Route(transport, nexthop or address.rpartition("@")[2])
-    if address.casefold() == settings.double_bounce.casefold():
-        # Nobody reads it: a notice about a notice about a notice ends here (qmgr_message_resolve).
-        return Route(DISCARD, "undeliverable postmaster notification discarded")
     try:
         resolution = await resolver.resolve(address, message.sender)
     except TableError as error:
         logger.warning("%s: address resolution of %s failed: %s", message.queue_id, address, error)
         return Route(RETRY, "4.3.0 address resolver failure")
+    local_part = resolution.recipient.rpartition("@")[0].casefold()
+    if resolution.address_class is AddressClass.LOCAL and local_part == settings.double_bounce.casefold():
+        # Nobody reads it: a notice about a notice about a notice ends here (qmgr_message_resolve).
+        return Route(DISCARD, "undeliverable postmaster notification discarded")
     if resolution.error:
         return Route(ERROR, "5.1.3 bad address syntax")
     if resolution.transport in settings.defer_transports:

@@ -108,7 +108,8 @@ class Service:
         pickup_settings = PickupSettings(
             config.str("myhostname"), config.str("mail_name"), config.int("message_size_limit")
         )
-        pickup = Pickup(self.queue, plan.cleanup.process, notices, pickup_settings, clock)
+        rewrite = plan.cleanup.rules.rewrite
+        pickup = Pickup(self.queue, plan.cleanup.process, notices, pickup_settings, rewrite, clock)
         self._agents = Agents(plan.agents, plan.transports, UnavailableAgent(clock))
         completion = Completion(self.queue, notices, settings, clock)
         self.manager = Manager(

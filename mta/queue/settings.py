@@ -89,7 +89,8 @@ class ManagerSettings:
     """qmgr(8) as a whole; times in seconds."""
 
     myhostname: str = "localhost"
-    double_bounce: str = "double-bounce@localhost"
+    double_bounce: str = "double-bounce"
+    """Local part of the address from which postmaster notices come (double_bounce_sender)."""
     queue_run_delay: float = 300.0
     minimal_backoff: float = 300.0
     maximal_backoff: float = 4000.0
@@ -105,7 +106,7 @@ class ManagerSettings:
     def from_config(cls, config: MainConfig) -> ManagerSettings:
         return cls(
             myhostname=config.str("myhostname"),
-            double_bounce=f"{config.str('double_bounce_sender')}@{config.str('myorigin')}",
+            double_bounce=config.str("double_bounce_sender"),
             queue_run_delay=config.seconds("queue_run_delay"),
             minimal_backoff=config.seconds("minimal_backoff_time"),
             maximal_backoff=config.seconds("maximal_backoff_time"),

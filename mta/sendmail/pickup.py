@@ -46,12 +46,14 @@ class Pickup:
         cleanup: Callable[[Submission], Awaitable[NewMessage | None]],
         notices: Notices,
         settings: PickupSettings,
+        rewrite: Callable[[str], str] = lambda address: address,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
         self._cleanup = cleanup
         self._notices = notices
         self._settings = settings
+        self._rewrite = rewrite
         self._clock = clock
 
     async def scan(self) -> bool:
@@ -90,7 +92,7 @@ class Pickup:
         submission = Submission(
             queue_id=queue_id,
             sender=drop.sender,
-            recipients=[Recipient(address, notify=Notify(drop.notify)) for address in drop.recipients],
+            recipients=[self._recipient(address, drop) for address in drop.recipients],
             content=content,
             received=received,
             ret=drop.ret,
@@ -110,6 +112,12 @@ class Pickup:
             return
         if message is not None:
             await self._queue.put(message)
+
+    def _recipient(self, address: str, drop: maildrop.Drop) -> Recipient:
+        """Nobody named an original recipient: it is the address as completed (cleanup_addr_recipient)."""
+        complete = self._rewrite(address)
+        kind = "utf-8" if drop.smtputf8 and not complete.isascii() else "rfc822"
+        return Recipient(address, address, f"{kind};{complete}", Notify(drop.notify))
 
     async def _bounce(self, queue_id: str, drop: maildrop.Drop, content: bytes, error: Rejected) -> None:
         """There is no client to refuse: the sender gets a report instead (cleanup(8) CLEANUP_FLAG_BOUNCE)."""
@@ -133,9 +141,7 @@ class Pickup:
             recipient_count=len(drop.recipients),
         )
         outcome = Outcome(error.status, error.text, "failed")
-        entries = [
-            Entry(Recipient(address, notify=Notify(drop.notify)).completed(), outcome) for address in drop.recipients
-        ]
+        entries = [Entry(self._recipient(address, drop), outcome) for address in drop.recipients]
         for entry in entries:
             logger.info("%s: to=<%s>, relay=none, status=bounced (%s)", queue_id, entry.recipient.address, error.text)
         try:

@@ -33,6 +33,8 @@ class NoticeSettings:
     report: ReportSettings
     double_bounce: str
     """Full address of double_bounce_sender: the sender of postmaster notices."""
+    origin: str = "localhost"
+    """Domain of addresses without one (myorigin)."""
     classes: frozenset[str] = frozenset()
     """notify_classes"""
     bounce_recipient: str = "postmaster"
@@ -58,7 +60,8 @@ class NoticeSettings:
                 bounce_size_limit=config.int("bounce_size_limit"),
                 mime_encoding="8bit" if config.bool("smtputf8_enable") else "7bit",
             ),
-            double_bounce=f"{config.str('double_bounce_sender')}@{config.str('myorigin')}",
+            double_bounce=f"{config.str('double_bounce_sender')}@{config.str('myhostname')}",
+            origin=config.str("myorigin"),
             classes=frozenset(word.lower() for word in config.list("notify_classes")),
             bounce_recipient=config.str("bounce_notice_recipient"),
             second_bounce_recipient=config.str("2bounce_notice_recipient"),
@@ -127,7 +130,7 @@ class Notices:
         wanted = [entry for entry in entries if entry.recipient.notify & Notify.SUCCESS]
         if not wanted:
             return []
-        return [await self._sender(Kind.SUCCESS, message, wanted, content, message.ret != "FULL")]
+        return [await self._sender(Kind.SUCCESS, message, wanted, content, headers_only=True)]
 
     async def _sender(
         self, kind: Kind, message: QueuedMessage, entries: Sequence[Entry], content: bytes | None, headers_only: bool
@@ -168,6 +171,7 @@ class Notices:
         copy: bool,
     ) -> NewMessage:
         settings, now = self._settings, self._clock()
+        to = to if "@" in to else f"{to}@{settings.origin}"
         queue_id = self._new_id()
         report = Report(
             kind=kind,
@@ -185,7 +189,7 @@ class Notices:
         submission = Submission(
             queue_id=queue_id,
             sender=sender,
-            recipients=[Recipient(to)],
+            recipients=[Recipient(to, orcpt=f"{'utf-8' if message.smtputf8 and not to.isascii() else 'rfc822'};{to}")],
             content=render(report, settings.report, content),
             received=local_received_header(settings.report.myhostname, settings.report.mail_name, queue_id, None, now),
             body="8BITMIME" if settings.report.mime_encoding == "8bit" else "",

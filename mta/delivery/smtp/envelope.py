@@ -15,6 +15,11 @@ def xtext(value: str) -> str:
     )
 
 
+def utf8_xtext(value: str) -> str:
+    """RFC 6533 section 3: what is not plain ASCII becomes `\\x{HEX}`, and so do the characters of the encoding."""
+    return "".join(char if "!" <= char <= "~" and char not in "+=\\" else f"\\x{{{ord(char):02X}}}" for char in value)
+
+
 def _octets(char: str) -> bytes:
     return char.encode("utf-8", "surrogateescape")
 
@@ -44,9 +49,8 @@ def rcpt_command(session: Session, recipient: QueuedRecipient, address: str) -> 
     if session.offers("DSN"):
         original = recipient.recipient.orcpt
         kind, semicolon, value = original.partition(";")
-        # A utf-8 address needs an encoding of its own (RFC 6533); a server without SMTPUTF8 gets none.
-        if semicolon and (value.isascii() or session.offers("SMTPUTF8")):
-            command += f" ORCPT={kind};{value if not value.isascii() else xtext(value)}"
+        if semicolon:
+            command += f" ORCPT={kind};{utf8_xtext(value) if kind.lower() == 'utf-8' else xtext(value)}"
         if recipient.recipient.notify:
             command += f" NOTIFY={recipient.recipient.notify.wire()}"
     return command

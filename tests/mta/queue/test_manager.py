@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from mta.address import AddressClass
 from mta.delivery.bounce.notices import Notices, NoticeSettings
 from mta.delivery.bounce.report import ReportSettings
 from mta.delivery.bounce.templates import BUILT_IN
@@ -33,6 +34,7 @@ class Route:
     transport: str
     nexthop: str
     recipient: str
+    address_class: AddressClass
     error: bool = False
 
 
@@ -40,7 +42,8 @@ class ByDomain:
     """Each domain is its own next hop."""
 
     async def resolve(self, address: str, sender: str = "") -> Route:
-        return Route("smtp", address.rpartition("@")[2], address)
+        domain = address.rpartition("@")[2]
+        return Route("smtp", domain, address, AddressClass.LOCAL if domain == "example.org" else AddressClass.DEFAULT)
 
 
 @dataclass
@@ -104,7 +107,6 @@ class Bench:
 
 SETTINGS = ManagerSettings(
     myhostname="mx.example.org",
-    double_bounce="double-bounce@example.org",
     maximal_lifetime=5 * 86400.0,
     bounce_lifetime=86400.0,
     delay_warning=4 * 3600.0,
@@ -127,7 +129,10 @@ async def start(queue: Queue, clock) -> AsyncIterator[Callable[..., Bench]]:
         report = ReportSettings("mx.example.org")
         texts = {kind: template.text for kind, template in BUILT_IN.items()}
         notices = Notices(
-            NoticeSettings(report, settings.double_bounce, classes, texts=texts), cleanup, queue.new_id, clock
+            NoticeSettings(report, "double-bounce@example.org", classes=classes, texts=texts),
+            cleanup,
+            queue.new_id,
+            clock,
         )
         agent = FakeAgent()
         agents = Agents(
