@@ -62,7 +62,11 @@ def run(confdirs: tuple[Path, ...], ready_fd: int | None) -> None:
     """
     from lab import plan, runner
 
-    names = [""] if len(confdirs) == 1 else [confdir.absolute().name for confdir in confdirs]
+    names = [confdir.absolute().name for confdir in confdirs]
+    if len(names) == 1:
+        names = [""]
+    elif len(set(names)) < len(names):  # /a/conf and /b/conf
+        names = [str(confdir.absolute()) for confdir in confdirs]
     runner.run(
         lambda: plan.load_all(list(zip(confdirs, names, strict=True))),
         command="run",

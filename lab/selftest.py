@@ -27,14 +27,10 @@ def run(arguments: list[str]) -> int:
     sys.dont_write_bytecode = True
     workers = min(processors(), WORKERS_MAX)
     parallel = ["-n", str(workers)] if workers > 1 and not _alone(arguments) else []
-    if any(argument == "-m" or argument.startswith("-m=") for argument in arguments):
+    if arguments:  # a choice of the caller's
         return int(pytest.main([*parallel, *arguments]))
-    # Quick tests first: a plain mistake shows within seconds. Status 5 says that nothing was selected.
-    quick = int(pytest.main([*parallel, "-m", "not slow", *arguments]))
-    if quick not in (0, 5):
-        return quick
-    slow = int(pytest.main([*parallel, "-m", "slow", *arguments]))
-    return slow if slow != 5 or quick == 5 else quick
+    # Quick tests first: a plain mistake shows within seconds.
+    return int(pytest.main([*parallel, "-m", "not slow"])) or int(pytest.main([*parallel, "-m", "slow"]))
 
 
 def _alone(arguments: list[str]) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import imaplib
 import json
 import os
+import smtplib
 import socket
+import ssl
 import stat
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -283,6 +288,70 @@ def test_reload_keeps_every_session(terminal: Terminal, sessions: list[Session],
     sessions.append(fresh)
     assert "reloaded" not in old["smtp"].greeting
     assert fresh.greeting == "220 mail.lab.example ESMTP reloaded"
+
+
+@pytest.mark.slow
+def test_reload_under_load_refuses_nobody(terminal: Terminal, helpers: type[Helpers]) -> None:
+    lab = terminal.up()
+    endpoints = lab["instances"]["mailhost"]["endpoints"]
+    password = next(user["password"] for user in lab["users"] if user["name"] == "bob")
+    trust = ssl.create_default_context(cafile=lab["ca_file"])
+    done = threading.Event()
+    counts: Counter[str] = Counter()
+    failures: list[str] = []
+
+    def submission() -> None:
+        smtp = smtplib.SMTP(*endpoints["submission"], timeout=30)
+        smtp._host = "mail.lab.example"  # type: ignore[attr-defined]
+        smtp.starttls(context=trust)
+        smtp.login("bob", password)
+        smtp.quit()
+
+    def plain() -> None:
+        smtp = smtplib.SMTP(*endpoints["smtp"], timeout=30)
+        smtp.ehlo()
+        smtp.quit()
+
+    def imap() -> None:
+        with imaplib.IMAP4(*endpoints["imap"], timeout=30) as client:
+            client.host = "127.0.0.2"
+            client.starttls(trust)
+            client.login("bob", password)
+            client.select()
+
+    def imaps() -> None:
+        with socket.create_connection(tuple(endpoints["imaps"]), 30) as raw:
+            with trust.wrap_socket(raw, server_hostname="mail.lab.example") as tls:
+                assert tls.recv(100).startswith(b"* OK")
+
+    def submissions() -> None:
+        with socket.create_connection(tuple(endpoints["submissions"]), 30) as raw:
+            with trust.wrap_socket(raw, server_hostname="mail.lab.example") as tls:
+                assert tls.recv(100).startswith(b"220 ")
+
+    def repeat(work: Callable[[], None]) -> None:
+        while not done.is_set():
+            try:
+                work()
+                counts[work.__name__] += 1
+            except (OSError, AssertionError, smtplib.SMTPException, imaplib.IMAP4.error) as error:
+                failures.append(f"{work.__name__}: {error!r}")
+
+    works = (submission, plain, imap, imaps, submissions)
+    threads = [threading.Thread(target=repeat, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    log = Path(lab["log"], "nullclient.log")
+    try:
+        for generation in (2, 3, 4):
+            assert terminal.run("reload").returncode == 0
+            helpers.wait_for(lambda n=generation: f"generation {n} serves" in log.read_text())
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    assert set(counts) == {work.__name__ for work in works}
 
 
 def test_stop_says_goodbye_in_every_protocol(terminal: Terminal, sessions: list[Session]) -> None:
