@@ -7,14 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-FIRST = 2.0
-"""Seconds to wait after the first failure; each further one doubles it."""
+BASE = 2.0
+"""Seconds that each failure doubles: an address waits 4, then 8, then 15 seconds before its next attempt."""
 
 LONGEST = 15.0
 """Seconds an address waits at most."""
-
-TIMEOUT = 120.0
-"""Seconds after which an address's failures are forgotten."""
 
 ADDRESSES_MAX = 100_000
 """Addresses remembered; the oldest go first."""
@@ -43,11 +40,12 @@ class Penalties:
         found = self._addresses.get(address)
         if found is None or not found.failures:
             return 0.0
-        passed = self._clock() - found.last
-        if passed >= TIMEOUT:
+        wait = min(LONGEST, BASE * 2.0**found.failures)
+        if self._clock() - found.last >= wait:
+            # It has kept still for as long as it would have had to wait: a new start.
             del self._addresses[address]
             return 0.0
-        return max(0.0, min(LONGEST, FIRST * 2.0 ** (found.failures - 1)) - passed)
+        return wait
 
     def failed(self, address: str, checksum: int) -> None:
         """An attempt has failed; ``checksum`` stands for its user name and password."""
@@ -55,8 +53,6 @@ class Penalties:
             return
         found = self._addresses.pop(address, None) or _Address(0, 0.0, ())
         now = self._clock()
-        if now - found.last >= TIMEOUT:
-            found = _Address(0, 0.0, ())
         if checksum not in found.checksums:
             found.failures = min(found.failures + 1, 8)
             found.checksums = (*found.checksums, checksum)[-CHECKSUMS:]

@@ -219,7 +219,7 @@ async def test_failures_are_delayed_and_successes_are_not(start: Start, conf: st
 
 
 async def test_an_address_that_fails_has_to_wait(start: Start, conf: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auth.penalty.FIRST", 0.5)
+    monkeypatch.setattr("auth.penalty.BASE", 0.2)
     running = await start(conf, users=USERS)
     peer = await running.connect()
     assert (await plain(peer, "alice", "wrong", "rip=10.0.0.1"))[0] == "FAIL"
