@@ -29,6 +29,8 @@ class Place:
         self.root = root
         self.location = location
         self.layout = Layout(location)
+        # Where new UIDVALIDITYs are counted; a user's places share one counter, so that no two mailboxes get the same.
+        self.counter: Place = self
         self._fsync = fsync
         self._control: Directory | None = None
         self._index_directory: Directory | None = None
@@ -69,7 +71,7 @@ class Place:
     def open(self, parts: Parts) -> Box:
         """Open an existing mailbox. Raises NonExistent with an empty name, JailEscape."""
         try:
-            return Box(self.root, Maildir(self.root, self.folder(parts), self._fsync), self.control)
+            return Box(self.root, Maildir(self.root, self.folder(parts), self._fsync), self.counter.control)
         except FileNotFoundError as error:
             raise NonExistent() from error
         except OSError as error:
@@ -92,7 +94,7 @@ class Place:
         except OSError as error:
             raise disk_error(error) from error
         with contextlib.closing(self.open(parts).maildir) as maildir, self.index.write() as db:
-            Box(self.root, maildir, self.control).sync(db, move_new=False)
+            Box(self.root, maildir, self.counter.control).sync(db, move_new=False)
 
     def create_directory(self, parts: Parts) -> None:
         """LAYOUT=fs: make a name that only holds other names."""

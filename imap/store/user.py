@@ -71,6 +71,8 @@ class UserStore:
         # The longest prefix that fits decides.
         self._namespaces = sorted(namespaces, key=lambda namespace: -len(namespace.info.prefix))
         self._inbox = next(namespace for namespace in namespaces if namespace.info.inbox)
+        for namespace in namespaces:
+            namespace.place.counter = self._inbox.place
         self.namespaces = tuple(namespace.info for namespace in namespaces)
         self.separator = self._inbox.info.separator
 
@@ -110,6 +112,7 @@ class UserStore:
         found = Namespace(NamespaceInfo(path, "/", listed="no", subscriptions=False), place)
         if not place.exists(ROOT):
             raise NonExistent(path)
+        place.counter = self._inbox.place
         self._namespaces.append(found)
         return found
 

@@ -230,3 +230,25 @@ def _dead_process() -> int:
         os._exit(0)
     os.waitpid(process, 0)
     return process
+
+
+def test_two_sessions_that_share_no_index_agree(make_store: MakeStore, mail: bytes) -> None:
+    """INDEX=MEMORY: what stands in the maildir alone must be enough."""
+    location = "maildir:~/Maildir:INDEX=MEMORY"
+    one, two = make_store(location=location), make_store(location=location)
+    one.append("INBOX", [NewMail(mail, ["\\Seen", "kw"])])
+    with one.open("INBOX") as first, two.open("INBOX") as second:
+        assert first.uidvalidity == second.uidvalidity
+        for number in range(2, 12):
+            (uid,) = (one if number % 2 else two).append("INBOX", [NewMail(mail)]).uids
+            assert uid == number
+            first.sync()
+            second.sync()
+            assert list(first.messages) == list(second.messages) == list(range(1, number + 1))
+        first.store([3], "add", ["\\Deleted", "later"])
+        settle()
+        second.sync()
+        assert second.messages[3].flags == {"\\Deleted", "later"}
+        assert second.expunge() == (3,)
+        settle()
+        assert first.sync().expunged == (3,)
