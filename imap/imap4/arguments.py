@@ -37,8 +37,11 @@ class Group(list["Argument"]):
 Argument = Atom | Quoted | Literal | Group
 
 
-def parse(pieces: Sequence[bytes], start: int) -> Group:
-    """Read the arguments of a command from offset ``start`` of its first piece. Raises ParseError."""
+def parse(pieces: Sequence[bytes], start: int, *, whole: bool = True) -> Group:
+    """Read the arguments of a command from offset ``start`` of its first piece. Raises ParseError.
+
+    With ``whole`` false the command may go on behind the pieces: lists may be open at the end.
+    """
     root = Group()
     current = root
     above: list[Group] = []
@@ -68,7 +71,7 @@ def parse(pieces: Sequence[bytes], start: int) -> Group:
                 if not above:
                     raise ParseError("Unexpected ')'")
                 current = above.pop()
-    if above:
+    if above and whole:
         raise ParseError("Missing ')'")
     return root
 

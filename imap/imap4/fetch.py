@@ -12,7 +12,8 @@ from imap.imap4.commands.names import wire_name
 from imap.imap4.content import Content
 from imap.imap4.dates import write_date_time
 from imap.imap4.errors import Bad
-from imap.imap4.syntax import literal, string
+from imap.imap4.preview import preview
+from imap.imap4.syntax import literal, nstring, string
 from imap.imap4.view import View
 from imap.mime import Section, SectionError, body, envelope
 
@@ -105,6 +106,9 @@ class Items:
                 self._binary(text[len(prefix) :], sets_seen=sets_seen, size=prefix == b"BINARY.SIZE[")
                 return
         name = upper.decode("ascii")
+        if name in ("PREVIEW", "SNIPPET"):
+            self._preview(name, arguments)
+            return
         item = self._plain(name)
         if item is None:
             raise Bad(f"Unknown parameter {name}")
@@ -167,6 +171,25 @@ class Items:
         label += b"]" if partial is None else b"]<%d>" % partial[0]
         # A section asked for twice is answered twice, as Dovecot does; other items come once.
         self._items[f"{label!r}{len(self._items)}"] = _section_item(label, section, partial, sets_seen=sets_seen)
+
+    def _preview(self, name: str, arguments: Arguments) -> None:
+        """PREVIEW [(LAZY)] (RFC 8970): LAZY takes only what is already known."""
+        lazy = False
+        if arguments.is_group():
+            options = arguments.group()
+            if options.word() not in ("LAZY", "FUZZY", "LAZY=FUZZY"):
+                raise Bad(f"Invalid {name} modifier")
+            lazy = True
+
+        def write(content: Content) -> bytes:
+            known = content.mailbox.cached("preview", [content.message.uid]).get(content.message.uid)
+            if known is None and not lazy:
+                known = preview(content)
+                content.mailbox.cache("preview", {content.message.uid: known})
+            text = nstring(known)
+            return b"PREVIEW " + text if name == "PREVIEW" else b"SNIPPET (FUZZY %b)" % text
+
+        self._items.setdefault(name, Item(write))
 
     def _binary(self, text: bytes, *, sets_seen: bool, size: bool) -> None:
         """The rest of ``BINARY[``, ``BINARY.PEEK[`` or ``BINARY.SIZE[``."""

@@ -1,4 +1,4 @@
-"""APPEND (RFC 3501 section 6.3.11), several messages at once (MULTIAPPEND, RFC 3502)."""
+"""APPEND (RFC 3501 section 6.3.11), several messages at once (MULTIAPPEND, RFC 3502), CATENATE."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from imap.imap4 import arguments as syntax
 from imap.imap4 import sequence
-from imap.imap4.arguments import Arguments, Group, Quoted
+from imap.imap4.arguments import Arguments, Atom, Group, Quoted
+from imap.imap4.catenate import assemble
 from imap.imap4.commands.base import Command, Reply
 from imap.imap4.commands.flags import flag_set
 from imap.imap4.commands.names import mailbox_name
 from imap.imap4.dates import read_date_time
-from imap.imap4.errors import INVALID, MISSING, Bad, No
+from imap.imap4.errors import INVALID, Bad, No
 from imap.imap4.reader import Literal
 from imap.store import NewMail, NonExistent, NotSelectable
 
@@ -24,18 +25,19 @@ MAX_MESSAGE = 64 << 20
 
 
 class Append(Command):
-    """APPEND mailbox [(flags)] [date-time] literal ..."""
+    """APPEND mailbox [(flags)] [date-time] literal|CATENATE (parts) ..."""
 
     name = "APPEND"
 
     def literal_limit(self, session: Session, pieces: Sequence[bytes], offset: int) -> int:
-        before = Arguments(syntax.parse(pieces[:1], offset))
+        before = Arguments(syntax.parse(pieces[:1], offset, whole=False))
         if not before.more():
             return 0  # the name of the mailbox itself
         if len(pieces) == 1:
             self._destination(session, before.astring())
             self._options(before)
-            before.end()
+            if before.more() and before.word() != "CATENATE":
+                raise Bad(INVALID)
         return MAX_MESSAGE
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
@@ -46,17 +48,25 @@ class Append(Command):
             flags, date = self._options(arguments)
             if not arguments.more():
                 raise Bad("Missing message size")
-            data = arguments.take()
-            if not isinstance(data, Literal):
-                raise Bad(INVALID)
+            data = self._message(session, arguments)
             if not data:
                 raise No("Can't save a zero byte message")
-            mails.append(NewMail(bytes(data), flags, date))
+            mails.append(NewMail(data, flags, date))
         try:
             result = session.store.append(name, mails)
         except (NonExistent, NotSelectable) as error:
             raise No(error.text, "TRYCREATE") from error
         return Reply("Append completed.", f"APPENDUID {result.uidvalidity} {sequence.write(result.uids).decode()}")
+
+    @staticmethod
+    def _message(session: Session, arguments: Arguments) -> bytes:
+        """The octets of one message: a literal, or what CATENATE puts together."""
+        data = arguments.take()
+        if isinstance(data, Literal):
+            return bytes(data)
+        if isinstance(data, Atom) and data.upper() == b"CATENATE" and arguments.is_group():
+            return assemble(session, arguments.group(), MAX_MESSAGE)
+        raise Bad(INVALID)
 
     @staticmethod
     def _destination(session: Session, wire: bytes) -> str:
@@ -69,6 +79,7 @@ class Append(Command):
 
     @staticmethod
     def _options(arguments: Arguments) -> tuple[tuple[str, ...], float | None]:
+        """Flags and date, where they stand before the message."""
         flags: tuple[str, ...] = ()
         date: float | None = None
         item = arguments.peek()
@@ -81,8 +92,4 @@ class Append(Command):
             if date is None:
                 raise Bad("Invalid internal date.")
             arguments.take()
-        elif item is None and not arguments.more():
-            pass
-        elif not isinstance(item, Literal):
-            raise Bad(INVALID if item is not None else MISSING)
         return flags, date
