@@ -6,13 +6,9 @@ up on pipelined commands when the client closes its side.
 """
 
 import asyncio
-import base64
 import logging
-import os
 import re
 import ssl
-import struct
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -20,7 +16,8 @@ from aiosmtpd.lmtp import LMTP
 
 from imap.lmtp.delivery import Delivery, Origin, Recipient
 from imap.lmtp.settings import LmtpSettings
-from imap.lmtp.syntax import RECIPIENT_LIMIT, Address, CommandError, parse
+from imap.lmtp.syntax import RECIPIENT_LIMIT, CommandError, parse
+from imap.lmtp.transaction import Transaction, session_id, xtext
 from imap.lmtp.wire import ConnectionClosed, LineTooLong, Wire
 from tls.starttls_asyncio import upgrade_server
 
@@ -33,17 +30,6 @@ BAD_COMMAND_LIMIT = 10  # Dovecot hangs up after so many commands that are none
 _PRINTABLE = re.compile(rb"[\x20-\x7E\t]*")
 _WORD = re.compile(r"[A-Za-z0-9-]*")
 _CHUNK_SIZE = re.compile(r"([0-9]{1,10})(?: (.*))?", re.IGNORECASE)
-
-
-class Transaction:
-    """From MAIL to the end of the mail."""
-
-    def __init__(self, sender: Address, number: int) -> None:
-        self.sender = sender
-        self.number = number
-        self.recipients: list[Recipient] = []
-        self.data = bytearray()
-        self.chunks_failed = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +57,7 @@ class Session(LMTP):
         self._gone = gone
         self._wire: Wire
         self._name = ""
-        self._id = _session_id()
+        self._id = session_id()
         self._transaction: Transaction | None = None
         self._count = 0
         self._bad = 0
@@ -200,7 +186,7 @@ class Session(LMTP):
         kind, semicolon, original = (command.parameters.get("ORCPT", "rfc822;") or "").partition(";")
         if not kind or not semicolon:
             raise CommandError("501 5.5.4 Invalid ORCPT= parameter: Invalid syntax")
-        transaction.recipients.append(await self._delivery.recipient(command.address, _xtext(original)))
+        transaction.recipients.append(await self._delivery.recipient(command.address, xtext(original)))
         await self.reply("250 2.1.5 OK")
 
     def _needed(self) -> Transaction:
@@ -256,14 +242,11 @@ class Session(LMTP):
             if message is None:
                 await self.reply(f"552 5.3.4 <{recipient.address}> Message size exceeds fixed limit")
                 continue
-            suffix = (f":T{transaction.number}" if transaction.number > 1 else "") + (
-                f":R{position}" if position > 1 else ""
-            )
             origin = Origin(
                 hostname=self._name or "unknown",
                 client=self._peer,
                 tls=self._secured,
-                session=self._id + suffix,
+                session=transaction.part(self._id, position),
                 sender=transaction.sender,
             )
             several = len(transaction.recipients) > 1
@@ -311,19 +294,6 @@ class Session(LMTP):
             log.warning("%s: %d octets of plaintext behind STARTTLS dropped", self._peer or "local", dropped)
         self._transaction = None
         self._name = ""
-
-
-def _session_id() -> str:
-    """An identifier for log lines and replies: time and process, as Dovecot forms its own."""
-    now = time.time_ns()
-    packed = struct.pack("<QII", now & 0xFFFFFFFFFFFFFFFF, os.getpid() & 0xFFFFFFFF, int.from_bytes(os.urandom(4)))
-    return base64.b64encode(packed).decode("ascii").rstrip("=")
-
-
-def _xtext(text: str) -> str:
-    """Decode xtext (RFC 3461 section 4); what is none stays as it is."""
-    decoded = re.sub(r"\+([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), text)
-    return decoded if decoded.isprintable() else ""
 
 
 # Which commands there are, and whether they take an argument.

@@ -72,6 +72,7 @@ from imap.store.errors import (
 )
 from imap.store.mailbox import Mailbox
 from imap.store.quota import Limits, QuotaRoot
+from imap.store.root import MailRoot
 from imap.store.types import (
     SYSTEM_FLAGS,
     AppendResult,
@@ -86,7 +87,7 @@ from imap.store.types import (
     StoreMode,
     StoreResult,
 )
-from imap.store.user import MailRoot, UserStore
+from imap.store.user import UserStore
 from imap.store.watch import Watch
 
 __all__ = [

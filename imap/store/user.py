@@ -2,57 +2,23 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from imap.store import location, transfer
+from imap.store import transfer
 from imap.store.box import Box
-from imap.store.errors import AlreadyExists, InvalidName, NonExistent, NoPermission, NotPossible, StoreError
+from imap.store.errors import AlreadyExists, InvalidName, NonExistent, NotPossible, StoreError
 from imap.store.guard import guarded
 from imap.store.index import Index
-from imap.store.jail import Directory
-from imap.store.layout import ROOT, Parts, check_new, split, to_disk
+from imap.store.layout import ROOT, Parts, check_new, to_disk
 from imap.store.listing import Namespace, comes_by_itself, names_of
-from imap.store.location import Location
 from imap.store.mailbox import Mailbox
-from imap.store.maildir import Fsync, crlf_size
+from imap.store.maildir import crlf_size
+from imap.store.names import Names
 from imap.store.numbers import count, measure
 from imap.store.place import Place
 from imap.store.quota import Limits, QuotaRoot
 from imap.store.types import AppendResult, MailboxInfo, NamespaceInfo, NewMail, Status
-
-
-class MailRoot:
-    """The mail root, held by one descriptor that every path starts from."""
-
-    def __init__(self, directory: Directory) -> None:
-        self.directory = directory
-
-    @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Open it. Raises OSError."""
-        return cls(Directory.root(path))
-
-    def user(
-        self,
-        username: str,
-        namespaces: Sequence[tuple[NamespaceInfo, Location]],
-        fsync: Fsync = "optimized",
-        anywhere: str | None = None,
-        quota: tuple[QuotaRoot, ...] = (),
-    ) -> "UserStore":
-        """A user's store. One namespace must have `inbox` set.
-
-        `anywhere` is the path of the mail root if names that begin with `/` may open any maildir beneath it
-        (mail_full_filesystem_access); None, and they are refused.
-        """
-        opened = [Namespace(info, Place(self.directory, at, fsync)) for info, at in namespaces]
-        return UserStore(username, opened, anywhere, quota)
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        self.directory.close()
 
 
 class UserStore:
@@ -67,69 +33,27 @@ class UserStore:
     ) -> None:
         self.username = username
         self.quota_roots = quota
-        self._anywhere = anywhere
-        # The longest prefix that fits decides.
-        self._namespaces = sorted(namespaces, key=lambda namespace: -len(namespace.info.prefix))
-        self._inbox = next(namespace for namespace in namespaces if namespace.info.inbox)
-        for namespace in namespaces:
-            namespace.place.counter = self._inbox.place
+        self._names = Names(namespaces, anywhere)
         self.namespaces = tuple(namespace.info for namespace in namespaces)
-        self.separator = self._inbox.info.separator
+        self.separator = self._names.inbox.info.separator
 
     # -- names --------------------------------------------------------------------------------------------------------
 
-    def _namespace(self, name: str) -> Namespace:
-        if name.upper() == "INBOX":
-            return self._inbox
-        for namespace in self._namespaces:
-            prefix = namespace.info.prefix
-            folded = name[: len(prefix)]
-            in_inbox = prefix.upper().startswith("INBOX") and folded.upper() == prefix.upper()
-            if folded == prefix or in_inbox or name == prefix.removesuffix(namespace.info.separator):
-                return namespace
-        raise InvalidName("Invalid namespace", code="CANNOT")
-
-    def _resolve(self, name: str) -> tuple[Namespace, Parts]:
-        """The namespace and the decoded parts of a name. Raises InvalidName."""
-        if self._anywhere is not None and name.startswith("/"):
-            return self._foreign(name, self._anywhere), ROOT
-        namespace = self._namespace(name)
-        info = namespace.info
-        if name.upper() == "INBOX" or (info.prefix and name == info.prefix.removesuffix(info.separator)):
-            return namespace, ROOT
-        parts = split(name[len(info.prefix) :], info.separator, namespace.place.location.separator)
-        if info.inbox and parts[0].upper() == "INBOX":
-            parts = ("INBOX", *parts[1:])
-        return namespace, parts
-
-    def _foreign(self, path: str, mail_root: str) -> Namespace:
-        """mail_full_filesystem_access: the maildir at an absolute path. The descriptor's jail still holds."""
-        try:
-            at = location.parse(f"maildir:{path.replace(':', '::')}", mail_root)
-        except location.BadLocation as error:
-            raise NoPermission(reason=error.reason) from error
-        place = Place(self._inbox.place.root, at)
-        found = Namespace(NamespaceInfo(path, "/", listed="no", subscriptions=False), place)
-        if not place.exists(ROOT):
-            raise NonExistent(path)
-        place.counter = self._inbox.place
-        self._namespaces.append(found)
-        return found
-
     def namespace_of(self, name: str) -> NamespaceInfo:
         """The namespace that a name belongs to. Raises InvalidName."""
-        return self._namespace(name).info
+        return self._names.namespace(name).info
 
     def validate(self, name: str, creating: bool = False) -> None:
         """Raises InvalidName for a name that cannot be; the disk is not touched."""
-        namespace, parts = self._resolve(name)
+        namespace, parts = self._names.resolve(name)
         if creating:
             check_new(parts)
         namespace.place.folder(parts)
 
+    @guarded
     def exists(self, name: str) -> bool:
         """Whether a selectable mailbox of this name is there (or comes up by itself when opened)."""
-        namespace, parts = self._resolve(name)
+        namespace, parts = self._names.resolve(name)
         return namespace.place.exists(parts) or comes_by_itself(namespace, parts) is not None
 
     @guarded
@@ -140,7 +64,7 @@ class UserStore:
         """
         result: list[MailboxInfo] = []
         subscribed = set(self.subscriptions(patterns))
-        for namespace in self._namespaces:
+        for namespace in self._names.all:
             if not _is_listed(namespace.info, patterns):
                 continue
             if namespace.info.prefix:
@@ -153,9 +77,9 @@ class UserStore:
     @guarded
     def create(self, name: str) -> None:
         """Make a mailbox; a trailing separator is left off. Raises AlreadyExists, InvalidName."""
-        namespace = self._namespace(name)
+        namespace = self._names.namespace(name)
         directory_only = name.endswith(namespace.info.separator)
-        namespace, parts = self._resolve(name.removesuffix(namespace.info.separator) if directory_only else name)
+        namespace, parts = self._names.resolve(name.removesuffix(namespace.info.separator) if directory_only else name)
         check_new(parts)
         if directory_only and namespace.place.location.layout == "fs":
             namespace.place.create_directory(parts)
@@ -167,7 +91,7 @@ class UserStore:
         """Remove a mailbox. Raises NonExistent, NotPossible for INBOX."""
         if not name:
             raise NotPossible("Storage root can't be deleted")
-        namespace, parts = self._resolve(name)
+        namespace, parts = self._names.resolve(name)
         if parts == ROOT and namespace.info.inbox:
             raise StoreError("INBOX can't be deleted")
         try:
@@ -178,8 +102,8 @@ class UserStore:
     @guarded
     def rename(self, old: str, new: str) -> None:
         """Rename a mailbox with all below it. Raises NonExistent, AlreadyExists, NotPossible."""
-        source, old_parts = self._resolve(old)
-        target, new_parts = self._resolve(new)
+        source, old_parts = self._names.resolve(old)
+        target, new_parts = self._names.resolve(new)
         check_new(new_parts)
         if new_parts == ROOT or (source is target and old_parts == new_parts):
             raise AlreadyExists("Target mailbox already exists")
@@ -194,6 +118,7 @@ class UserStore:
 
     # -- subscriptions ------------------------------------------------------------------------------------------------
 
+    @guarded
     def subscribe(self, name: str) -> None:
         """Subscribe to an existing mailbox. Raises NonExistent."""
         try:
@@ -204,33 +129,35 @@ class UserStore:
             known = False
         if not known:
             raise NonExistent(name)
-        namespace, parts = self._resolve(name)
+        namespace, parts = self._names.resolve(name)
         self._subscribe(namespace, parts, subscribed=True)
 
+    @guarded
     def unsubscribe(self, name: str) -> None:
         """Unsubscribe; a name that is not subscribed is fine. Raises InvalidName."""
-        namespace, parts = self._resolve(name)
+        namespace, parts = self._names.resolve(name)
         self._subscribe(namespace, parts, subscribed=False)
 
     def _subscribe(self, namespace: Namespace, parts: Parts, *, subscribed: bool) -> None:
         holder = namespace
         disk = to_disk(parts or ("INBOX",))
         if not namespace.info.subscriptions:
-            holder = next((n for n in self._namespaces if n.info.subscriptions and not n.info.prefix), namespace)
+            holder = next((n for n in self._names.all if n.info.subscriptions and not n.info.prefix), namespace)
             prefix = namespace.info.prefix.strip(namespace.info.separator)
             disk = (*to_disk(tuple(prefix.split(namespace.info.separator))), *disk) if prefix else disk
         holder.place.subscribe(disk, subscribed)
 
+    @guarded
     def subscriptions(self, patterns: Sequence[str] = ()) -> list[str]:
         """The subscribed names, in the order of the files; mailboxes with `auto = subscribe` come last.
 
         `patterns` as in list_mailboxes().
         """
         found: dict[str, None] = {}
-        for namespace in self._namespaces:
+        for namespace in self._names.all:
             if namespace.info.subscriptions and _is_listed(namespace.info, patterns):
                 found.update(dict.fromkeys(namespace.name(parts) for parts in namespace.place.subscriptions()))
-        for namespace in self._namespaces:
+        for namespace in self._names.all:
             for special in namespace.info.mailboxes:
                 if special.auto == "subscribe":
                     found.setdefault(namespace.info.prefix + special.name)
@@ -240,7 +167,7 @@ class UserStore:
 
     def _open_box(self, name: str) -> tuple[Box, Place]:
         """The mailbox, made now if it is INBOX or an `auto` one. Raises NonExistent."""
-        namespace, parts = self._resolve(name)
+        namespace, parts = self._names.resolve(name)
         place = namespace.place
         if not place.exists(parts):
             auto = comes_by_itself(namespace, parts)
@@ -308,7 +235,7 @@ class UserStore:
         """Octets (CRLF form) and messages that count towards a quota root."""
         storage = messages = 0
         for info in self.list_mailboxes():
-            namespace, parts = self._resolve(info.name)
+            namespace, parts = self._names.resolve(info.name)
             if not info.selectable or root.ignores(info.name) or not namespace.place.exists(parts):
                 continue
             with self.destination(info.name) as (box, index):
@@ -325,12 +252,12 @@ class UserStore:
 
     def damaged(self, reason: str) -> None:
         """Throw damaged indexes away; the next use makes them anew."""
-        for namespace in self._namespaces:
+        for namespace in self._names.all:
             namespace.place.discard_index(reason)
 
     def close(self) -> None:
         """Give descriptors back."""
-        for namespace in self._namespaces:
+        for namespace in self._names.all:
             namespace.place.close()
 
     def __enter__(self) -> Self:
