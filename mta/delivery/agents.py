@@ -13,6 +13,7 @@ from mta.delivery.request import Agent, Request
 from mta.delivery.result import Dsn, Result, Status, log_result
 from mta.delivery.simple import DiscardAgent, ErrorAgent
 from mta.delivery.smtp.agent import SmtpAgent, Tools
+from mta.delivery.smtp.checks import outbound_checks
 from mta.delivery.smtp.generic import GenericMaps
 from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.settings import ClientSettings
@@ -122,6 +123,7 @@ def smtp_agent(prefix: Literal["smtp", "lmtp"], config: MainConfig, surroundings
         sasl=sasl,
         passwords=maps_of(config, f"{prefix}_sasl_password_maps") if sasl.enabled else None,
         generic=GenericMaps(generic_maps, surroundings.search, propagate=propagate) if generic_maps else None,
+        checks=outbound_checks(config, prefix),
         own_addresses=surroundings.own_addresses,
         clock=surroundings.clock,
     )

@@ -15,6 +15,7 @@ from typing import Protocol
 from mta.delivery.request import Request
 from mta.delivery.result import Dsn, Result, Status, log_result
 from mta.delivery.smtp import hosts, nexthop, sasl
+from mta.delivery.smtp.checks import checked
 from mta.delivery.smtp.hosts import SMTP_PORT, HostAddress, HostFailure, Lookups
 from mta.delivery.smtp.nexthop import Destination, NexthopError
 from mta.delivery.smtp.pool import Pool
@@ -23,8 +24,10 @@ from mta.delivery.smtp.session import Login, MessageFailure, Peer, RetryInPlaint
 from mta.delivery.smtp.settings import ClientSettings
 from mta.delivery.smtp.tlspolicy import Level, Maps, PolicyError, PolicyTable, TlsPolicy
 from mta.delivery.smtp.transaction import Letter, Transaction
+from mta.message.checks import Checks
 from mta.queue.errors import QueueError
 from mta.queue.message import QueuedRecipient
+from mta.tables import TableError
 
 
 class Generic(Protocol):
@@ -43,6 +46,8 @@ class Tools:
     sasl: sasl.SaslSettings = field(default_factory=sasl.SaslSettings)
     passwords: Maps | None = None
     generic: Generic | None = None
+    checks: Checks | None = None
+    """smtp_header_checks and their kin: what a message looks like on its way out."""
     own_addresses: Iterable[str] = ()
     clock: Callable[[], float] = time.time
 
@@ -65,6 +70,9 @@ class SmtpAgent:
             raise
         except QueueError as error:
             delivery.fail_rest(Dsn("4.3.0", f"mail queue read error: {error}"))
+        except TableError as error:
+            self._logger.warning("%s: %s", request.message.queue_id, error)
+            delivery.fail_rest(Dsn("4.3.0", "temporary lookup failure"))
         except Exception as error:
             # Mail is never lost for a fault of the program: it waits, and the log says why.
             self._logger.exception("%s: internal error", request.message.queue_id)
@@ -314,6 +322,8 @@ class _Delivery:
             content = await generic.content(content)
             sender = await generic.address(sender) if sender else sender
             addresses = [await generic.address(address) for address in addresses]
+        if self._tools.checks is not None:
+            content = await checked(self._tools.checks, content, message.queue_id)
         return Letter(message, sender, recipients, addresses, content)
 
     async def _transfer(self, session: Session) -> None:

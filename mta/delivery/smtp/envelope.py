@@ -25,9 +25,9 @@ def _octets(char: str) -> bytes:
 
 
 def mail_command(session: Session, message: QueuedMessage, sender: str, size: int) -> str:
-    """MAIL FROM with every parameter that the server understands."""
+    """MAIL FROM with every parameter that the server understands. `size`: octets of the content, 0 if not known."""
     command = f"MAIL FROM:<{quote_821(sender) if sender else ''}>"
-    if session.offers("SIZE"):
+    if session.offers("SIZE") and size:
         command += f" SIZE={size}"
     if session.offers("8BITMIME") and message.body:
         command += f" BODY={message.body}"

@@ -8,6 +8,7 @@ from typing import Final
 
 from mta.delivery.result import Action, Dsn
 from mta.delivery.smtp.content import dot_stuffed, folded
+from mta.delivery.smtp.downgrade import downgraded
 from mta.delivery.smtp.envelope import mail_command, needs_smtputf8, rcpt_command
 from mta.delivery.smtp.protocol import BadReply, Disconnected, TimedOut
 from mta.delivery.smtp.reply import Reply
@@ -87,7 +88,7 @@ class Transaction:
 
     def _commands(self) -> tuple[str, list[str]]:
         session, letter = self._session, self._letter
-        mail = mail_command(session, letter.message, letter.sender, letter.message.size)
+        mail = mail_command(session, letter.message, letter.sender, 0 if self._downgrades else letter.message.size)
         pairs = zip(letter.recipients, letter.addresses, strict=True)
         return mail, [rcpt_command(session, recipient, address) for recipient, address in pairs]
 
@@ -140,11 +141,17 @@ class Transaction:
         if reply.code // 100 != 3:
             raise self._refused(reply, "DATA")
 
+    @property
+    def _downgrades(self) -> bool:
+        """8-bit content would have to be converted; its size is not known before (RFC 6152 section 3)."""
+        return not self._session.offers("8BITMIME") and self._letter.message.body != "7BIT"
+
     # --- the content -----------------------------------------------------------------------------------------------
 
     async def _send_content(self, accepted: Sequence[int]) -> None:
         session = self._session
-        octets = dot_stuffed(folded(self._letter.content, session.settings.line_length_limit))
+        content = downgraded(self._letter.content) if self._downgrades else self._letter.content
+        octets = dot_stuffed(folded(content, session.settings.line_length_limit))
         count = len(accepted) if session.settings.lmtp else 1
         for start in range(0, len(octets), CHUNK):
             last = start + CHUNK >= len(octets)

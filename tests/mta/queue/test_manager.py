@@ -129,7 +129,7 @@ async def start(queue: Queue, clock) -> AsyncIterator[Callable[..., Bench]]:
         report = ReportSettings("mx.example.org")
         texts = {kind: template.text for kind, template in BUILT_IN.items()}
         notices = Notices(
-            NoticeSettings(report, "double-bounce@example.org", classes=classes, texts=texts),
+            NoticeSettings(report, "double-bounce@example.org", "example.org", classes, texts=texts),
             cleanup,
             queue.new_id,
             clock,
