@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from . import schemes
 from .databases import BadArguments, DatabaseError, Databases, Entry, PassDatabase, UserDatabase
 from .hashing import Busy, Hasher
-from .request import FIELD_CHARS_REFUSED, AuthRequest, BadUsername
+from .request import FIELD_CHARS_REFUSED, AuthRequest, BadUsername, UnknownVariable
 from .settings import AuthSettings, DatabaseSettings
 
 log = logging.getLogger("dovecot.auth")
@@ -93,7 +93,7 @@ class Authenticator:
             entry = await passdb.database.lookup(request)
             if entry is None:
                 return Result.UNKNOWN
-            self._take_fields(request, entry)
+            self._take_fields(request, passdb, entry)
             if "noauthenticate" in request.extra:
                 return Result.NEXT
             hashed = hashed or entry.password is not None
@@ -152,18 +152,19 @@ class Authenticator:
             entry = await passdb.database.lookup(request)
             if entry is None:
                 return Result.UNKNOWN
-            self._take_fields(request, entry)
-            if "noauthenticate" in request.extra and wanted:
+            self._take_fields(request, passdb, entry)
+            if "noauthenticate" in request.extra:
                 return Result.NEXT
-            if not wanted:
-                return Result.OK
-            if entry.password is None or "nopassword" in request.extra:
+            if entry.password is None:
+                if not wanted:
+                    return Result.OK
                 log.info("%s: Requested %s scheme, but we have a NULL password", describe(request), wanted)
-                return Result.NO_SCHEME
+                found = b""  # no mechanism takes it for credentials
+                return Result.OK if "nopassword" in request.extra else Result.NO_SCHEME
             scheme, stored = schemes.split(entry.password, passdb.database.default_scheme)
             user = (request.original_user or request.user or "") + suffix
             try:
-                found = schemes.credentials(scheme, stored, wanted, user)
+                found = schemes.credentials(scheme, stored, wanted or scheme, user)
             except schemes.SchemeError as error:
                 log.info("%s: %s", describe(request), error)
                 return Result.NO_SCHEME
@@ -182,9 +183,9 @@ class Authenticator:
             raise DatabaseError("passdb doesn't support lookups, can't verify user's existence")
         return result is Result.OK
 
-    def _take_fields(self, request: AuthRequest, entry: Entry) -> None:
+    def _take_fields(self, request: AuthRequest, passdb: Passdb, entry: Entry) -> None:
         for name, value in entry.fields:
-            request.set_field(name, request.expand(value))
+            request.set_field(name, request.expand(value) if passdb.database.templates else value)
 
     async def _chain(self, request: AuthRequest, ask: Ask) -> Result:
         """Ask one passdb after the other; ``result_*``, ``skip``, ``deny`` and ``master`` decide how far."""
@@ -234,19 +235,16 @@ class Authenticator:
         return Result.INTERNAL if internal else result
 
     async def _ask(self, request: AuthRequest, passdb: Passdb, ask: Ask) -> Result:
-        for name, value in passdb.settings.default_fields:
-            request.set_field(name, request.expand(value))
         try:
+            for name, value in passdb.settings.default_fields:
+                request.set_field(name, request.expand(value))
             result = await ask(passdb)
-        except DatabaseError as error:
+            if result in (Result.OK, Result.NEXT):
+                for name, value in passdb.settings.override_fields:
+                    request.set_field(name, request.expand(value))
+        except (DatabaseError, UnknownVariable, Busy) as error:
             log.error("%s: %s", describe(request), error)
             return Result.INTERNAL
-        except Busy as error:
-            log.warning("%s: %s", describe(request), error)
-            return Result.INTERNAL
-        if result is Result.OK:
-            for name, value in passdb.settings.override_fields:
-                request.set_field(name, request.expand(value))
         return result
 
     def _judge(self, request: AuthRequest, passdb: Passdb, result: Result) -> tuple[str | None, Result]:
@@ -288,7 +286,7 @@ class Authenticator:
     @staticmethod
     def _skipped(request: AuthRequest, passdb: Passdb) -> bool:
         settings = passdb.settings
-        if settings.mechanisms and request.mechanism and request.mechanism not in settings.mechanisms:
+        if settings.mechanisms and request.mechanism not in settings.mechanisms:
             return True
         if settings.username_filter and not _filtered(request.user or "", settings.username_filter):
             return True
@@ -318,8 +316,6 @@ class Authenticator:
                 success = False
             fields = request.userdb_fields()
             if result is UserResult.OK:
-                for name, value in settings.override_fields:
-                    request.set_userdb_field(name, request.expand(value))
                 fields.snapshot()
             else:
                 fields.rollback()
@@ -338,17 +334,19 @@ class Authenticator:
         return UserResult.INTERNAL if internal else UserResult.UNKNOWN
 
     async def _ask_user(self, request: AuthRequest, userdb: Userdb) -> UserResult:
-        for name, value in userdb.settings.default_fields:
-            request.set_userdb_field(name, request.expand(value))
         try:
+            for name, value in userdb.settings.default_fields:
+                request.set_userdb_field(name, request.expand(value))
             pairs = await userdb.database.lookup(request)
-        except DatabaseError as error:
+            if pairs is None:
+                return UserResult.UNKNOWN
+            for name, value in pairs:
+                request.set_userdb_field(name, request.expand(value) if userdb.database.templates else value)
+            for name, value in userdb.settings.override_fields:
+                request.set_userdb_field(name, request.expand(value))
+        except (DatabaseError, UnknownVariable) as error:
             log.error("%s: %s", describe(request), error)
             return UserResult.INTERNAL
-        if pairs is None:
-            return UserResult.UNKNOWN
-        for name, value in pairs:
-            request.set_userdb_field(name, value)
         return UserResult.OK
 
     async def users(self) -> AsyncIterator[str]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import struct
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from socket import SO_PEERCRED, SOL_SOCKET
@@ -266,6 +267,9 @@ class ClientConnection(_Connection):
 
     def _succeed(self, id: int, live: _Live, outcome: Outcome, *, final: bytes) -> None:
         request = live.exchange.request
+        if (wait := request.delay_until - time.time()) > 0:
+            self._later(live, wait, lambda: self._succeed(id, live, outcome, final=final))
+            return
         if not live.parameters.no_penalty:
             self.core.penalties.succeeded(live.parameters.rip)
         if self._keeps and not live.parameters.nologin:
@@ -398,6 +402,8 @@ class MasterConnection(_Connection):
             self._machine.send_pass(id, pass_words(request))
         elif result in (Result.UNKNOWN, Result.DISABLED, Result.EXPIRED):
             self._machine.send_not_found(id)
+        elif result is Result.NO_SCHEME:
+            self._machine.send_fail(id, ["reason=Configured passdbs don't support credentials lookups"])
         else:
             self._machine.send_fail(id)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import grp
 import pwd
 
-UNKNOWN = 2**32 - 1
-"""(uid_t) -1: no id."""
+UNKNOWN = 2**32 - 2
+"""Ids from here on are none; Dovecot refuses the last two 32-bit numbers."""
 
 
 class Identities:

@@ -7,6 +7,9 @@ import base64
 from .authenticator import Result
 from .request import AuthRequest
 
+_BARE = ("nologin=", "proxy=")
+"""Fields whose value means nothing to a client: nologin=no refuses as well."""
+
 _CODES = {Result.DISABLED: "user_disabled", Result.EXPIRED: "pass_expired", Result.INTERNAL: "temp_fail"}
 
 
@@ -37,7 +40,7 @@ def fail_words(request: AuthRequest, result: Result) -> list[str]:
 
 
 def _extra(request: AuthRequest) -> list[str]:
-    words = request.extra.words()
+    words = [word.partition("=")[0] if word.startswith(_BARE) else word for word in request.extra.words()]
     extra = request.extra
     if request.original_user is not None and request.original_user != request.user and "original_user" not in extra:
         words.append(f"original_user={request.original_user}")

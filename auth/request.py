@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import secrets
+import time
 from collections.abc import Callable
 
 from . import variables
@@ -14,6 +16,14 @@ from .settings import AuthSettings
 
 FIELD_CHARS_REFUSED = frozenset("\x01\t\r\n")
 """Characters Dovecot refuses in passwords: they end words and lines of its protocols."""
+
+
+DELAY_MAX = 300
+"""Seconds a passdb may hold a log-in back with ``delay_until``."""
+
+
+class UnknownVariable(Exception):
+    """A setting or field has a ``%`` variable that does not exist; the text is for the log."""
 
 
 class BadUsername(Exception):
@@ -38,6 +48,7 @@ class AuthRequest:
         self.prefetched = False
         self.password_verified = False
         self.failed = False
+        self.delay_until = 0.0
         self.tempfailed = False
         self.userdb_lookup = False
         if parameters.cert_username and settings.ssl_username_from_cert:
@@ -86,8 +97,12 @@ class AuthRequest:
                 raise BadUsername(f"Username character disallowed by auth_username_chars: 0x{ord(char):02x}")
         if settings.username_format:
             before, self.user = self.user, name
-            name = self.expand(settings.username_format)
-            self.user = before
+            try:
+                name = self.expand(settings.username_format)
+            except UnknownVariable as error:
+                raise BadUsername(f"auth_username_format: {error}") from None
+            finally:
+                self.user = before
         if not name:
             raise BadUsername("Empty username")
         return name
@@ -103,8 +118,8 @@ class AuthRequest:
 
     def set_field(self, name: str, value: str, *, hidden: bool = False) -> None:
         """A field of a passdb entry; its special names act (doc/wiki PasswordDatabase/ExtraFields)."""
-        name, _, suffix = name.partition(":")
-        if not name or (suffix in ("protected", "default") and name in self.extra):
+        name, kept = _unsuffixed(name)
+        if not name or (kept and name in self.extra):
             return
         if name in ("user", "username", "domain"):
             self.change_user(name, value)
@@ -116,6 +131,8 @@ class AuthRequest:
             self._check_networks(value, self.parameters.real_rip or self.parameters.rip)
         elif name == "fail":
             self.failed = True
+        elif name == "delay_until":
+            self._delay(value)
         elif name.startswith("userdb_"):
             self.prefetched = True
             self.set_userdb_field(name.removeprefix("userdb_"), value)
@@ -132,8 +149,8 @@ class AuthRequest:
     def set_userdb_field(self, name: str, value: str) -> None:
         """A field of a userdb entry (doc/wiki UserDatabase/ExtraFields)."""
         fields = self.userdb_fields()
-        name, _, suffix = name.partition(":")
-        if not name or (suffix in ("protected", "default") and name in fields):
+        name, kept = _unsuffixed(name)
+        if not name or (kept and name in fields):
             return
         if name in ("uid", "gid"):
             number = identities.find(name, value)
@@ -142,10 +159,15 @@ class AuthRequest:
                 return
             value = str(number)
         elif name == "tempfail":
-            self.tempfailed = value != "no"
+            self.tempfailed = True
             return
         elif name in ("user", "username", "domain"):
             self.change_user(name, value)
+            return
+        elif name == "userdb_import":
+            for word in value.split("\t"):
+                inner, _, text = word.partition("=")
+                self.set_userdb_field(inner, text)
             return
         fields.add(name, value or None)
 
@@ -154,6 +176,16 @@ class AuthRequest:
         if self.userdb is None:
             self.userdb = Fields()
         return self.userdb
+
+    def _delay(self, value: str) -> None:
+        """``delay_until=<seconds since 1970>[+<at most so many more>]``; too far ahead is a refusal."""
+        stamp, _, extra = value.partition("+")
+        if not (stamp + extra).isdigit() or len(stamp) > 12 or len(extra) > 4:
+            self.failed = True
+            return
+        until = int(stamp) + secrets.randbelow(int(extra or 0) + 1)
+        self.failed = self.failed or until > time.time() + DELAY_MAX
+        self.delay_until = max(self.delay_until, float(until))
 
     def _check_networks(self, networks: str, address: str) -> None:
         """``allow_nets``: the client must come from one of them; ``local`` stands for an unknown address."""
@@ -175,8 +207,14 @@ class AuthRequest:
         self.failed = True
 
     def expand(self, text: str) -> str:
-        """Replace the ``%`` variables of a setting or field."""
-        return variables.expand(text, self.variable)
+        """Replace the ``%`` variables of a setting or field. Raises UnknownVariable."""
+        return variables.expand(text, self._known_variable)
+
+    def _known_variable(self, name: str) -> str:
+        value = self.variable(name)
+        if value is None:
+            raise UnknownVariable(f"Unknown variable '%{name if len(name) == 1 else '{' + name + '}'}'")
+        return value
 
     def variable(self, name: str) -> str | None:
         """The value of a ``%`` variable of the auth service (doc/wiki Variables)."""
@@ -218,6 +256,12 @@ class AuthRequest:
             "hostname": self.settings.hostname,
         }
         return values.get(name)
+
+
+def _unsuffixed(name: str) -> tuple[str, bool]:
+    """A field's name without ``:protected`` or ``:default``, and whether it had one: it yields to what is there."""
+    bare = name.removesuffix(":protected").removesuffix(":default")
+    return bare, bare != name
 
 
 _OF_USER: dict[str, Callable[[str], str]] = {

@@ -36,6 +36,8 @@ def expand(text: str, lookup: Lookup, escape: Callable[[str], str] | None = None
         if match[1]:
             return "%"
         name = match["long"] if match["long"] is not None else match["short"]
+        if match.end() == len(text) and name in _MODIFIERS:
+            return ""  # a modifier and nothing to modify
         value = _cut(_modify(_value(name, lookup), match["modifiers"]), match["numbers"])
         return escape(value) if escape is not None else value
 
@@ -80,8 +82,7 @@ def _cut(value: str, numbers: str) -> str:
     offset, width = (_integer(first), _integer(second)) if dot else (0, _integer(first))
     if dot and offset < 0:
         offset = max(len(value) + offset, 0)
-    if not dot and width < 0:
-        return value[width:]
+    width = abs(width) if not dot else width
     kept = value[offset : offset + width] if width >= 0 else value[offset:width]
     return kept.rjust(width, "0") if first.lstrip("-").startswith("0") and width > 0 else kept
 
@@ -95,8 +96,9 @@ def _escape(value: str) -> str:
 
 
 def _new_hash(value: str) -> str:
-    """Dovecot's ``%N``: the MD5 of the text as eight hexadecimal digits."""
-    return hashlib.md5(value.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()[:8]
+    """Dovecot's ``%N``: the second 32 bits of the text's MD5, in hexadecimal digits."""
+    digest = hashlib.md5(value.encode("utf-8", "surrogateescape"), usedforsecurity=False).digest()
+    return f"{int.from_bytes(digest[4:8], 'big'):x}"
 
 
 _MODIFIERS: dict[str, Callable[[str], str]] = {

@@ -32,6 +32,8 @@ class PassDatabase:
 
     driver: ClassVar[str] = ""
     can_lookup: ClassVar[bool] = True
+    templates: ClassVar[bool] = False
+    """Whether fields may hold ``%`` variables: true where the administrator writes them."""
 
     def __init__(self, default_scheme: str) -> None:
         self.default_scheme = default_scheme
@@ -54,6 +56,8 @@ class UserDatabase:
 
     driver: ClassVar[str] = ""
     iterable: ClassVar[bool] = False
+    templates: ClassVar[bool] = False
+    """As for passdbs."""
 
     async def lookup(self, request: AuthRequest) -> Pairs | None:
         """The user's fields (uid, gid, home ...), None for an unknown user. Raises DatabaseError."""

@@ -66,7 +66,7 @@ def parse_line(line: str) -> User | None:
 def _extra(parts: list[str]) -> tuple[tuple[str, str], ...]:
     if not parts[0] and len(parts) > 1 and parts[1]:
         # Dovecot 0.99: an empty field, then the mail location
-        return (("userdb_mail", ":".join(parts[1:])),)
+        parts = ["userdb_mail=" + ":".join(parts[1:])]
     pairs = (word.partition("=") for word in ":".join(parts).split(" "))
     return tuple((name, value) for name, _, value in pairs if name)
 
@@ -106,6 +106,8 @@ class PasswdFile:
     def find(self, request: AuthRequest) -> User | None:
         """The user's line. Raises DatabaseError."""
         path = self.path if self.fixed else variables.expand(self.path, request.variable, _first_component)
+        if not self.fixed and not Path(path).exists() and Path(path).parent.is_dir():
+            return None  # a domain without a file has no users
         return self.load(path).users.get(request.expand(self.username_format))
 
     def load(self, path: str) -> _Loaded:
@@ -157,6 +159,7 @@ class PasswdFilePassdb(PassDatabase):
     """passwd-file as passdb."""
 
     driver = "passwd-file"
+    templates = True
 
     def __init__(self, file: PasswdFile) -> None:
         super().__init__(file.scheme)
@@ -181,6 +184,7 @@ class PasswdFileUserdb(UserDatabase):
 
     driver = "passwd-file"
     iterable = True
+    templates = True
 
     def __init__(self, file: PasswdFile, *, alone: bool) -> None:
         self._file = file
@@ -192,12 +196,8 @@ class PasswdFileUserdb(UserDatabase):
             return None
         pairs = [(name, str(value)) for name, value in (("uid", user.uid), ("gid", user.gid)) if value is not None]
         if user.home:
-            pairs.append(("home", user.home))
-        pairs += [
-            (name.removeprefix("userdb_"), request.expand(value))
-            for name, value in user.extra
-            if name.startswith("userdb_")
-        ]
+            pairs.append(("home", user.home.replace("%", "%%")))  # variables are for the extra fields
+        pairs += [(name.removeprefix("userdb_"), value) for name, value in user.extra if name.startswith("userdb_")]
         return pairs
 
     async def users(self) -> AsyncIterator[str]:

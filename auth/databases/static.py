@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from auth import schemes
 from auth.request import AuthRequest
 from auth.settings import template
 
-from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase
+from .base import DatabaseError, Entry, Pairs, PassDatabase, UserDatabase
 
 
 class StaticPassdb(PassDatabase):
     """Every user exists, with the same password (``password=``), with none (``nopassword=y``), or for lookups only."""
 
     driver = "static"
+    templates = True
 
     def __init__(self, args: str) -> None:
         super().__init__("PLAIN")
         self._fields = template(args)
 
     async def lookup(self, request: AuthRequest) -> Entry | None:
-        pairs = [(name, request.expand(value)) for name, value in self._fields]
-        password = next((value for name, value in pairs if name in ("password", "password_noscheme")), None)
-        return Entry(password, [(name, value) for name, value in pairs if not name.startswith("password")])
+        passwords = (value for name, value in self._fields if name in ("password", "password_noscheme"))
+        password = next(passwords, None)
+        fields = [(name, value) for name, value in self._fields if not name.startswith("password")]
+        return Entry(None if password is None else request.expand(password), fields)
 
     def sample(self) -> str | None:
         return next((value for name, value in self._fields if name == "password"), None)
@@ -36,19 +37,18 @@ class StaticUserdb(UserDatabase):
     """The same template for every user; unless ``allow_all_users=yes`` the passdbs must know the user."""
 
     driver = "static"
+    templates = True
 
     def __init__(self, args: str, exists: Exists) -> None:
         pairs = template(args)
         self._allow_all = any(name == "allow_all_users" and value == "yes" for name, value in pairs)
         self._fields = tuple((name, value) for name, value in pairs if name != "allow_all_users")
         self._exists = exists
-        if not schemes.SCHEMES:
-            raise BadArguments("no password schemes")
 
     async def lookup(self, request: AuthRequest) -> Pairs | None:
         if not self._allow_all and not request.password_verified and not await self._exists(request):
             return None
-        return [(name, request.expand(value)) for name, value in self._fields]
+        return self._fields
 
 
 class PrefetchUserdb(UserDatabase):

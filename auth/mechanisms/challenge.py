@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from auth.schemes.sasl import cram_digest
+from auth.schemes.sasl import CONTEXT_OCTETS, cram_digest
 
 from .steps import Challenge, Credentials, Done, Environment, Identify, Initial, Refused, Steps, as_bytes, text
 
@@ -21,6 +21,8 @@ def cram_md5(environment: Environment) -> Steps:
         raise Refused("missing digest")
     yield Identify(text(user))
     context = as_bytes((yield Credentials("CRAM-MD5")))
+    if len(context) != CONTEXT_OCTETS:
+        raise Refused("no credentials")
     if not hmac.compare_digest(cram_digest(context, challenge), digest):
         raise Refused("password mismatch")
     return Done()

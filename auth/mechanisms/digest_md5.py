@@ -10,6 +10,9 @@ import re
 from .steps import ActAs, Challenge, Credentials, Done, Environment, Identify, Initial, Refused, Steps, as_bytes, text
 
 NONCE_OCTETS = 16
+SECRET_OCTETS = 16
+"""Octets of MD5(user:realm:password)."""
+
 MAX_CNONCE = 256
 """Characters of a client nonce; real ones have some forty."""
 
@@ -32,6 +35,8 @@ def digest_md5(environment: Environment) -> Steps:
         yield ActAs(given["authzid"])
     # A domain in the name is no realm: the secret is that of the whole name in the given realm.
     secret = as_bytes((yield Credentials("DIGEST-MD5", f"@{realm}" if "@" in user else "")))
+    if len(secret) != SECRET_OCTETS:
+        raise Refused("no credentials")
     if not hmac.compare_digest(_response(given, nonce, secret, "AUTHENTICATE"), given["response"].encode()):
         raise Refused("password mismatch")
     return Done(b"rspauth=" + _response(given, nonce, secret, ""))

@@ -40,6 +40,8 @@ def scram(name: str, algorithm: str) -> Callable[[Environment], Steps]:
         if authzid:
             yield ActAs(authzid)
         stored = as_bytes((yield Credentials(name)))
+        if not stored:
+            raise Refused("no credentials")
         keys = parse_scram(stored.decode(), algorithm)
         nonce = client_nonce + base64.b64encode(environment.nonce(NONCE_OCTETS)).decode()
         server_first = f"r={nonce},s={base64.b64encode(keys.salt).decode()},i={keys.rounds}"

@@ -34,6 +34,7 @@ __all__ = [
     "verify",
 ]
 
+_BARE_MD5 = re.compile(r"\$1\$[^$]*\$.")
 _PREFIX = re.compile(r"\{([^{}]*)\}")
 
 
@@ -181,6 +182,8 @@ def split(stored: str, default: str) -> tuple[str, str]:
     match = _PREFIX.match(stored)
     if match:
         return match[1].upper(), stored[match.end() :]
+    if _BARE_MD5.match(stored):
+        return "MD5-CRYPT", stored
     return default.upper(), stored
 
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from . import md5state
 from .errors import InvalidHash
 
+CONTEXT_OCTETS = 32
+"""Octets of a CRAM-MD5 context: the outer and the inner MD5 state."""
+
 SCRAM_ROUNDS = 4096
 """Iterations of new SCRAM credentials: RFC 5802 section 5.1's least, and Dovecot's default."""
 
