@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 
 from imap.imap4 import sequence
+from imap.imap4.search.update import Updates
 from imap.imap4.sequence import SequenceSet
 from imap.store import Mailbox, Message
 
@@ -36,6 +37,8 @@ class View:
         self.qresync = qresync
         self.uids = array("I", mailbox.messages)
         self.recent = self._count_recent()
+        self.updates = Updates(self)
+        self._touched: set[int] = set()  # flags changed by this session itself since the last sync
         self.saved: list[int] = []  # UIDs of the last SEARCH RETURN (SAVE), RFC 5182
         self.vanished_told = False  # whether VANISHED was sent since the last tagged answer
         self._written: dict[tuple[frozenset[str], bool], bytes] = {}  # FLAGS lists by what they say
@@ -118,6 +121,8 @@ class View:
             write(b"* %d EXISTS\r\n" % len(self.uids))
         if moved:
             self.tell_recent(write)
+        self.updates.changed(write, self._touched.union(changes.flags, changes.appended))
+        self._touched.clear()
 
     def tell_recent(self, write: Write) -> None:
         """RECENT, when it changed."""
@@ -125,6 +130,10 @@ class View:
         if recent != self.recent:
             self.recent = recent
             write(b"* %d RECENT\r\n" % recent)
+
+    def touched(self, uids: Iterable[int]) -> None:
+        """Note messages whose flags this session changed itself."""
+        self._touched.update(uids)
 
     def expunged(self, uids: Iterable[int]) -> None:
         """Note messages that this session expunged itself; told by :meth:`tell_expunges`."""
@@ -136,6 +145,7 @@ class View:
         self._gone.clear()
         if not gone:
             return
+        self.updates.expunging(write, gone)
         if self.qresync:
             write(b"* VANISHED " + sequence.write(gone) + b"\r\n")
             self.vanished_told = True

@@ -10,7 +10,7 @@ from imap.imap4.commands.listing import List, Lsub, Xlist
 from imap.imap4.commands.mailbox import Create, Delete, Rename, Status, Subscribe, Unsubscribe
 from imap.imap4.commands.message import Copy, Expunge, Move, Store
 from imap.imap4.commands.quota import GetQuota, GetQuotaRoot, SetQuota
-from imap.imap4.commands.search import Search, Sort, Thread
+from imap.imap4.commands.search import CancelUpdate, Search, Sort, Thread
 from imap.imap4.commands.select import Close, Examine, Select, Unselect
 
 COMMANDS: dict[str, type[Command]] = {
@@ -18,6 +18,7 @@ COMMANDS: dict[str, type[Command]] = {
     for each in (
         Append,
         Authenticate,
+        CancelUpdate,
         Capability,
         Check,
         Close,

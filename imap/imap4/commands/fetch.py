@@ -129,4 +129,6 @@ class Fetch(Command):
         if not items.sets_seen or view.mailbox.read_only:
             return set()
         unseen = [message.uid for _, message in found if "\\Seen" not in message.flags]
-        return set(view.mailbox.store(unseen, "add", {"\\Seen"}).changed) if unseen else set()
+        changed = set(view.mailbox.store(unseen, "add", {"\\Seen"}).changed) if unseen else set()
+        view.touched(changed)
+        return changed

@@ -49,6 +49,7 @@ class Store(Command):
         if view.mailbox.keywords != known:
             view.tell_keywords(session.write)
         changed = sorted(result.changed)
+        view.touched(changed)
         if not silent:
             view.tell_flags(session.write, changed, uid=self.uid)
         elif view.condstore:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from imap.imap4 import sequence
-from imap.imap4.arguments import Arguments, Atom
+from imap.imap4.arguments import Arguments, Atom, Quoted
 from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.commands.message import enable_condstore, selected
 from imap.imap4.content import Content
@@ -16,6 +17,7 @@ from imap.imap4.search.order import SortProgram, field, sent_date
 from imap.imap4.search.subject import base_subject
 from imap.imap4.search.text import decode_words, known_charset
 from imap.imap4.search.thread import ALGORITHMS, Threadable, message_ids, write_threads
+from imap.imap4.search.update import Update
 from imap.imap4.syntax import string
 from imap.imap4.view import View
 from imap.store import Expunged
@@ -23,7 +25,8 @@ from imap.store import Expunged
 if TYPE_CHECKING:
     from imap.imap4.session import Session
 
-_RETURN = ("MIN", "MAX", "COUNT", "ALL", "SAVE")
+_RETURN = ("MIN", "MAX", "COUNT", "ALL", "SAVE", "PARTIAL", "UPDATE", "CONTEXT")
+_PARTIAL = re.compile(rb"([1-9][0-9]{0,9}):([1-9][0-9]{0,9})")
 
 
 def _charset(name: bytes) -> str:
@@ -42,6 +45,7 @@ class Search(Command):
     flush = Flush.NEWS
 
     returns: frozenset[str] | None = None
+    partial: tuple[int, int] = (0, 0)
     highest_modseq = 0
 
     async def run(self, session: Session, arguments: Arguments) -> Reply:
@@ -52,6 +56,7 @@ class Search(Command):
             enable_condstore(session, view)
         contents = await self._matching(session, view, key)
         numbers = [self._number(content) for content in contents]
+        self._keep_updated(session, view, key, contents)
         if reader.uses_modseq and contents:
             self.highest_modseq = max(content.message.modseq for content in contents)
         self._tell(session, view, numbers)
@@ -69,7 +74,26 @@ class Search(Command):
             if word not in _RETURN:
                 raise Bad(f"Unknown SEARCH return option {word}")
             wanted.add(word)
+            if word == "PARTIAL":
+                found = _PARTIAL.fullmatch(group.atom())
+                if found is None:
+                    raise Bad("PARTIAL range broken")
+                self.partial = min(int(found[1]), int(found[2])), max(int(found[1]), int(found[2]))
+        if {"PARTIAL", "ALL"} <= wanted:
+            raise Bad("SEARCH return options PARTIAL and ALL exclude each other")
+        wanted.discard("CONTEXT")  # a hint that the client will ask again
         self.returns = frozenset(wanted or {"ALL"})
+
+    def _keep_updated(self, session: Session, view: View, key: Key, contents: list[Content]) -> None:
+        """RETURN (UPDATE): changes of the result are told from now on."""
+        if self.returns is None or "UPDATE" not in self.returns:
+            return
+        if self.tag in view.updates:
+            raise Bad("Duplicate search update tag")
+        if view.updates.full:
+            session.write(b"* NO [NOUPDATE %b] Too many contexts\r\n" % string(self.tag))
+            return
+        view.updates.add(Update(self.tag, self.uid, key, {content.message.uid for content in contents}))
 
     def _read_keys(self, view: View, arguments: Arguments) -> tuple[Key, KeyReader]:
         charset = "utf-8"
@@ -110,18 +134,21 @@ class Search(Command):
             text = b"".join(b" %d" % number for number in numbers)
             session.write(b"* " + self.name.encode() + text + modseq + b"\r\n")
             return
+        shown = numbers if self.name == "SORT" else sorted(numbers)
+        part = shown[self.partial[0] - 1 : self.partial[1]] if "PARTIAL" in self.returns else []
         if "SAVE" in self.returns:
-            self._save(view, numbers)
+            self._save(view, part if "PARTIAL" in self.returns else numbers)
         if self.returns == {"SAVE"}:
             return
         session.write(b"* ESEARCH (TAG %b)%b" % (string(self.tag), b" UID" if self.uid else b""))
-        shown = numbers if self.name == "SORT" else sorted(numbers)
         if shown and "MIN" in self.returns:
             session.write(b" MIN %d" % shown[0])
         if shown and "MAX" in self.returns:
             session.write(b" MAX %d" % shown[-1])
         if shown and "ALL" in self.returns:
             session.write(b" ALL " + sequence.write(shown))
+        if "PARTIAL" in self.returns:
+            session.write(b" PARTIAL (%d:%d %b)" % (*self.partial, sequence.write(part) or b"NIL"))
         if "COUNT" in self.returns:
             session.write(b" COUNT %d" % len(numbers))
         if self.highest_modseq:
@@ -150,7 +177,8 @@ class Sort(Search):
         reader = KeyReader(view, _charset(arguments.astring()))
         key = reader.read_all(arguments)
         rows = []
-        for content in await self._matching(session, view, key):
+        contents = await self._matching(session, view, key)
+        for content in contents:
             try:
                 rows.append((content.number, program.keys(content)))
             except Expunged:
@@ -158,6 +186,7 @@ class Sort(Search):
             if session.out_of_breath():
                 await session.breathe()
         ordered = program.order(rows)
+        self._keep_updated(session, view, key, contents)
         self._tell(session, view, [view.uids[number - 1] for number in ordered] if self.uid else ordered)
         return Reply("Sort completed.")
 
@@ -198,3 +227,22 @@ class Thread(Search):
             message_id=identifiers[0] if identifiers else None,
             references=references or message_ids(field(content, b"in-reply-to"))[:1],
         )
+
+
+class CancelUpdate(Command):
+    """CANCELUPDATE "tag" ... (RFC 5267 section 4.3.5)."""
+
+    name = "CANCELUPDATE"
+    states = State.SELECTED
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        view = selected(session)
+        if not arguments.more():
+            raise Bad("Missing arguments.")
+        while arguments.more():
+            tag = arguments.take()
+            if not isinstance(tag, Quoted):
+                raise Bad("Invalid arguments.")
+            if not view.updates.cancel(bytes(tag)):
+                raise No("Unknown tag.")
+        return Reply("Updates cancelled.")
