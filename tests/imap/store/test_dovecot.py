@@ -32,6 +32,7 @@ disable_plaintext_auth = no
 first_valid_uid = 1
 default_login_user = {login}
 default_internal_user = {internal}
+default_internal_group = {group}
 mail_location = {location}
 passdb {{
   driver = static
@@ -41,7 +42,14 @@ userdb {{
   driver = static
   args = uid={uid} gid={gid} home={base}/mail/%u
 }}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
 service imap-login {{
+  chroot =
   inet_listener imap {{
     address = 127.0.0.1
     port = {port}
@@ -67,13 +75,14 @@ class World:
             (base / name).mkdir()
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        me = Path("/proc/self").owner()
+        me, mine = Path("/proc/self").owner(), Path("/proc/self").group()
         (base / "dovecot.conf").write_text(
             CONFIG.format(
                 base=base,
                 location=location,
                 login="dovenull" if self.root else me,
                 internal="dovecot" if self.root else me,
+                group="dovecot" if self.root else mine,
                 uid=self.uid,
                 gid=self.gid,
                 port=self.port,
