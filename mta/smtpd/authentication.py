@@ -133,7 +133,7 @@ def _options(config: MainConfig, parameter: str) -> frozenset[str]:
 async def auth(connection: Connection, words: list[Word]) -> Reply:
     """One AUTH command with all its continuations."""
     session, server = connection.session, connection.server
-    if refusal := server.limits.auth(session):
+    if refusal := await server.limits.auth(session):
         return refusal
     if server.helo_required and session.helo_name is None:
         return replies.NEED_HELO

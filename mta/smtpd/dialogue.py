@@ -56,7 +56,7 @@ async def _greet(connection: Connection) -> None:
     session.peer_info = await server.peers.identify(session.peer_info)
     log.info("connect from %s", session.label)
     await server.choose_client_rules(session)
-    if refusal := server.limits.connected(session):
+    if refusal := await server.limits.connected(session):
         await connection.reply(refusal)
         return
     if server.tls.wrapper_mode:

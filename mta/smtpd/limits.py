@@ -1,36 +1,23 @@
-"""How much one client may do: connections, mails, recipients, log-ins, TLS sessions (smtpd_client_*_limit, anvil(8)).
+"""How much one client may do: connections, mails, recipients, log-ins, TLS sessions (smtpd_client_*_limit).
 
-`Limits` is what the server asks. `LocalLimits` counts within one worker process; a counter shared by all workers
-takes its place behind the same interface.
+The counting itself is anvil's (mta.anvil), in this process or for all processes of the service; here stand the limits
+and what a client that exceeds one is told.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
+from mta.anvil import Count, Counter, Counters, LocalCounter
 from mta.config import MainConfig
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session
 
 log = logging.getLogger("postfix.smtpd")
 
-CLIENTS_LIMIT: Final = 100_000
-"""Addresses remembered at once; an attacker with more of them is not stopped by counting addresses."""
-
-
-class Limits(Protocol):
-    """Each question counts an event and answers with the refusal, or None."""
-
-    def connected(self, session: Session) -> Reply | None: ...
-    def disconnected(self, session: Session) -> None: ...
-    def message(self, session: Session) -> Reply | None: ...
-    def recipient(self, session: Session) -> Reply | None: ...
-    def auth(self, session: Session) -> Reply | None: ...
-    def new_tls(self, session: Session) -> Reply | None: ...
+UNCOUNTED: Final = Count(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +30,6 @@ class Ceilings:
     recipient_rate: int = 0
     auth_rate: int = 0
     tls_rate: int = 0
-    time_unit: float = 60.0
 
     @classmethod
     def from_config(cls, config: MainConfig) -> Ceilings:
@@ -55,93 +41,77 @@ class Ceilings:
             number("smtpd_client_recipient_rate_limit"),
             number("smtpd_client_auth_rate_limit"),
             number("smtpd_client_new_tls_session_rate_limit"),
-            config.seconds("anvil_rate_time_unit"),
         )
 
 
-@dataclass(slots=True)
-class _Client:
-    connections: int = 0
-    since: float = 0.0
-    events: dict[str, int] = field(default_factory=dict)
+class Limits:
+    """Each question counts an event and answers with the refusal, or None. Without a counter nothing is refused."""
 
-
-class LocalLimits:
-    """Counters of one process."""
-
-    def __init__(self, ceilings: Ceilings, hostname: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ceilings: Ceilings, hostname: str, counter: Counter, service: str = "smtp") -> None:
         self.ceilings = ceilings
         self.hostname = hostname
-        self.clock = clock
-        self._clients: dict[str, _Client] = {}
+        self.counter = counter
+        self.service = service
 
-    def connected(self, session: Session) -> Reply | None:
+    @classmethod
+    def local(cls, config: MainConfig) -> Limits:
+        """Limits of a service that is this process alone."""
+        counter = LocalCounter(Counters(config.seconds("anvil_rate_time_unit")))
+        return cls(Ceilings.from_config(config), config.str("myhostname"), counter)
+
+    async def connected(self, session: Session) -> Reply | None:
         ceilings = self.ceilings
         if session.unlimited or not (ceilings.connections or ceilings.connection_rate):
             return None
         address = session.peer_info.address
-        client = self._client(address)
-        client.connections += 1
-        session.counted = True
-        rate = self._count(client, "connection")
+        count = await self._count("connect", session)
+        session.counted = count is not UNCOUNTED
         refusal = Reply(421, "4.7.0", f"{self.hostname} Error: too many connections from {address}")
-        if ceilings.connections and client.connections > ceilings.connections:
-            log.warning("Connection concurrency limit exceeded: %d from %s", client.connections, session.label)
+        if ceilings.connections and count.open > ceilings.connections:
+            log.warning("Connection concurrency limit exceeded: %d from %s", count.open, session.label)
             return refusal
-        if ceilings.connection_rate and rate > ceilings.connection_rate:
-            log.warning("Connection rate limit exceeded: %d from %s", rate, session.label)
+        if ceilings.connection_rate and count.rate > ceilings.connection_rate:
+            log.warning("Connection rate limit exceeded: %d from %s", count.rate, session.label)
             return refusal
         return None
 
     def disconnected(self, session: Session) -> None:
-        if not session.counted:
-            return
-        session.counted = False
-        client = self._clients.get(session.peer_info.address)
-        if client is not None:
-            client.connections -= 1
+        if session.counted:
+            session.counted = False
+            self.counter.disconnect(self._ident(session))
 
-    def message(self, session: Session) -> Reply | None:
-        text = f"Error: too much mail from {session.peer_info.address}"
-        return self._event(session, "message delivery request", self.ceilings.message_rate, Reply(450, "4.7.1", text))
+    async def message(self, session: Session) -> Reply | None:
+        refusal = Reply(450, "4.7.1", f"Error: too much mail from {session.peer_info.address}")
+        return await self._event(session, "message", "Message delivery request", self.ceilings.message_rate, refusal)
 
-    def recipient(self, session: Session) -> Reply | None:
-        text = f"Error: too many recipients from {session.peer_info.address}"
-        return self._event(session, "recipient address", self.ceilings.recipient_rate, Reply(450, "4.7.1", text))
+    async def recipient(self, session: Session) -> Reply | None:
+        refusal = Reply(450, "4.7.1", f"Error: too many recipients from {session.peer_info.address}")
+        return await self._event(session, "recipient", "Recipient address", self.ceilings.recipient_rate, refusal)
 
-    def auth(self, session: Session) -> Reply | None:
-        text = f"Error: too many AUTH commands from {session.peer_info.address}"
-        return self._event(session, "AUTH command", self.ceilings.auth_rate, Reply(450, "4.7.1", text))
+    async def auth(self, session: Session) -> Reply | None:
+        refusal = Reply(450, "4.7.1", f"Error: too many AUTH commands from {session.peer_info.address}")
+        return await self._event(session, "auth", "AUTH command", self.ceilings.auth_rate, refusal)
 
-    def new_tls(self, session: Session) -> Reply | None:
-        text = f"Error: too many new TLS sessions from {session.peer_info.address}"
-        return self._event(session, "new TLS session", self.ceilings.tls_rate, Reply(454, "4.7.0", text))
+    async def new_tls(self, session: Session) -> Reply | None:
+        refusal = Reply(454, "4.7.0", f"Error: too many new TLS sessions from {session.peer_info.address}")
+        return await self._event(session, "newtls", "New TLS session", self.ceilings.tls_rate, refusal)
 
-    def _event(self, session: Session, kind: str, ceiling: int, refusal: Reply) -> Reply | None:
+    async def _event(self, session: Session, event: str, title: str, ceiling: int, refusal: Reply) -> Reply | None:
         if not ceiling or session.unlimited:
             return None
-        count = self._count(self._client(session.peer_info.address), kind)
-        if count <= ceiling:
+        count = await self._count(event, session)
+        if count.rate <= ceiling:
             return None
-        log.warning("%s rate limit exceeded: %d from %s", kind.capitalize(), count, session.label)
+        log.warning("%s rate limit exceeded: %d from %s", title, count.rate, session.label)
         return refusal
 
-    def _client(self, address: str) -> _Client:
-        client = self._clients.get(address)
-        if client is None:
-            if len(self._clients) >= CLIENTS_LIMIT:
-                self._forget_idle()
-            client = self._clients[address] = _Client(since=self.clock())
-        return client
+    async def _count(self, event: str, session: Session) -> Count:
+        try:
+            return await self.counter.register(event, self._ident(session))
+        except OSError as error:
+            # As in Postfix, mail goes on without the limits rather than not at all.
+            log.warning("problem with the anvil service, client limits are not enforced: %s", error)
+            return UNCOUNTED
 
-    def _count(self, client: _Client, kind: str) -> int:
-        now = self.clock()
-        if now - client.since >= self.ceilings.time_unit:
-            client.events.clear()
-            client.since = now
-        client.events[kind] = client.events.get(kind, 0) + 1
-        return client.events[kind]
-
-    def _forget_idle(self) -> None:
-        horizon = self.clock() - self.ceilings.time_unit
-        self._clients = {a: c for a, c in self._clients.items() if c.connections > 0 or c.since > horizon}
+    def _ident(self, session: Session) -> str:
+        return f"{self.service}:{session.peer_info.address}"

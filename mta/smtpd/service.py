@@ -12,7 +12,9 @@ from typing import Final, Protocol
 
 from mta.config import MainConfig
 from mta.queue import Queue
+from mta.smtpd.board import Board
 from mta.smtpd.connection import Connection
+from mta.smtpd.limits import Ceilings, Counters
 from mta.smtpd.server import Server
 
 log = logging.getLogger("postfix.smtpd")
@@ -46,7 +48,9 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
     """Read tables and keys, compile the policy. Raises ConfigErrors."""
     for codec in LAZY_CODECS:
         codecs.lookup(codec)
-    server = Server.from_config(config, _Unopened())
+    service = " ".join(sorted("{}:{}".format(*bound.socket.getsockname()[:2]) for bound in sockets))
+    limits = Counters(Ceilings.from_config(config), config.str("myhostname"), service, board=Board())
+    server = Server.from_config(config, _Unopened(), limits)
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
         queue = Queue.from_config(config)

@@ -126,7 +126,7 @@ async def starttls(connection: Connection, words: list[Word]) -> Reply | None:
         return Reply(554, "5.5.1", "Error: TLS already active")
     if server.tls.context is None or "starttls" in session.discarded_keywords:
         return replies.NOT_IMPLEMENTED
-    if refusal := server.limits.new_tls(session):
+    if refusal := await server.limits.new_tls(session):
         return refusal
     ssl_object = await connection.start_tls(server.tls.context, Reply(220, "2.0.0", "Ready to start TLS"))
     connection.new_transaction()

@@ -49,7 +49,7 @@ async def mail(connection: Connection, words: list[Word]) -> Reply:
         return MAIL_AFTER_BDAT
     if len(words) < 3 or words[1].text.lower() != "from:":
         return MAIL_SYNTAX
-    if refusal := server.limits.message(session):
+    if refusal := await server.limits.message(session):
         return refusal
     transaction = connection.envelope
     options = words[3:]
@@ -79,7 +79,7 @@ async def rcpt(connection: Connection, words: list[Word]) -> Reply:
         return RCPT_AFTER_BDAT
     if len(words) < 3 or words[1].text.lower() != "to:":
         return RCPT_SYNTAX
-    if refusal := server.limits.recipient(session):
+    if refusal := await server.limits.recipient(session):
         return refusal
     try:
         recipient = await _address(connection, words[2], BAD_RECIPIENT, allow_empty=False)

@@ -23,7 +23,7 @@ async def vrfy(connection: Connection, words: list[Word]) -> Reply:
         return Reply(501, "5.5.4", "Syntax: VRFY address" + (" [SMTPUTF8]" if server.smtputf8 else ""))
     smtputf8 = server.smtputf8 and len(words) > 2 and words[-1].text.upper() == "SMTPUTF8"
     arguments = words[1:-1] if smtputf8 else words[1:]
-    if refusal := server.limits.recipient(session):
+    if refusal := await server.limits.recipient(session):
         return refusal
     text = join_words(arguments)
     address = server.addresses.extract(text, allow_empty=False, strict=False)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
+import os
+import signal
 from types import SimpleNamespace
 from typing import Any, cast
 
-from mta.smtpd.limits import Ceilings, LocalLimits
+from mta.smtpd.board import COLUMN_SIZE, COLUMNS, Board
+from mta.smtpd.limits import Ceilings, Counters
 from mta.smtpd.session import Peer, Session
 
 
@@ -18,7 +22,7 @@ def session(address: str) -> Session:
 
 
 def test_connections_at_a_time() -> None:
-    limits = LocalLimits(Ceilings(connections=2), "mx.example.com")
+    limits = Counters(Ceilings(connections=2), "mx.example.com")
     first, second, third, other = session("192.0.2.1"), session("192.0.2.1"), session("192.0.2.1"), session("192.0.2.2")
     assert limits.connected(first) is None
     assert limits.connected(second) is None
@@ -34,8 +38,8 @@ def test_connections_at_a_time() -> None:
 
 def test_rates_are_forgotten_after_their_time() -> None:
     now = 0.0
-    limits = LocalLimits(
-        Ceilings(message_rate=2, recipient_rate=1, auth_rate=1, tls_rate=1, time_unit=60), "mx", lambda: now
+    limits = Counters(
+        Ceilings(message_rate=2, recipient_rate=1, auth_rate=1, tls_rate=1, time_unit=60), "mx", clock=lambda: now
     )
     client = session("192.0.2.1")
     assert [limits.message(client) is None for _ in range(3)] == [True, True, False]
@@ -47,12 +51,42 @@ def test_rates_are_forgotten_after_their_time() -> None:
 
 
 def test_exempt_clients_are_not_counted() -> None:
-    limits = LocalLimits(Ceilings(connections=1, message_rate=1), "mx")
+    limits = Counters(Ceilings(connections=1, message_rate=1), "mx")
     for _ in range(5):
         client = session("192.0.2.1")
         client.unlimited = True
         assert limits.connected(client) is None
         assert limits.message(client) is None
+
+
+def test_workers_count_together() -> None:
+    """A limit of 10 connections admits 10 over all workers, and the connections of a dead worker are forgotten."""
+    pipe_in, pipe_out = os.pipe()
+    admitted = 0
+    children = []
+    memory = mmap.mmap(-1, COLUMNS * COLUMN_SIZE)
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            counters = Counters(Ceilings(connections=10, message_rate=6), "mx", board=Board(memory))
+            mine = sum(counters.connected(session("192.0.2.1")) is None for _ in range(4))
+            mails = sum(counters.message(session("192.0.2.1")) is None for _ in range(2))
+            os.write(pipe_out, bytes([mine, mails]))
+            signal.pause()
+        children.append(child)
+        mine, mails = os.read(pipe_in, 2)
+        admitted += mine
+    assert admitted == 10
+    here = Counters(Ceilings(connections=10, message_rate=6), "mx", board=Board(memory))
+    assert here.connected(session("192.0.2.1")) is not None
+    assert here.message(session("192.0.2.1")) is not None
+    assert here.connected(session("192.0.2.2")) is None
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert here.connected(session("192.0.2.1")) is None
+    os.close(pipe_in)
+    os.close(pipe_out)
 
 
 async def test_a_connection_too_many(start: Any) -> None:
