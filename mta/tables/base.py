@@ -2,6 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mta.config import MainConfig
 
 # Longer keys are not looked up: no address, host name or header this long is real, and patterns would crawl.
 KEY_LIMIT = 110_000
@@ -30,6 +33,14 @@ class Table(ABC):
     def sequence(self) -> Iterator[tuple[str, str]]:
         """All (key, value) pairs. Raises TableError for types that cannot tell."""
         raise TableError(f"{self.name}: this table type cannot be listed")
+
+    async def update(self, key: str, value: str) -> None:
+        """Store a value under a key. Raises TableError for types that cannot."""
+        raise TableError(f"{self.name}: this table type cannot be changed")
+
+    async def delete(self, key: str) -> bool:
+        """Remove a key; whether it was there. Raises TableError for types that cannot."""
+        raise TableError(f"{self.name}: this table type cannot be changed")
 
     async def aclose(self) -> None:  # noqa: B027 (most tables hold nothing open)
         """Give up connections and files; a later lookup opens them again."""
@@ -60,17 +71,39 @@ class Options:
     """How tables are opened.
 
     aliases: text sources are in `key: value, value` format, as aliases(5). base: directory for relative paths.
-    open: opens a nested `type:name` with the same options.
+    proxy: the socket of proxymap(8), which then answers for `proxy:` tables; None: they are opened in this process.
+    config: main.cf, where a table type needs more of it. open: opens a nested `type:name` with the same options.
     """
 
-    def __init__(self, opener: Callable[[str, "Options"], Table], *, aliases: bool = False, base: str = "/") -> None:
+    def __init__(
+        self,
+        opener: Callable[[str, "Options"], Table],
+        *,
+        aliases: bool = False,
+        base: str = "/",
+        proxy: Path | None = None,
+        config: MainConfig | None = None,
+    ) -> None:
         self._opener = opener
         self.aliases = aliases
         self.base = base
+        self.proxy = proxy
+        self.config = config
 
     def open(self, spec: str) -> Table:
         """Open a table that is part of another. Raises SpecError."""
         return self._opener(spec, self)
+
+
+def askable(key: str) -> bool:
+    """Whether a database can be asked for a key: UTF-8 without NUL and not too long; Postfix skips others too."""
+    if len(key) > KEY_LIMIT or "\0" in key:
+        return False
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fold(key: str) -> str:

@@ -1,22 +1,29 @@
-"""postmap(1) and postalias(1): ask lookup tables from the command line, list them, check their sources."""
+"""postmap(1) and postalias(1): build lookup tables from the command line, ask them, list them, change entries."""
 
 import asyncio
 import getopt
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from mta.config import ConfigErrors, MainConfig
 from mta.config.maincf import read_settings
 from mta.tables.base import SpecError, Table, TableError
-from mta.tables.registry import open_table
-from mta.tables.textfile import TextTable
+from mta.tables.build import TEXT_TYPES, Job, add, create, delete
+from mta.tables.lmdb import built_file
+from mta.tables.lmdbfile import Duplicate
+from mta.tables.registry import TYPES, open_table
+from mta.tables.textfile import FILE_LIMIT
 
-USAGE = """usage: {name} [-c DIR] -q KEY [TYPE:]TABLE ...    print the value for a key; - reads keys from standard input
-       {name} [-c DIR] -s [TYPE:]TABLE ...        print all entries
-       {name} [-c DIR] [TYPE:]TABLE ...           check a table's source; tables are read from it directly
-example: {name} -q user@example.com hash:/etc/postfix/virtual
+USAGE = """usage: {name} [-c DIR] [-r | -w] [TYPE:]TABLE ...   build lmdb: tables; check the text source of others
+       {name} [-c DIR] -i [-r | -w] [TYPE:]TABLE    add entries read from standard input
+       {name} [-c DIR] -d KEY [TYPE:]TABLE ...      remove an entry; - reads keys from standard input
+       {name} [-c DIR] -q KEY [TYPE:]TABLE ...      print the value for a key; - reads keys from standard input
+       {name} [-c DIR] -s [TYPE:]TABLE ...          print all entries
+example: {name} lmdb:/etc/postfix/virtual && {name} -q user@example.com lmdb:/etc/postfix/virtual
 """
 DEFAULT_CONFDIR = "/etc/postfix"
 # Keys read by `-q -`, one a line.
@@ -30,11 +37,33 @@ class CommandError(Exception):
 
 def main(argv: Sequence[str], *, name: str = "postmap") -> int:
     """Run postmap with the given arguments (without the program name); the exit status is returned."""
+    with _messages(name):
+        try:
+            return asyncio.run(_run(argv, name))
+        except (CommandError, SpecError, TableError, ConfigErrors) as error:
+            sys.stderr.write(f"{name}: fatal: {error}\n")
+            return 1
+
+
+@contextmanager
+def _messages(name: str) -> Iterator[None]:
+    """Warnings about tables go to standard error, with the program's name in front, as Postfix writes them."""
+    logger = logging.getLogger("postfix.tables")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter(f"{name}: %(word)s: %(message)s"))
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
     try:
-        return asyncio.run(_run(argv, name))
-    except (CommandError, SpecError, TableError, ConfigErrors) as error:
-        sys.stderr.write(f"{name}: fatal: {error}\n")
-        return 1
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        record.word = record.levelname.lower()
+        return super().format(record)
 
 
 def postalias_main(argv: Sequence[str]) -> int:
@@ -52,20 +81,53 @@ async def _run(argv: Sequence[str], name: str) -> int:
         sys.stdout.write(USAGE.format(name=name))
         return EX_OK
     config = _config(Path(options.get("-c") or os.environ.get("MAIL_CONFIG", DEFAULT_CONFDIR)))
-    if "-d" in options:
-        raise CommandError("entries are deleted in the source file")
     if not specs:
         raise CommandError(f"no table is given\n{USAGE.format(name=name)}")
+    if not options.keys() & {"-q", "-s"}:
+        return _change(specs, options, config, name)
     tables = [_open(spec, config, name == "postalias") for spec in specs]
-    if "-q" in options:
-        return await _query(tables, options["-q"])
-    if "-s" in options:
-        return _sequence(tables)
-    for table in tables:
-        if not isinstance(table, TextTable):
-            raise CommandError(f"{table.name}: this type has no source to check")
-        table.source.content()
-    return EX_OK
+    try:
+        return await _query(tables, options["-q"]) if "-q" in options else _sequence(tables)
+    finally:
+        for table in tables:
+            await table.aclose()
+
+
+def _change(specs: Sequence[str], options: dict[str, str], config: MainConfig, name: str) -> int:
+    """Build, add or delete. The status is 1 if keys were to be deleted and none was there."""
+    duplicate = Duplicate.REPLACE if "-r" in options else Duplicate.IGNORE if "-w" in options else Duplicate.WARN
+    found = False
+    for spec in specs:
+        kind, _, path = _full(spec, config).partition(":")
+        if kind not in TYPES:
+            raise SpecError(f"unsupported dictionary type: {kind}")
+        keep_mode = "-p" not in options
+        job = Job(kind, Path(path), config, name == "postalias", duplicate, "-o" in options, keep_mode)
+        if "-d" in options:
+            found |= delete(job, _lines() if options["-d"] == "-" else [options["-d"]])
+        elif "-i" in options:
+            add(job, sys.stdin.read(FILE_LIMIT))
+        elif kind not in TEXT_TYPES and kind != "lmdb":
+            raise SpecError(f"unsupported dictionary type: {kind} does not support bulk-mode creation.")
+        else:
+            create(job)
+            if kind in TEXT_TYPES:
+                sys.stderr.write(f"{name}: {job.spec} is checked; lookups read the text itself, nothing is built\n")
+    return EX_OK if found or "-d" not in options else EX_NOT_FOUND
+
+
+def _lines() -> list[str]:
+    return [line.rstrip("\n") for line in iter(lambda: sys.stdin.readline(KEY_LINE_LIMIT), "")]
+
+
+def _full(spec: str, config: MainConfig) -> str:
+    """A table as the command line names it, with its type; relative names are the user's, not the queue's."""
+    if ":" not in spec:
+        spec = f"{config.str('default_database_type')}:{spec}"
+    kind, _, rest = spec.partition(":")
+    if rest and not rest.startswith(("/", "{")) and (Path(rest).is_file() or built_file(Path(rest)).is_file()):
+        spec = f"{kind}:{Path(rest).absolute()}"
+    return spec
 
 
 def _config(confdir: Path) -> MainConfig:
@@ -78,13 +140,7 @@ def _config(confdir: Path) -> MainConfig:
 
 
 def _open(spec: str, config: MainConfig, aliases: bool) -> Table:
-    if ":" not in spec:
-        spec = f"{config.str('default_database_type')}:{spec}"
-    kind, _, rest = spec.partition(":")
-    # Relative names are the user's, not the queue's.
-    if not rest.startswith(("/", "{")) and Path(rest).is_file():
-        spec = f"{kind}:{Path(rest).absolute()}"
-    return open_table(spec, config, aliases=aliases)
+    return open_table(_full(spec, config), config, aliases=aliases)
 
 
 async def _query(tables: Sequence[Table], key: str) -> int:
@@ -95,8 +151,7 @@ async def _query(tables: Sequence[Table], key: str) -> int:
                 return EX_OK
         return EX_NOT_FOUND
     found = False
-    for line in iter(lambda: sys.stdin.readline(KEY_LINE_LIMIT), ""):
-        asked = line.rstrip("\n")
+    for asked in _lines():
         for table in tables:
             if (value := await table.lookup(asked)) is not None:
                 sys.stdout.write(f"{asked}\t{value}\n")

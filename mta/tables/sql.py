@@ -1,60 +1,17 @@
-"""Query templates of database tables: `%s %u %d ...`, result_format, domain and limits, as mysql_table(5) has them."""
+"""SQL tables: a query template whose values are bound parameters, never text (pgsql_table(5), mysql_table(5))."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mta.config.errors import ConfigErrors
-from mta.config.maincf import read_settings
-from mta.tables.base import SpecError
+from mta.tables.base import Options, SpecError
+from mta.tables.expansion import PERCENT, Rules, check_template, fill, read_source
 
-_PERCENT = re.compile(r"%(.)", re.DOTALL)
-_STRING = re.compile(r"'((?:[^']|'')*)'")
-_LETTERS = "sudSUD123456789%"
-
-
-def split_key(key: str) -> tuple[str, str]:
-    """(local part, domain) at the last @; a key without one is all local part."""
-    local, at, domain = key.rpartition("@")
-    return (local, domain) if at else (key, "")
-
-
-def expansions(value: str, key: str) -> dict[str, str | None]:
-    """What each letter stands for: lower case from value, upper case and digits from key. None: cannot be filled.
-
-    In a query, value and key are both the lookup key; in result_format, value is a result.
-    """
-    local, domain = split_key(value)
-    key_local, key_domain = split_key(key)
-    found: dict[str, str | None] = {
-        "s": value,
-        "u": local or None,
-        "d": domain or None,
-        "S": key,
-        "U": key_local or None,
-        "D": key_domain or None,
-        "%": "%",
-    }
-    labels = key_domain.split(".") if key_domain else []
-    for n in range(1, 10):
-        found[str(n)] = (labels[-n] or None) if len(labels) >= n else None
-    return found
-
-
-def fill(template: str, value: str, key: str) -> str | None:
-    """A template with its letters filled in; None when one cannot be, so the key is not asked or the row dropped."""
-    known = expansions(value, key)
-    if any(known[letter] is None for letter in _PERCENT.findall(template)):
-        return None
-    return _PERCENT.sub(lambda match: known[match[1]] or "", template)
-
-
-def check_template(template: str, what: str) -> None:
-    """SpecError for a letter that does not exist or a percent sign at the end."""
-    for match in re.finditer(r"%(.?)", template, re.DOTALL):
-        if not match[1] or match[1] not in _LETTERS:
-            raise SpecError(f"invalid {what} template: {template}")
+# String literals. Standard SQL doubles the quote; MySQL also escapes with backslashes and takes double quotes.
+_STANDARD = re.compile(r"'(?:[^']|'')*'")
+_MYSQL = re.compile(r"""'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*\"""", re.DOTALL)
+_BACKSLASH = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
 
 
 @dataclass(frozen=True)
@@ -68,13 +25,15 @@ class Query:
     parameters: tuple[str, ...]
 
     @classmethod
-    def parse(cls, template: str, placeholder: Callable[[int], str] = lambda _n: "?") -> "Query":
+    def parse(
+        cls, template: str, placeholder: Callable[[int], str] = lambda _n: "?", *, mysql: bool = False
+    ) -> "Query":
         """Turn a `query =` template into SQL with placeholders (numbered from 1). Raises SpecError."""
         check_template(template, "query")
         text, parameters = list[str](), list[str]()
-        for literal, part in _sql_parts(template):
+        for literal, part in _sql_parts(template, _MYSQL if mysql else _STANDARD):
             if literal:
-                inner = part[1:-1].replace("''", "'")
+                inner = _unquote(part, mysql)
                 if "%" not in inner:
                     text.append(part)
                     continue
@@ -90,10 +49,23 @@ class Query:
         return [value for value in found if value is not None] if None not in found else None
 
 
-def _sql_parts(template: str) -> Iterator[tuple[bool, str]]:
+def _unquote(literal: str, mysql: bool) -> str:
+    """The text that a string literal stands for."""
+    quote, inner = literal[0], literal[1:-1]
+    if not mysql:
+        return inner.replace(2 * quote, quote)
+    return re.sub(
+        rf"{quote}{quote}|\\(.)",
+        lambda match: _BACKSLASH.get(match[1], match[1]) if match[1] else quote,
+        inner,
+        flags=re.DOTALL,
+    )
+
+
+def _sql_parts(template: str, string: re.Pattern[str]) -> Iterator[tuple[bool, str]]:
     """(is a quoted string, text) parts of an SQL text."""
     at = 0
-    for match in _STRING.finditer(template):
+    for match in string.finditer(template):
         yield False, template[at : match.start()]
         yield True, match[0]
         at = match.end()
@@ -107,56 +79,52 @@ def _bind_bare(text: str, parameters: list[str], placeholder: Callable[[int], st
         parameters.append(match[0])
         return placeholder(len(parameters))
 
-    return _PERCENT.sub(bind, text)
+    return PERCENT.sub(bind, text)
 
 
 @dataclass(frozen=True)
 class DatabaseSource:
-    """The settings of a database table's own configuration file that all database types share."""
+    """The settings of a database table's own configuration file that all SQL types share."""
 
     path: Path
     settings: dict[str, str]
     query: Query
-    result_format: str
-    expansion_limit: int
-    domain: str
+    rules: Rules
 
     @classmethod
-    def load(cls, path: Path, placeholder: Callable[[int], str] = lambda _n: "?") -> "DatabaseSource":
+    def load(
+        cls,
+        path: Path,
+        options: Options,
+        placeholder: Callable[[int], str] = lambda _n: "?",
+        *,
+        mysql: bool = False,
+    ) -> "DatabaseSource":
         """Read a `name = value` file. Raises SpecError with every mistake, file and line."""
-        try:
-            found, _warnings = read_settings(path)
-        except ConfigErrors as error:
-            raise SpecError(str(error)) from error
-        settings = {name: setting.value for name, setting in found.items()}
+        settings = read_source(path)
         template = settings.get("query") or old_query(settings)
         if not template:
             raise SpecError(f"{path}: no query is given")
-        result_format = settings.get("result_format", "%s")
-        check_template(result_format, "result_format")
-        limit = settings.get("expansion_limit", "0")
-        if not re.fullmatch(r"[0-9]{1,9}", limit):
-            raise SpecError(f"{path}: bad expansion_limit: {limit}")
-        query = Query.parse(template, placeholder)
-        return cls(path, settings, query, result_format, int(limit), settings.get("domain", ""))
+        return cls(path, settings, Query.parse(template, placeholder, mysql=mysql), Rules.load(path, settings, options))
+
+    @property
+    def hosts(self) -> list[str]:
+        """The servers to ask."""
+        return self.settings.get("hosts", "").replace(",", " ").split() or ["localhost"]
+
+    async def values(self, key: str) -> list[str] | None:
+        """What to bind for a key; None when it is not to be asked. Raises TableError."""
+        return self.query.values(key) if await self.rules.eligible(key) else None
 
     def combine(self, rows: Sequence[Sequence[object]], key: str) -> str | None:
-        """One comma-separated answer out of the rows' columns. ValueError when expansion_limit is exceeded."""
-        found = list[str]()
-        for row in rows:
-            for column in row:
-                if column is None or not str(column):
-                    continue
-                text = fill(self.result_format, str(column), key)
-                if text is not None:
-                    found.append(text)
-                if self.expansion_limit and len(found) > self.expansion_limit:
-                    raise ValueError(f"expansion limit exceeded for key: '{key}'")
-        return ",".join(found) if found else None
+        """One answer out of the rows' columns. Raises TableError when expansion_limit is exceeded."""
+        return self.rules.combine((str(column) for row in rows for column in row if column is not None), key)
 
 
 def old_query(settings: dict[str, str]) -> str:
-    """The query that the old table/select_field/where_field settings mean; empty when they are absent."""
+    """The query that select_function or table, select_field and where_field mean; empty when they are absent."""
+    if function := settings.get("select_function"):
+        return f"SELECT {function}('%s')"
     names = ("table", "select_field", "where_field")
     if not all(settings.get(name) for name in names):
         return ""

@@ -5,7 +5,8 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from mta.tables.base import KEY_LIMIT, Options, SpecError, Table, TableError, UnusableTable
+from mta.tables.base import Options, SpecError, Table, TableError, UnusableTable
+from mta.tables.expansion import source_of
 from mta.tables.sql import DatabaseSource
 
 # Rows read of one answer: a query without a proper WHERE must not fill the memory.
@@ -25,21 +26,15 @@ class SqliteTable(Table):
         self._turn = asyncio.Lock()
 
     async def lookup(self, key: str) -> str | None:
-        values = self.source.query.values(key) if len(key) <= KEY_LIMIT else None
-        if values is None or not self._domain_wanted(key):
+        values = await self.source.values(key)
+        if values is None:
             return None
         async with self._turn:
             try:
                 rows = await asyncio.to_thread(self._ask, values)
                 return self.source.combine(rows, key)
-            except (sqlite3.Error, ValueError, UnicodeError) as error:
+            except (sqlite3.Error, UnicodeError) as error:
                 raise TableError(f"{self.name}: {error}") from error
-
-    def _domain_wanted(self, key: str) -> bool:
-        """`domain = a b c` limits lookups to user@domain keys in these domains."""
-        domains = self.source.domain.replace(",", " ").lower().split()
-        local, _, domain = key.rpartition("@")
-        return not domains or (local != "" and domain.lower() in domains)
 
     def _ask(self, values: list[str]) -> list[tuple[object, ...]]:
         if self._connection is None:
@@ -63,10 +58,10 @@ class SqliteTable(Table):
 
 def open_sqlite(name: str, options: Options) -> Table:
     """sqlite:/path/of/settings. Raises SpecError for a settings file with mistakes."""
-    path = Path(options.base, name.partition(":")[2])
-    if not path.is_file():
-        return UnusableTable(name, f"open {path}: no such file")
-    source = DatabaseSource.load(path)
+    path = source_of(name, options)
+    if isinstance(path, UnusableTable):
+        return path
+    source = DatabaseSource.load(path, options)
     database = source.settings.get("dbpath", "")
     if not database:
         raise SpecError(f"{path}: dbpath is not given")

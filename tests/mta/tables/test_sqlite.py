@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.tables import SpecError, Table, TableError, open_table
-from mta.tables.sql import Query, fill
+from mta.tables.expansion import fill
+from mta.tables.sql import Query
 
 
 @pytest.fixture
