@@ -42,12 +42,14 @@ UID_FIELD = re.compile(r"^(uid|gid)=(\S+)$")
 def load(confdir: Path, name: str) -> Plan:
     """The services of CONFDIR/dovecot.conf. Raises PlanError (every error), UnknownUser."""
     from auth.dovecotconf import ConfigErrors, DovecotConfig
+    from auth.service import check
 
     try:
         config = DovecotConfig.load(confdir / "dovecot.conf")
     except ConfigErrors as error:
         raise PlanError([str(entry) for entry in error.errors]) from None
     reader = _Reader(confdir, name, config)
+    reader.errors += [f"{confdir / 'dovecot.conf'}: {line}" for line in check(config)]
     services = reader.services()
     if reader.errors:
         raise PlanError(reader.errors)
