@@ -6,14 +6,14 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mta.delivery.request import Agent, Request
 from mta.delivery.result import Dsn, Result, Status, Times, log_result
 from mta.queue.active import Active
-from mta.queue.changes import Change
+from mta.queue.changes import Change, Defer
 from mta.queue.completion import Completion
 from mta.queue.corrupt import set_aside
 from mta.queue.destinations import Destination, Transport
@@ -176,7 +176,7 @@ class Manager:
             if self._maildrop:
                 self._wake.set()
         try:
-            self._admit(now)
+            await self._admit()
         except QueueError as error:
             logger.error("%s", error)
         self._dispatch()
@@ -203,7 +203,7 @@ class Manager:
         if not done:
             self._look()
 
-    def _admit(self, now: float) -> None:
+    async def _admit(self) -> None:
         """Fill the active queue, new and deferred mail in turns: neither can starve the other (qmgr(8))."""
         while len(self._active) < self._settings.active_limit and not self._draining:
             admitted = 0
@@ -217,6 +217,8 @@ class Manager:
             admitted += self._admit_deferred()
             if not admitted and not self._incoming:
                 return
+            # A long backlog is taken in without holding up deliveries that are under way.
+            await asyncio.sleep(0)
 
     def _admit_deferred(self) -> int:
         if self._flush_cursor is not None:
@@ -244,17 +246,22 @@ class Manager:
             message.size,
             len(message.recipients),
         )
-        self._spawn(self._sort(active))
+        self._spawn(active, self._sort(active))
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, active: Active, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(self._guarded(active, work))
         self._tasks.add(task)
-        task.add_done_callback(self._task_done)
+        task.add_done_callback(self._tasks.discard)
 
-    def _task_done(self, task: asyncio.Future[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("internal error", exc_info=error)
+    async def _guarded(self, active: Active, work: Coroutine[None, None, None]) -> None:
+        """A fault of the program costs one message its turn, not its life, and the others nothing."""
+        try:
+            await work
+        except Exception:
+            logger.exception("%s: internal error; the message is put off", active.message.queue_id)
+            later = self._clock() + self._settings.maximal_backoff
+            await self._write([Defer(active.message.sequence, later)], active.message.queue_id)
+            self._active.pop(active.message.sequence, None)
 
     async def _sort(self, active: Active) -> None:
         """Queue a delivery for each route."""
@@ -307,7 +314,7 @@ class Manager:
                 turn = transport.next_turn(now)
                 if turn is not None:
                     started = True
-                    self._spawn(self._deliver(transport, *turn))
+                    self._spawn(turn[1].active, self._deliver(transport, *turn))
 
     async def _deliver(self, transport: Transport[Entry], destination: Destination[Entry], entry: Entry) -> None:
         active = entry.active
@@ -330,7 +337,7 @@ class Manager:
         if active.entries == 0:
             await self._complete(active, results)
         else:
-            self._queue.submit(active.progress(results), lambda error: None)
+            self._queue.submit(active.progress(results), _note_failure)
         self._dispatch()
 
     def _read(self, active: Active) -> bytes:
@@ -355,7 +362,7 @@ class Manager:
             self._suspend(entry.active, entry.recipients, why)
             entry.active.entries -= 1
             if entry.active.entries == 0:
-                self._spawn(self._complete(entry.active))
+                self._spawn(entry.active, self._complete(entry.active))
 
     async def _complete(self, active: Active, last: Sequence[Result] = ()) -> None:
         """Every delivery of the message has ended: write what became of it."""
@@ -390,6 +397,12 @@ class Manager:
             except QueueError as error:
                 logger.error("%s: cannot write the outcome: %s", queue_id, error)
             await asyncio.sleep(next(pauses))
+
+
+def _note_failure(error: BaseException | None) -> None:
+    """What was delivered and could not be noted down would be delivered again after a crash, and only then."""
+    if error is not None:
+        logger.error("cannot write the progress of a delivery: %s", error)
 
 
 SUSPENDED: Final = "delivery temporarily suspended: "

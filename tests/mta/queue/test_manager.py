@@ -435,3 +435,20 @@ async def test_a_result_that_cannot_be_written_is_written_later(start, queue, le
     await queue.put(letter("ok@a.example"))
     await bench.until(lambda: not bench.left())
     assert len(bench.agent.deliveries) == 1
+
+
+async def test_a_fault_of_the_program_keeps_the_mail_and_the_others_going(start, queue, letter, caplog) -> None:
+    bench = start()
+
+    async def broken(request: Request) -> list[Result]:
+        if "broken@a.example" in [entry.recipient.address for entry in request.recipients]:
+            raise ZeroDivisionError
+        return await FakeAgent.deliver(bench.agent, request)
+
+    bench.agent.deliver = broken
+    kept = await queue.put(letter("broken@a.example"))
+    await queue.put(letter("ok@a.example"))
+    await bench.until(lambda: bench.manager.idle and bench.left() == [kept])
+    assert "internal error; the message is put off" in caplog.text
+    found = queue.find(kept)
+    assert found is not None and found.queue is QueueName.DEFERRED
