@@ -60,9 +60,13 @@ def load(confdir: Path, name: str) -> Plan:
         raise PlanError(errors)
     reader = _Reader(confdir, name, config)
     services = reader.services(lines)
+    queue = Path(config.str("queue_directory"))
+    if foreign(queue):
+        where = config.where("queue_directory")
+        text = f"{queue} holds the queue of another mail system, whose files hardmail would take over; name another one"
+        reader.errors.append(f"{where}: queue_directory: {text}")
     if reader.errors:
         raise PlanError(reader.errors)
-    queue = Path(config.str("queue_directory"))
     owner = reader.owner
     return Plan(
         confdir=confdir,
@@ -73,6 +77,11 @@ def load(confdir: Path, name: str) -> Plan:
         log=reader.log(config),
         warnings=(*config.warnings, *map(str, lines.warnings), *reader.warnings),
     )
+
+
+def foreign(queue: Path) -> bool:
+    """Whether a real Postfix has made this queue directory: it keeps its mail in these, one file each."""
+    return all((queue / name).is_dir() for name in ("active", "deferred", "incoming"))
 
 
 def _prepare_queue(queue: Path, owner: Identity | None) -> None:

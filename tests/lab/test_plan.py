@@ -161,6 +161,15 @@ def test_every_error_of_every_file_at_once(confdir: Path) -> None:
     ]
 
 
+def test_queue_of_a_real_postfix_is_left_alone(confdir: Path) -> None:
+    write_postfix(confdir)
+    for name in ("active", "deferred", "incoming"):
+        (confdir.parent / "queue" / name).mkdir(parents=True)
+    (line,) = errors(confdir)
+    assert line.startswith("CONF/main.cf, line 2: queue_directory: ")
+    assert "another mail system" in line
+
+
 def test_empty_directory_says_what_is_missing(confdir: Path) -> None:
     assert errors(confdir) == ["CONF: neither main.cf nor dovecot.conf is there"]
 
