@@ -270,6 +270,15 @@ class Login:
             self.log.error("mail of %s: %s", user, failure.reason or failure)
             raise LoginFailed(Outcome.TEMPORARY, "Internal error occurred. Refer to server log.") from None
 
+    def log_end(self, reason: str, octets_in: int, octets_out: int) -> None:
+        """Note the end of the session, as Dovecot does."""
+        if self.user is not None:
+            log = logging.getLogger(f"dovecot.{self.settings.protocol}")
+            log.info("%s: Disconnected: %s in=%d out=%d", self.who(), reason, octets_in, octets_out)
+        else:
+            tries = f"auth failed, {self.attempts} attempts" if self.attempts else "no auth attempts"
+            self.log.info("Disconnected: %s (%s): rip=%s, lip=%s", reason, tries, self.remote[0], self.local[0])
+
     def release(self) -> None:
         """The connection is over."""
         place, self._place = self._place, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from imap.login import Login
@@ -54,6 +54,8 @@ class Session:
         self.login = login
         self.log = log
         self.closed = False
+        self.octets_in = 0
+        self.octets_out = 0
         self._out: list[bytes] = []
         self._out_size = 0
         self._task: asyncio.Task[None] | None = None
@@ -95,23 +97,33 @@ class Session:
     def receive(self, data: bytes) -> None:
         """Octets from the peer."""
         if not self.closed:
+            self.octets_in += len(data)
             self._feed(data)
             self.proceed()
 
     def proceed(self) -> None:
         """Run what has been read, until a command waits for something."""
-        if self._receiving:
+        if not self._receiving:
+            self._receiving = True
+            try:
+                self.guard(self._read)
+            finally:
+                self._receiving = False
+
+    def _read(self) -> None:
+        while not self.closed and self._next():
+            pass
+
+    def guard(self, action: Callable[[], None]) -> None:
+        """Do something for the session from outside of its commands: faults end it with a word."""
+        if self.closed:
             return
-        self._receiving = True
         try:
-            while not self.closed and self._next():
-                pass
+            action()
         except Disconnect as bye:
             self.bye(bye.text)
         except Exception:
             self._internal_error()
-        finally:
-            self._receiving = False
         self.flush()
 
     def _next(self) -> bool:
@@ -175,6 +187,7 @@ class Session:
             data = b"".join(self._out)
             self._out.clear()
             self._out_size = 0
+            self.octets_out += len(data)
             self.wire.write(data)
 
     def out_of_breath(self) -> bool:
@@ -197,23 +210,24 @@ class Session:
         if injected:
             self.log.warning("%s: %d octets of plaintext behind the request for TLS", self.login.who(), injected)
             self.write(go_ahead)
-            self.end()
+            self.end("Plaintext behind the request for TLS")
             return
         self.wire.start_tls(go_ahead)
         self.login.tls = True
 
-    def end(self) -> None:
-        """Write what is queued and close the connection."""
+    def end(self, reason: str) -> None:
+        """Write what is queued and close the connection; the reason is for the log."""
         if not self.closed:
             self.flush()
             self.wire.close()
-            self.lost()
+            self.lost(reason)
 
-    def lost(self) -> None:
+    def lost(self, reason: str = "Connection closed") -> None:
         """The connection is gone: let go of everything. Safe to call twice."""
         if self.closed:
             return
         self.closed = True
+        self.login.log_end(reason, self.octets_in, self.octets_out)
         if self._task is not None and self._task is not _current_task():
             self._task.cancel()
         self._release()

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped,unused-ignore]
 
 from imap.session import Session
-from tls.starttls_twisted import upgrade_server
+from tls.starttls_twisted import handshake_error, upgrade_server
 
 # Seconds that a client has for the TLS handshake of an implicit-TLS port or behind STARTTLS.
 HANDSHAKE_TIMEOUT = 60.0
@@ -97,7 +97,8 @@ class Connection(protocol.Protocol):
         self.resumeProducing()
         session, self.session = self.session, None
         if session is not None:
-            session.lost()
+            failed = handshake_error(reason)
+            session.lost(f"TLS handshaking failed: {failed}" if failed is not None else "Connection closed")
         self.server.gone()
 
     def pauseProducing(self) -> None:

@@ -170,7 +170,7 @@ class Session(session.Session):
             return
         code = reply.code
         if self.view is not None and command.news:
-            self._tell_news(self.view, command.news, uid=command.uid and command.news_with_uid)
+            self.tell_news(self.view, command.news, uid=command.uid and command.news_with_uid)
             if self.view.vanished_told:
                 self.view.vanished_told = False
                 code = code or f"HIGHESTMODSEQ {self.view.mailbox.highest_modseq}"
@@ -179,9 +179,10 @@ class Session(session.Session):
             return
         self._tagged(command.tag, reply.status, reply.text, code, started)
         if reply.close:
-            self.end()
+            self.end("Logged out")
 
-    def _tell_news(self, view: View, news: Flush, *, uid: bool) -> None:
+    def tell_news(self, view: View, news: Flush = Flush.ALL, *, uid: bool = False) -> None:
+        """Tell what happened to the selected mailbox. Raises Disconnect when it is no longer there."""
         try:
             view.sync(self.write, expunges=bool(news & Flush.EXPUNGES), uid=uid)
         except MailboxDeleted as error:
@@ -251,7 +252,7 @@ class Session(session.Session):
         """Say BYE and close."""
         if not self.closed:
             self.write(f"* BYE {text}\r\n".encode())
-            self.end()
+            self.end(text)
 
     def _release(self) -> None:
         self.deselect()

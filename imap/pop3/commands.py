@@ -310,7 +310,7 @@ class Quit(Command):
             deleted = session.drop.commit()
             text = "Logging out, messages deleted." if deleted else "Logging out."
         session.ok(text)
-        session.end()
+        session.end("Logged out")
 
 
 COMMANDS: dict[bytes, type[Command]] = {

@@ -160,7 +160,7 @@ class Session(session.Session):
         """Say why, and close."""
         if not self.closed:
             self.write(f"-ERR {text}\r\n".encode())
-            self.end()
+            self.end(text)
 
     def _release(self) -> None:
         """Let go of the maildrop, deleting nothing."""

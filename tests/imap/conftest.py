@@ -124,6 +124,12 @@ class Mail:
             self.services[protocol] = service
         return Login(self.services[protocol], wire.local, wire.remote, "1")
 
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for service in self.services.values():
+            service.connections.close()
+        self.mail_root.close()
+
     def deliver(self, user: str, *messages: bytes, folder: str = "INBOX", flags: tuple[str, ...] = ()) -> None:
         """Put messages into a user's mailbox."""
         from imap.store import NewMail
@@ -147,20 +153,23 @@ userdb {{
 """
 
 
-@pytest.fixture
-def mail(tmp_path: Path) -> Iterator[Mail]:
+def make_mail(directory: Path) -> Mail:
     """A fresh mail root with the defaults of dovecot.conf."""
-    (tmp_path / "mail").mkdir()
-    conf = tmp_path / "dovecot.conf"
-    conf.write_text(DOVECOT_CONF.format(base=tmp_path, extra=""))
+    (directory / "mail").mkdir()
+    conf = directory / "dovecot.conf"
+    conf.write_text(DOVECOT_CONF.format(base=directory, extra=""))
     config = DovecotConfig.load(conf)
     settings = MailSettings.from_config(config)
     root = MailRoot.open(settings.mail_root)
-    mail = Mail(Path(settings.mail_root), config, settings, root, FakeAuth())
+    return Mail(Path(settings.mail_root), config, settings, root, FakeAuth())
+
+
+@pytest.fixture
+def mail(tmp_path: Path) -> Iterator[Mail]:
+    """A fresh mail root, closed after the test."""
+    mail = make_mail(tmp_path)
     yield mail
-    for service in mail.services.values():
-        service.connections.close()
-    root.close()
+    mail.close()
 
 
 @dataclass

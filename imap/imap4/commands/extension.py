@@ -13,10 +13,11 @@ from imap.imap4.commands.base import ANY_STATE, LOGGED_IN, Command, Reply
 from imap.imap4.commands.message import enable_condstore
 from imap.imap4.errors import Bad
 from imap.imap4.syntax import nstring, string
-from imap.store import MailboxDeleted, NamespaceInfo, Watch
+from imap.store import NamespaceInfo, Watch
 
 if TYPE_CHECKING:
     from imap.imap4.session import Session
+    from imap.imap4.view import View
 
 # A client that idles is told something at least this often, so that a dead connection is noticed.
 STILL_HERE = 120.0
@@ -115,22 +116,21 @@ class Idle(Command):
 
     async def run(self, session: Session, arguments: Arguments) -> Reply:
         session.write(b"+ idling\r\n")
-        view = session.view
-        if view is not None:
-            view.sync(session.write, expunges=True)
-        session.flush()
         with contextlib.ExitStack() as cleanup:
+            view = session.view
             if view is not None:
                 watch = view.mailbox.watch()
                 cleanup.callback(watch.close)
-                _follow(session, watch, cleanup)
+                session.tell_news(view)  # what came before the watch began
+                _follow(session, view, watch, cleanup)
+            session.flush()
             line = await session.read_line()
         if line.upper() != b"DONE":
             raise Bad("Expected DONE.")
         return Reply("Idle completed.")
 
 
-def _follow(session: Session, watch: Watch, cleanup: contextlib.ExitStack) -> None:
+def _follow(session: Session, view: View, watch: Watch, cleanup: contextlib.ExitStack) -> None:
     """Tell news whenever the watch reports a change, and now and then that the server is still here."""
     loop = asyncio.get_running_loop()
     descriptor = watch.fileno()
@@ -138,15 +138,7 @@ def _follow(session: Session, watch: Watch, cleanup: contextlib.ExitStack) -> No
 
     def changed() -> None:
         watch.drain()
-        view = session.view
-        if session.closed or view is None:
-            return
-        try:
-            view.sync(session.write, expunges=True)
-        except MailboxDeleted as error:
-            session.bye(error.text)
-            return
-        session.flush()
+        session.tell_news(view)
 
     async def still_here() -> None:
         while True:
@@ -154,6 +146,6 @@ def _follow(session: Session, watch: Watch, cleanup: contextlib.ExitStack) -> No
             session.write(b"* OK Still here\r\n")
             session.flush()
 
-    loop.add_reader(descriptor, changed)
+    loop.add_reader(descriptor, session.guard, changed)
     cleanup.callback(loop.remove_reader, descriptor)
     cleanup.callback(loop.create_task(still_here()).cancel)

@@ -55,6 +55,33 @@ class Client:
 
 
 @pytest.fixture
+def mail_in(mail: Any) -> Callable[..., Any]:
+    """Makes mail roots of their own, for tests that need one per example."""
+    import sys
+
+    make_mail = sys.modules[type(mail).__module__].make_mail
+
+    async def imap_client(fresh: Any, user: str | None, messages: list[bytes]) -> Client:
+        fresh.deliver("alice", *messages)
+        wire = fresh.wire()
+        session = Session(wire, await fresh.login("imap", wire), Settings())
+        client = Client(session, wire)
+        session.greet()
+        if user is not None:
+            await client.command(f"LOGIN {user} testpass")
+            await client.command("SELECT INBOX")
+        client.take()
+        return client
+
+    def make(directory: Any) -> Any:
+        fresh = make_mail(directory)
+        fresh.imap_client = lambda user, messages: imap_client(fresh, user, messages)
+        return fresh
+
+    return make
+
+
+@pytest.fixture
 async def connect(mail: Any) -> AsyncIterator[MakeClient]:
     """Makes clients: ``await connect()`` is logged in as alice, ``user=None`` is not logged in."""
     clients: list[Client] = []
