@@ -93,11 +93,12 @@ class ClientConnection:
         """Yield what the server says. Raises ProtocolError: close the connection."""
         for text in self._lines.feed(data):
             words = words_of(text)
-            handler = TRANSITIONS.get((self.state, words[0]))
-            if handler is None:
+            row = TRANSITIONS.get((self.state, words[0]))
+            if row is None:
                 if self.state is State.GREETING:
                     continue  # later versions may say more before DONE
                 raise ProtocolError(f"sent {words[0][:20]!r} in state {self.state.name}")
+            handler, self.state = row[0], row[1]
             event = handler(self, words[1:])
             if event is not None:
                 yield event
@@ -139,7 +140,6 @@ class ClientConnection:
     def _version(self, words: list[str]) -> None:
         if not words or number(words[0]) != MAJOR:
             raise ProtocolError("speaks another protocol version")
-        self.state = State.GREETING
 
     def _mech(self, words: list[str]) -> None:
         if not words or len(self.mechanisms) >= MECHANISMS_MAX:
@@ -161,7 +161,6 @@ class ClientConnection:
     def _done(self, words: list[str]) -> Ready:
         if not self.server_pid or not self.cookie:
             raise ProtocolError("did not send SPID and COOKIE before DONE")
-        self.state = State.READY
         return Ready()
 
     def _cont(self, words: list[str]) -> Challenge | None:
@@ -198,20 +197,23 @@ def _id(words: list[str]) -> int:
 
 Handler = Callable[[ClientConnection, list[str]], Event | None]
 
-TRANSITIONS: Mapping[tuple[State, str], Handler] = {
-    (State.VERSION, "VERSION"): ClientConnection._version,
-    (State.GREETING, "MECH"): ClientConnection._mech,
-    (State.GREETING, "SPID"): ClientConnection._spid,
-    (State.GREETING, "CUID"): ClientConnection._cuid,
-    (State.GREETING, "COOKIE"): ClientConnection._cookie,
-    (State.GREETING, "DONE"): ClientConnection._done,
-    (State.READY, "MECH"): ClientConnection._mech,
-    (State.READY, "SPID"): ClientConnection._spid,
-    (State.READY, "CUID"): ClientConnection._cuid,
-    (State.READY, "COOKIE"): ClientConnection._cookie,
-    (State.READY, "DONE"): ClientConnection._done,
-    (State.READY, "CONT"): ClientConnection._cont,
-    (State.READY, "OK"): ClientConnection._ok,
-    (State.READY, "FAIL"): ClientConnection._fail,
+TRANSITIONS: Mapping[tuple[State, str], tuple[Handler, State]] = {
+    (State.VERSION, "VERSION"): (ClientConnection._version, State.GREETING),
+    (State.GREETING, "MECH"): (ClientConnection._mech, State.GREETING),
+    (State.GREETING, "SPID"): (ClientConnection._spid, State.GREETING),
+    (State.GREETING, "CUID"): (ClientConnection._cuid, State.GREETING),
+    (State.GREETING, "COOKIE"): (ClientConnection._cookie, State.GREETING),
+    (State.GREETING, "DONE"): (ClientConnection._done, State.READY),
+    (State.READY, "MECH"): (ClientConnection._mech, State.READY),
+    (State.READY, "SPID"): (ClientConnection._spid, State.READY),
+    (State.READY, "CUID"): (ClientConnection._cuid, State.READY),
+    (State.READY, "COOKIE"): (ClientConnection._cookie, State.READY),
+    (State.READY, "DONE"): (ClientConnection._done, State.READY),
+    (State.READY, "CONT"): (ClientConnection._cont, State.READY),
+    (State.READY, "OK"): (ClientConnection._ok, State.READY),
+    (State.READY, "FAIL"): (ClientConnection._fail, State.READY),
 }
-"""Every line the client takes, by state. A server may repeat its greeting at any time (Design/AuthProtocol)."""
+"""Every line the client takes, by state, and the state after it.
+
+A server may repeat its greeting at any time (Design/AuthProtocol).
+"""

@@ -90,9 +90,10 @@ class MasterClientConnection:
         """Yield what the server says. Raises ProtocolError: close the connection."""
         for text in self._lines.feed(data):
             words = words_of(text)
-            handler = TRANSITIONS.get((self.state, words[0]))
-            if handler is None:
+            row = TRANSITIONS.get((self.state, words[0]))
+            if row is None:
                 raise ProtocolError(f"sent {words[0][:20]!r} in state {self.state.name}")
+            handler, self.state = row[0], row[1]
             event = handler(self, words[1:])
             if event is not None:
                 yield event
@@ -137,11 +138,9 @@ class MasterClientConnection:
     def _version(self, words: list[str]) -> None:
         if not words or number(words[0]) != 1:
             raise ProtocolError("speaks another protocol version")
-        self.state = State.SPID
 
     def _spid(self, words: list[str]) -> Ready:
         self.server_pid = _id(words)
-        self.state = State.READY
         return Ready()
 
     def _user(self, words: list[str]) -> Found:
@@ -182,15 +181,15 @@ def _id(words: list[str]) -> int:
 
 Handler = Callable[[MasterClientConnection, list[str]], Event | None]
 
-TRANSITIONS: Mapping[tuple[State, str], Handler] = {
-    (State.VERSION, "VERSION"): MasterClientConnection._version,
-    (State.SPID, "SPID"): MasterClientConnection._spid,
-    (State.READY, "USER"): MasterClientConnection._user,
-    (State.READY, "PASS"): MasterClientConnection._pass,
-    (State.READY, "NOTFOUND"): MasterClientConnection._not_found,
-    (State.READY, "FAIL"): MasterClientConnection._fail,
-    (State.READY, "LIST"): MasterClientConnection._listed,
-    (State.READY, "DONE"): MasterClientConnection._done,
-    (State.READY, "OK"): MasterClientConnection._ok,
+TRANSITIONS: Mapping[tuple[State, str], tuple[Handler, State]] = {
+    (State.VERSION, "VERSION"): (MasterClientConnection._version, State.SPID),
+    (State.SPID, "SPID"): (MasterClientConnection._spid, State.READY),
+    (State.READY, "USER"): (MasterClientConnection._user, State.READY),
+    (State.READY, "PASS"): (MasterClientConnection._pass, State.READY),
+    (State.READY, "NOTFOUND"): (MasterClientConnection._not_found, State.READY),
+    (State.READY, "FAIL"): (MasterClientConnection._fail, State.READY),
+    (State.READY, "LIST"): (MasterClientConnection._listed, State.READY),
+    (State.READY, "DONE"): (MasterClientConnection._done, State.READY),
+    (State.READY, "OK"): (MasterClientConnection._ok, State.READY),
 }
-"""Every line the client takes, by state; whatever is not here closes the connection."""
+"""Every line the client takes, by state, and the state after it; whatever is not here closes the connection."""

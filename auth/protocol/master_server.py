@@ -17,9 +17,10 @@ _COOKIE = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class State(Enum):
-    """How far the handshake has come; ``USERDB`` and ``MASTER`` differ in what the socket allows."""
+    """How far the handshake has come; userdb and master sockets differ in what they allow."""
 
-    VERSION = "expects VERSION"
+    USERDB_VERSION = "expects VERSION on a userdb socket"
+    MASTER_VERSION = "expects VERSION on a master socket"
     USERDB = "serves lookups"
     MASTER = "serves lookups and finished logins"
 
@@ -76,8 +77,7 @@ class MasterServerConnection:
     """One connection on a master (``userdb_only`` false) or userdb socket."""
 
     def __init__(self, *, spid: int, userdb_only: bool) -> None:
-        self.state = State.VERSION
-        self._ready = State.USERDB if userdb_only else State.MASTER
+        self.state = State.USERDB_VERSION if userdb_only else State.MASTER_VERSION
         self._lines = LineBuffer(MASTER_LINE_MAX)
         self._out = bytearray(line("VERSION", str(MAJOR), str(MINOR)) + line("SPID", str(spid)))
 
@@ -85,9 +85,10 @@ class MasterServerConnection:
         """Yield what is asked for, line by line. Raises ProtocolError: close the connection."""
         for text in self._lines.feed(data):
             command, tab, rest = text.partition("\t")
-            handler = TRANSITIONS.get((self.state, command)) if tab else None
-            if handler is None:
+            row = TRANSITIONS.get((self.state, command)) if tab else None
+            if row is None:
                 raise ProtocolError(f"sent {command[:20]!r} in state {self.state.name}")
+            handler, self.state = row[0], row[1]
             event = handler(self, rest)
             if event is not None:
                 yield event
@@ -131,7 +132,6 @@ class MasterServerConnection:
     def _version(self, rest: str) -> None:
         if number(rest.partition("\t")[0]) != MAJOR:
             raise ProtocolError("speaks another protocol version")
-        self.state = self._ready
 
     def _user(self, rest: str) -> UserLookup:
         return UserLookup(*_lookup("USER", rest))
@@ -188,9 +188,10 @@ _LOGINS: Mapping[str, Handler] = {
     "REQUEST": MasterServerConnection._request,
     "CACHE-FLUSH": MasterServerConnection._flush,
 }
-TRANSITIONS: Mapping[tuple[State, str], Handler] = {
-    (State.VERSION, "VERSION"): MasterServerConnection._version,
-    **{(State.USERDB, command): handler for command, handler in _LOOKUPS.items()},
-    **{(State.MASTER, command): handler for command, handler in {**_LOOKUPS, **_LOGINS}.items()},
+TRANSITIONS: Mapping[tuple[State, str], tuple[Handler, State]] = {
+    (State.USERDB_VERSION, "VERSION"): (MasterServerConnection._version, State.USERDB),
+    (State.MASTER_VERSION, "VERSION"): (MasterServerConnection._version, State.MASTER),
+    **{(State.USERDB, command): (handler, State.USERDB) for command, handler in _LOOKUPS.items()},
+    **{(State.MASTER, command): (handler, State.MASTER) for command, handler in {**_LOOKUPS, **_LOGINS}.items()},
 }
-"""Every line the server takes, by state; whatever is not here closes the connection."""
+"""Every line the server takes, by state, and the state after it; whatever is not here closes the connection."""

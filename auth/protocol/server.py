@@ -85,9 +85,10 @@ class ServerConnection:
         """Yield what the client's bytes ask for, line by line. Raises ProtocolError: close the connection."""
         for text in self._lines.feed(data):
             command, tab, rest = text.partition("\t")
-            handler = TRANSITIONS.get((self.state, command)) if tab else None
-            if handler is None:
+            row = TRANSITIONS.get((self.state, command)) if tab else None
+            if row is None:
                 raise ProtocolError(f"sent {command[:20]!r} in state {self.state.name}")
+            handler, self.state = row[0], row[1]
             event = handler(self, rest)
             if event is not None:
                 yield event
@@ -134,13 +135,11 @@ class ServerConnection:
         if number(major) != MAJOR or number_of_minor is None:
             raise ProtocolError(f"speaks another protocol version: {rest[:20]!r}")
         self.minor = number_of_minor
-        self.state = State.CPID
 
     def _cpid(self, rest: str) -> Handshake:
         pid = number(rest)
         if not pid:
             raise ProtocolError("said its process id is 0")
-        self.state = State.READY
         return Handshake(pid)
 
     def _auth(self, rest: str) -> Event:
@@ -213,11 +212,11 @@ def _parameters(words: list[str]) -> tuple[Parameters, str | None]:
 
 Handler = Callable[[ServerConnection, str], Event | None]
 
-TRANSITIONS: Mapping[tuple[State, str], Handler] = {
-    (State.VERSION, "VERSION"): ServerConnection._version,
-    (State.CPID, "CPID"): ServerConnection._cpid,
-    (State.READY, "AUTH"): ServerConnection._auth,
-    (State.READY, "CONT"): ServerConnection._cont,
-    (State.READY, "CANCEL"): ServerConnection._cancel,
+TRANSITIONS: Mapping[tuple[State, str], tuple[Handler, State]] = {
+    (State.VERSION, "VERSION"): (ServerConnection._version, State.CPID),
+    (State.CPID, "CPID"): (ServerConnection._cpid, State.READY),
+    (State.READY, "AUTH"): (ServerConnection._auth, State.READY),
+    (State.READY, "CONT"): (ServerConnection._cont, State.READY),
+    (State.READY, "CANCEL"): (ServerConnection._cancel, State.READY),
 }
-"""Every line the server takes, by state; whatever is not here closes the connection."""
+"""Every line the server takes, by state, and the state after it; whatever is not here closes the connection."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from auth import schemes
 from auth.databases import BadArguments
 
 if TYPE_CHECKING:
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 
 Start = Callable[..., Awaitable["Running"]]
 
+BOB = (
+    "{SHA512-CRYPT}$6$oj3hTHVYFyUuqBqB$"
+    "jc1PkAP/BEvks1W3PPKWg7CcYg3mfoHhH.ZvDVWajZ.9LI6RLHAyd5qLMM7IzuhypjMYHP04SuaMDxbXNp0IT0"
+)
 USERS = """alice:{PLAIN}secret:1001:1001::/home/alice::userdb_mail=maildir:~/M foo=bar
-bob:{SHA512-CRYPT}$6$oj3hTHVYFyUuqBqB$jc1PkAP/BEvks1W3PPKWg7CcYg3mfoHhH.ZvDVWajZ.9LI6RLHAyd5qLMM7IzuhypjMYHP04SuaMDxbXNp0IT0
+bob:%s
 netuser:{PLAIN}secret::::::allow_nets=10.0.0.0/8
 nolog:{PLAIN}secret::::::nologin reason=closed
 renamed:{PLAIN}secret::::::user=alice
-"""
+""".replace("%s", BOB)
 PASSWD = (
     "passdb {{\n driver = passwd-file\n args = {users}\n}}\nuserdb {{\n driver = passwd-file\n args = {users}\n}}\n"
 )
@@ -295,6 +300,27 @@ async def test_draining_lets_requests_end(start: Start, conf: str) -> None:
     waiting = asyncio.create_task(plain(peer, "alice", "wrong"))
     await asyncio.sleep(0)
     assert (await waiting)[0] == "FAIL"
+
+
+async def test_an_unknown_user_costs_as_much_work_as_a_known_one(
+    start: Start, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = []
+    real = schemes.verify
+
+    def counting(name: str, stored: str, password: bytes, user: str) -> bool:
+        checked.append(name)
+        return real(name, stored, password, user)
+
+    monkeypatch.setattr("auth.schemes.verify", counting)
+    users = "".join(f"u{number}:{BOB}\n" for number in range(3))
+    running = await start(f"passdb {{\n driver = passwd-file\n args = {tmp_path}/users\n}}\n", users=users)
+    peer = await running.connect()
+    assert (await plain(peer, "u1", "wrong"))[0] == "FAIL"
+    assert checked == ["SHA512-CRYPT"]
+    assert (await plain(peer, "nobody", "wrong", id=2)) == ["FAIL", "2", "user=nobody"]
+    assert checked == ["SHA512-CRYPT"] * 2
+    assert (await plain(peer, "nobody", "pa55-Word", id=3))[0] == "FAIL", "the stranger's password opens nothing"
 
 
 async def test_secrets_stay_out_of_the_log(start: Start, conf: str, caplog: pytest.LogCaptureFixture) -> None:
