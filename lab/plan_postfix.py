@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mta.config import MainConfig, MasterService
 
 SMTPD_ENTRY, QMGR_ENTRY = "mta.smtpd.service:prepare", "mta.queue.service:prepare"
+ANVIL_ENTRY = "mta.anvil.service:prepare"
 
 # Services that /etc/services may not know yet (RFC 8314).
 PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587, "lmtp": 24}
@@ -116,6 +117,8 @@ class _Reader:
             elif program not in SMTPD_COMMANDS:
                 self.warnings.append(f"{self._at(line)}: {program} is not part of hardmail; the line is ignored")
         services = [service for group in groups.values() if (service := self._smtpd(group))]
+        if any(service.workers > 1 for service in services):
+            services.insert(0, self._anvil())
         return [*services, self._qmgr()] if wants_queue else services
 
     def _smtpd(self, lines: list[MasterService]) -> Service | None:
@@ -129,11 +132,11 @@ class _Reader:
             return None
         tag = "smtps" if config.bool("smtpd_tls_wrappermode") else "smtp"
         listeners = []
+        asked = max(self._workers(line) for line in lines)
         for line in lines:
-            options = {**line.overrides, "service_name": line.name, "maxproc": str(line.maxproc)}
+            options = {**line.overrides, "service_name": line.name, "workers": str(asked)}
             for host, port in self._endpoints(line, config):
                 listeners.append(InetListener(host, port, tag, options))
-        asked = max(self._workers(line) for line in lines)
         return Service(
             name="smtpd" if len(first.overrides) == 0 else f"smtpd({first.name})",
             entry=SMTPD_ENTRY,
@@ -144,6 +147,23 @@ class _Reader:
             identity=self.owner,
             rules=self._rules(config),
             log=self.log(config),
+            instance=self.name,
+        )
+
+    def _anvil(self) -> Service:
+        """Counts clients for services of more than one process."""
+        owner = self.owner or myself()
+        path = Path(self.config.str("queue_directory"), "private", "anvil")
+        return Service(
+            name="anvil",
+            entry=ANVIL_ENTRY,
+            preload=python_paths.late_modules(charsets=False),
+            config=self.config,
+            listeners=(UnixListener(path, 0o600, "anvil", owner.uid, owner.gid),),
+            identity=self.owner,
+            rules=Rules(read=python_paths.SYSTEM, landlock=_landlock(self.config)),
+            log=self.log(self.config),
+            outlives=True,
             instance=self.name,
         )
 

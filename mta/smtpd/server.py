@@ -34,7 +34,7 @@ from mta.smtpd.access.engine import Access
 from mta.smtpd.authentication import Sasl
 from mta.smtpd.dotreader import Newlines
 from mta.smtpd.footer import Footer
-from mta.smtpd.limits import Ceilings, Counters, Limits
+from mta.smtpd.limits import Limits
 from mta.smtpd.peers import Peers
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session, Transaction
@@ -155,7 +155,7 @@ class Server:
             access=Access(config, resolver, dns),
             addresses=Addresses(resolver),
             peers=Peers(dns, yes("smtpd_peername_lookup")),
-            limits=limits or Counters(Ceilings.from_config(config), hostname),
+            limits=limits or Limits.local(config),
             tls=tls,
             sasl=Sasl.from_config(config, tls.auth_only),
             hostname=hostname,

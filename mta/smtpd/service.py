@@ -8,13 +8,13 @@ import logging
 import socket
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
+from mta.anvil import AnvilClient
 from mta.config import MainConfig
 from mta.queue import Queue
-from mta.smtpd.board import Board
 from mta.smtpd.connection import Connection
-from mta.smtpd.limits import Ceilings, Counters
 from mta.smtpd.server import Server
 
 log = logging.getLogger("postfix.smtpd")
@@ -48,20 +48,33 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
     """Read tables and keys, compile the policy. Raises ConfigErrors."""
     for codec in LAZY_CODECS:
         codecs.lookup(codec)
-    service = " ".join(sorted("{}:{}".format(*bound.socket.getsockname()[:2]) for bound in sockets))
-    limits = Counters(Ceilings.from_config(config), config.str("myhostname"), service, board=Board())
-    server = Server.from_config(config, _Unopened(), limits)
+    server = Server.from_config(config, _Unopened())
+    # Postfix counts each master.cf line for itself; lines that are served together have the name of the first.
+    names = [bound.options["service_name"] for bound in sockets if "service_name" in bound.options]
+    server.limits.service = names[0] if names else "smtp"
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
         queue = Queue.from_config(config)
+        anvil = _shared_counter(config, sockets)
         try:
             server.queue = queue
+            if anvil is not None:
+                server.limits.counter = anvil
             await accept(server, [bound.socket for bound in sockets], drain, ready)
         finally:
             await server.close()
+            if anvil is not None:
+                anvil.close()
             queue.close()
 
     return serve
+
+
+def _shared_counter(config: MainConfig, sockets: Sequence[Bound]) -> AnvilClient | None:
+    """The counter of a service that is more than one process; a service of one process counts for itself."""
+    if all(bound.options.get("workers", "1") == "1" for bound in sockets):
+        return None
+    return AnvilClient(Path(config.str("queue_directory"), "private", "anvil"))
 
 
 class _Unopened:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import mmap
-import os
-import signal
+import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-from mta.smtpd.board import COLUMN_SIZE, COLUMNS, Board
-from mta.smtpd.limits import Ceilings, Counters
+from mta.anvil import Count, Counters, LocalCounter
+from mta.smtpd.limits import Ceilings, Limits
 from mta.smtpd.session import Peer, Session
+
+
+def limits_of(ceilings: Ceilings, clock: Callable[[], float] = time.monotonic) -> Limits:
+    return Limits(ceilings, "mx.example.com", LocalCounter(Counters(60.0, clock)))
 
 
 def session(address: str) -> Session:
@@ -21,72 +24,40 @@ def session(address: str) -> Session:
     )
 
 
-def test_connections_at_a_time() -> None:
-    limits = Counters(Ceilings(connections=2), "mx.example.com")
+async def test_connections_at_a_time() -> None:
+    limits = limits_of(Ceilings(connections=2))
     first, second, third, other = session("192.0.2.1"), session("192.0.2.1"), session("192.0.2.1"), session("192.0.2.2")
-    assert limits.connected(first) is None
-    assert limits.connected(second) is None
-    refusal = limits.connected(third)
+    assert await limits.connected(first) is None
+    assert await limits.connected(second) is None
+    refusal = await limits.connected(third)
     assert refusal is not None
     assert str(refusal) == "421 4.7.0 mx.example.com Error: too many connections from 192.0.2.1"
-    assert limits.connected(other) is None
+    assert await limits.connected(other) is None
     limits.disconnected(third)
     limits.disconnected(third)
     limits.disconnected(first)
-    assert limits.connected(session("192.0.2.1")) is None
+    assert await limits.connected(session("192.0.2.1")) is None
 
 
-def test_rates_are_forgotten_after_their_time() -> None:
+async def test_rates_are_forgotten_after_their_time() -> None:
     now = 0.0
-    limits = Counters(
-        Ceilings(message_rate=2, recipient_rate=1, auth_rate=1, tls_rate=1, time_unit=60), "mx", clock=lambda: now
-    )
+    limits = limits_of(Ceilings(message_rate=2, recipient_rate=1, auth_rate=1, tls_rate=1), lambda: now)
     client = session("192.0.2.1")
-    assert [limits.message(client) is None for _ in range(3)] == [True, True, False]
-    assert [limits.recipient(client) is None for _ in range(2)] == [True, False]
-    assert [limits.auth(client) is None for _ in range(2)] == [True, False]
-    assert [limits.new_tls(client) is None for _ in range(2)] == [True, False]
+    assert [await limits.message(client) is None for _ in range(3)] == [True, True, False]
+    assert [await limits.recipient(client) is None for _ in range(2)] == [True, False]
+    assert [await limits.auth(client) is None for _ in range(2)] == [True, False]
+    assert [await limits.new_tls(client) is None for _ in range(2)] == [True, False]
     now = 60.0
-    assert limits.message(client) is None
+    assert await limits.message(client) is None
 
 
-def test_exempt_clients_are_not_counted() -> None:
-    limits = Counters(Ceilings(connections=1, message_rate=1), "mx")
+async def test_exempt_clients_are_not_counted() -> None:
+    limits = limits_of(Ceilings(connections=1, message_rate=1))
     for _ in range(5):
         client = session("192.0.2.1")
         client.unlimited = True
-        assert limits.connected(client) is None
-        assert limits.message(client) is None
-
-
-def test_workers_count_together() -> None:
-    """A limit of 10 connections admits 10 over all workers, and the connections of a dead worker are forgotten."""
-    pipe_in, pipe_out = os.pipe()
-    admitted = 0
-    children = []
-    memory = mmap.mmap(-1, COLUMNS * COLUMN_SIZE)
-    for _ in range(4):
-        child = os.fork()
-        if child == 0:
-            counters = Counters(Ceilings(connections=10, message_rate=6), "mx", board=Board(memory))
-            mine = sum(counters.connected(session("192.0.2.1")) is None for _ in range(4))
-            mails = sum(counters.message(session("192.0.2.1")) is None for _ in range(2))
-            os.write(pipe_out, bytes([mine, mails]))
-            signal.pause()
-        children.append(child)
-        mine, mails = os.read(pipe_in, 2)
-        admitted += mine
-    assert admitted == 10
-    here = Counters(Ceilings(connections=10, message_rate=6), "mx", board=Board(memory))
-    assert here.connected(session("192.0.2.1")) is not None
-    assert here.message(session("192.0.2.1")) is not None
-    assert here.connected(session("192.0.2.2")) is None
-    for child in children:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    assert here.connected(session("192.0.2.1")) is None
-    os.close(pipe_in)
-    os.close(pipe_out)
+        assert await limits.connected(client) is None
+        assert await limits.message(client) is None
 
 
 async def test_a_connection_too_many(start: Any) -> None:
@@ -128,3 +99,22 @@ async def test_rates_at_the_commands(start: Any) -> None:
         S: 450 4.7.1 Error: too much mail from 127.0.0.1
         """
     )
+
+
+class _Gone:
+    """A counting service that does not answer."""
+
+    async def register(self, event: str, ident: str) -> Count:
+        raise ConnectionRefusedError
+
+    def disconnect(self, ident: str) -> None:
+        raise AssertionError("nothing was counted")
+
+
+async def test_mail_goes_on_without_the_counting_service() -> None:
+    limits = Limits(Ceilings(connections=1, message_rate=1), "mx", _Gone())
+    for _ in range(3):
+        client = session("192.0.2.1")
+        assert await limits.connected(client) is None
+        assert await limits.message(client) is None
+        limits.disconnected(client)
