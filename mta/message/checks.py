@@ -68,10 +68,12 @@ async def check_body(checks: Checks, fields: list[Field], rest: bytes, findings:
     for piece in mime.walk(fields, rest):
         lookup: Lookup | None
         match piece.kind:
-            case mime.Kind.PART_START:
-                seen = 0
+            case mime.Kind.EMPTY_LINE:
                 output.append(piece.octets)
                 continue
+            case mime.Kind.BOUNDARY:
+                seen = 0
+                lookup, kind = checks.body, "body"
             case mime.Kind.MIME_HEADER:
                 lookup, kind = checks.mime_header, "header"
             case mime.Kind.NESTED_HEADER:
@@ -150,7 +152,7 @@ def _obey(action: str, argument: str, text: str, kind: str, findings: Findings, 
 def _rejection(argument: str) -> Rejected:
     match = _STATUS.match(argument)
     status, text = (match[1], match[2] or "") if match else ("5.7.1", argument)
-    return Rejected(550 if status[0] == "5" else 450, status, text or "message content rejected")
+    return Rejected(550 if status[0] == "5" else 451, status, text or "message content rejected")
 
 
 def _tell(what: str, kind: str, text: str, context: str, detail: str) -> None:

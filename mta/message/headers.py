@@ -48,7 +48,10 @@ def split(content: bytes) -> tuple[list[Field], bytes]:
     position = 0
     match_field = _FIELD.match
     while match := match_field(content, position):
-        fields.append(Field(match[1].lower(), match[0]))
+        octets = match[0]
+        if octets[len(match[1]) : len(match[1]) + 1] != b":":
+            octets = match[1] + octets[octets.index(b":") :]  # mended on the way, as Postfix does
+        fields.append(Field(match[1].lower(), octets))
         position = match.end()
     rest = content[position:]
     if rest and not rest.startswith(b"\r\n"):

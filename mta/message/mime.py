@@ -35,7 +35,8 @@ _TYPE: Final = re.compile(rb"\s*([!-.0-~]+)\s*/\s*([!-.0-:<-~]+)")
 class Kind(Enum):
     """What a piece is."""
 
-    PART_START = "boundary or empty line"
+    EMPTY_LINE = "between a header and its body"
+    BOUNDARY = "begin or end of a part; body_checks sees it too"
     MIME_HEADER = "field of a part's header"
     NESTED_HEADER = "field of an attached message's header"
     BODY = "body line"
@@ -59,7 +60,7 @@ def walk(fields: list[Field], rest: bytes) -> Iterator[Piece]:
     first = next(lines, None)
     if first is None:
         return
-    yield Piece(Kind.PART_START, first)
+    yield Piece(Kind.EMPTY_LINE, first)
     remaining = list(lines)
     position = 0
     while position < len(remaining):
@@ -70,7 +71,7 @@ def walk(fields: list[Field], rest: bytes) -> Iterator[Piece]:
             position += consumed
             pending, boundary = _enter(fields, boundaries)
             if position < len(remaining) and not remaining[position].strip(b"\r\n"):
-                yield Piece(Kind.PART_START, remaining[position])
+                yield Piece(Kind.EMPTY_LINE, remaining[position])
                 position += 1
             continue
         line = remaining[position]
@@ -79,7 +80,7 @@ def walk(fields: list[Field], rest: bytes) -> Iterator[Piece]:
         if closing is None:
             yield Piece(Kind.BODY, line)
             continue
-        yield Piece(Kind.PART_START, line)
+        yield Piece(Kind.BOUNDARY, line)
         if closing:
             continue
         consumed, fields = _header(remaining, position)
@@ -88,7 +89,7 @@ def walk(fields: list[Field], rest: bytes) -> Iterator[Piece]:
         position += consumed
         pending, boundary = _enter(fields, boundaries)
         if position < len(remaining) and not remaining[position].strip(b"\r\n"):
-            yield Piece(Kind.PART_START, remaining[position])
+            yield Piece(Kind.EMPTY_LINE, remaining[position])
             position += 1
 
 

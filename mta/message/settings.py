@@ -31,7 +31,7 @@ async def change_addresses(value: str, change: Change) -> str | None:
     if before == after:
         return None
     remaining = iter(after)
-    return FOLD.sub("\n\t", map_addresses(value, lambda _: quote_822(next(remaining))))
+    return FOLD.sub("\n\t", map_addresses(value, lambda _: next(remaining)))
 
 
 def rules_from(config: MainConfig) -> Rules:

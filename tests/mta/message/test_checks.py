@@ -60,7 +60,7 @@ async def test_actions_on_a_field(action: str, result: bytes) -> None:
         ("REJECT", "550 5.7.1 message content rejected"),
         ("REJECT no thanks", "550 5.7.1 no thanks"),
         ("REJECT 5.6.1 no thanks", "550 5.6.1 no thanks"),
-        ("REJECT 4.7.1 later", "450 4.7.1 later"),
+        ("REJECT 4.7.1 later", "451 4.7.1 later"),
     ],
 )
 async def test_rejection(action: str, reply: str) -> None:
@@ -104,6 +104,7 @@ MULTIPART = (
         ("^text line$", "body"),
         ("^inner text$", "body"),
         ("^preamble$", "body"),
+        ("^--b1$", "body"),
     ],
 )
 async def test_every_part_is_seen_by_its_own_checks_only(pattern: str, kind: str) -> None:

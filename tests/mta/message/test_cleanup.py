@@ -61,6 +61,11 @@ async def test_fields_of_which_nothing_changes_stay_as_they_were_written(process
     assert written in message.content
 
 
+async def test_quoted_local_parts_stay_quoted(process: Any) -> None:
+    message = await process(content=b'To: bob, "b c"@example.com\r\n\r\n', local=True)
+    assert b'To: bob@example.com,\r\n\t"b c"@example.com\r\n' in message.content
+
+
 async def test_private_fields_are_dropped(process: Any) -> None:
     message = await process(content=b"Bcc: secret@b.example\r\nReturn-Path: <x>\r\nContent-Length: 5\r\nTo: y\r\n\r\n")
     assert message.content == RECEIVED + b"To: y\r\n\r\n"

@@ -36,6 +36,11 @@ def test_values_are_unfolded_and_texts_are_not() -> None:
     assert each.text == "Subject: one\n two"
 
 
+def test_blanks_before_the_colon_are_taken_out() -> None:
+    (each,), _ = split(b"Subject \t: one\r\n")
+    assert each.octets == b"Subject: one\r\n"
+
+
 def test_mbox_separators_are_kept_as_fields() -> None:
     assert quote_mailbox_lines(b"From a b\r\n>From c\r\nSubject: x\r\n") == (
         b"X-Mailbox-Line: From a b\r\nX-Mailbox-Line: >From c\r\nSubject: x\r\n"
