@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, cast
 
+from .link import Asked, AuthUnavailable, KeptConnection
 from .protocol import ClientConnection, MasterClientConnection, Mechanism, Parameters, ProtocolError, client
 from .protocol import master_client as master
 from .protocol.wire import decode_base64
@@ -26,21 +24,8 @@ __all__ = [
     "UserFields",
 ]
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds for connecting and for the server's greeting."""
-
-REPLY_TIMEOUT = 60.0
-"""Seconds for one answer: a failure is delayed by its penalty (15 s) and auth_failure_delay."""
-
-REQUESTS_MAX = 1000
-"""Requests under way on one connection; further ones wait for their turn."""
-
 Address = tuple[str, int]
 ChallengeHandler = Callable[[bytes], Awaitable[bytes]]
-
-
-class AuthUnavailable(Exception):
-    """The service cannot be asked now (no socket, connection lost, no answer in time, protocol broken): try later."""
 
 
 class LookupFailed(AuthUnavailable):
@@ -49,10 +34,6 @@ class LookupFailed(AuthUnavailable):
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.reason = fields.get("reason", "")
         super().__init__(self.reason or "the lookup failed temporarily")
-
-
-class _Lost(AuthUnavailable):
-    """The connection went away before an answer came."""
 
 
 class AuthCancelled(Exception):
@@ -121,167 +102,7 @@ def _id(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None
 
 
-class _Event(Protocol):
-    """What both machines' answers have in common."""
-
-    @property
-    def id(self) -> int: ...
-
-
-class _Machine(Protocol):
-    """What both machines have in common."""
-
-    def receive(self, data: bytes) -> Iterator[object]: ...
-
-    def data_to_send(self) -> bytes: ...
-
-
-M = TypeVar("M", bound=_Machine)
-
-
-class _Link(asyncio.Protocol, Generic[M]):
-    """A connection: hands answers to whoever waits for their number."""
-
-    def __init__(self, machine: M) -> None:
-        self.machine = machine
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting: dict[int, asyncio.Queue[object | None]] = {}
-        self.closed = False
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
-        self.flush()
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for event in self.machine.receive(data):
-                if isinstance(event, client.Ready | master.Ready):
-                    if not self.ready.done():
-                        self.ready.set_result(None)
-                elif (queue := self.waiting.get(cast("_Event", event).id)) is not None:
-                    queue.put_nowait(event)
-        except ProtocolError as error:
-            self._end(f"the auth server {error}")
-            self.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end("the auth server closed the connection")
-        self.gone.set_result(None)
-
-    def _end(self, reason: str) -> None:
-        self.closed = True
-        if not self.ready.done():
-            self.ready.set_exception(AuthUnavailable(reason))
-            self.ready.exception()  # it may be that nobody waits any more
-        for queue in self.waiting.values():
-            queue.put_nowait(None)
-
-    def flush(self) -> None:
-        """Send what the machine holds."""
-        data = self.machine.data_to_send()
-        if data and self._transport is not None and not self.closed:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.closed = True
-        if self._transport is not None:
-            self._transport.close()
-
-
-@dataclass(slots=True)
-class _Asked(Generic[M]):
-    """A request under way: its connection, number, answers to come, and first answer."""
-
-    link: _Link[M]
-    id: int
-    queue: asyncio.Queue[object | None]
-    first: object = None
-
-
-class _Client(Generic[M]):
-    """Keeps one connection to a unix socket and makes it again when it is lost."""
-
-    def __init__(self, path: str | Path, make: Callable[[], M]) -> None:
-        self.path = str(path)
-        self._make = make
-        self._link: _Link[M] | None = None
-        self._connecting = asyncio.Lock()
-        self._slots = asyncio.Semaphore(REQUESTS_MAX)
-
-    async def close(self) -> None:
-        """Close the connection; a later request opens another."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()
-            await link.gone
-
-    async def _connected(self) -> _Link[M]:
-        """The connection, with its greeting complete. Raises AuthUnavailable."""
-        async with self._connecting:
-            if self._link is not None and not self._link.closed:
-                return self._link
-            loop = asyncio.get_running_loop()
-            link = _Link(self._make())
-            try:
-                async with asyncio.timeout(CONNECT_TIMEOUT):
-                    await loop.create_unix_connection(lambda: link, self.path)
-                    await link.ready
-            except TimeoutError:
-                link.close()
-                raise AuthUnavailable(f"{self.path}: no greeting within {CONNECT_TIMEOUT:g} s") from None
-            except OSError as error:
-                raise AuthUnavailable(f"{self.path}: {error.strerror or error}") from None
-            except AuthUnavailable:
-                link.close()
-                raise
-            self._link = link
-            return link
-
-    async def _answer(self, queue: asyncio.Queue[object | None]) -> object:
-        """The next answer. Raises AuthUnavailable."""
-        try:
-            async with asyncio.timeout(REPLY_TIMEOUT):
-                event = await queue.get()
-        except TimeoutError:
-            raise AuthUnavailable(f"{self.path}: no answer within {REPLY_TIMEOUT:g} s") from None
-        if event is None:
-            raise _Lost(f"{self.path}: connection lost")
-        return event
-
-    @asynccontextmanager
-    async def _asked(self, send: Callable[[M], int]) -> AsyncIterator[_Asked[M]]:
-        """Send a request and wait for its first answer; a kept connection that turns out to be dead is made again."""
-        async with self._slots:
-            kept = self._link is not None and not self._link.closed
-            asked = await self._send(send)
-            try:
-                try:
-                    asked.first = await self._answer(asked.queue)
-                except _Lost:
-                    if not kept:
-                        raise
-                    asked = await self._send(send)
-                    asked.first = await self._answer(asked.queue)
-                yield asked
-            finally:
-                asked.link.waiting.pop(asked.id, None)
-
-    async def _send(self, send: Callable[[M], int]) -> _Asked[M]:
-        link = await self._connected()
-        queue: asyncio.Queue[object | None] = asyncio.Queue()
-        try:
-            id = send(link.machine)
-        except ProtocolError as error:
-            raise AuthUnavailable(str(error)) from None
-        link.waiting[id] = queue
-        link.flush()
-        return _Asked(link, id, queue)
-
-
-class AuthClient(_Client[ClientConnection]):
+class AuthClient(KeptConnection[ClientConnection]):
     """SASL on behalf of users, over a client socket (``auth-client``, ``private/auth``). Belongs to one event loop.
 
     ``pid`` has to differ between the connections of a machine when the socket is ``auth-login``.
@@ -293,7 +114,7 @@ class AuthClient(_Client[ClientConnection]):
 
     async def mechanisms(self) -> list[Mechanism]:
         """The mechanisms the server offers, in its order. Raises AuthUnavailable."""
-        return list((await self._connected()).machine.mechanisms.values())
+        return list((await self.connected()).machine.mechanisms.values())
 
     async def authenticate(
         self,
@@ -339,16 +160,16 @@ class AuthClient(_Client[ClientConnection]):
     async def _exchange(
         self, mechanism: str, parameters: Parameters, initial: bytes | None, challenge: ChallengeHandler
     ) -> AuthSuccess:
-        if mechanism not in (await self._connected()).machine.mechanisms:
+        if mechanism not in (await self.connected()).machine.mechanisms:
             raise AuthFailed({"reason": "Unsupported authentication mechanism."})
-        async with self._asked(lambda machine: machine.begin(mechanism, parameters, initial)) as asked:
+        async with self.asked(lambda machine: machine.begin(mechanism, parameters, initial)) as asked:
             try:
                 return await self._dialogue(asked, challenge)
             finally:
                 asked.link.machine.cancel(asked.id)  # does nothing once the server has answered
                 asked.link.flush()
 
-    async def _dialogue(self, asked: _Asked[ClientConnection], challenge: ChallengeHandler) -> AuthSuccess:
+    async def _dialogue(self, asked: Asked[ClientConnection], challenge: ChallengeHandler) -> AuthSuccess:
         link, event = asked.link, asked.first
         while True:
             if isinstance(event, client.Success):
@@ -362,7 +183,7 @@ class AuthClient(_Client[ClientConnection]):
             except ProtocolError as error:
                 raise AuthUnavailable(str(error)) from None
             link.flush()
-            event = await self._answer(asked.queue)
+            event = await self.answer(asked.queue)
 
 
 def _success(event: client.Success, machine: ClientConnection) -> AuthSuccess:
@@ -372,7 +193,7 @@ def _success(event: client.Success, machine: ClientConnection) -> AuthSuccess:
     return AuthSuccess(user, fields, final or b"", (machine.pid, event.id, machine.cookie))
 
 
-class MasterClient(_Client[MasterClientConnection]):
+class MasterClient(KeptConnection[MasterClientConnection]):
     """Lookups over a userdb or master socket (``auth-userdb``, ``auth-master``). Belongs to one event loop."""
 
     def __init__(self, path: str | Path) -> None:
@@ -411,22 +232,22 @@ class MasterClient(_Client[MasterClientConnection]):
 
     async def flush_cache(self, *users: str) -> int:
         """Forget cached results of these users, or of all; returns how many entries went. Raises AuthUnavailable."""
-        async with self._asked(lambda machine: machine.flush(users)) as asked:
+        async with self.asked(lambda machine: machine.flush(users)) as asked:
             return asked.first.count if isinstance(asked.first, master.Done) else 0
 
     async def list(self, mask: str = "", service: str = "") -> AsyncIterator[str]:
         """All users the userdbs can list; the server may ignore ``mask``. Raises AuthUnavailable."""
         parameters = _parameters(service, None, None)
-        async with self._asked(lambda machine: machine.list_users(mask, parameters)) as asked:
+        async with self.asked(lambda machine: machine.list_users(mask, parameters)) as asked:
             event = asked.first
             while isinstance(event, master.Listed):
                 yield event.user
-                event = await self._answer(asked.queue)
+                event = await self.answer(asked.queue)
             if isinstance(event, master.Failed):
                 raise LookupFailed(event.fields)
 
     async def _lookup(self, send: Callable[[MasterClientConnection], int]) -> UserFields | None:
-        async with self._asked(send) as asked:
+        async with self.asked(send) as asked:
             event = asked.first
         if isinstance(event, master.Found):
             return UserFields(event.user, event.fields)

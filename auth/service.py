@@ -8,11 +8,12 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from .connections import ClientConnection, MasterConnection
+from .client_connection import ClientConnection
 from .core import Core
 from .databases import BadArguments
 from .dovecotconf import DovecotConfig
 from .identities import identities
+from .master_connection import MasterConnection
 
 log = logging.getLogger("dovecot.auth")
 

@@ -172,7 +172,7 @@ async def test_a_server_that_breaks_off_or_talks_nonsense(tmp_path: Path, reply:
 
 
 async def test_a_server_that_does_not_greet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("auth.client.CONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr("auth.link.CONNECT_TIMEOUT", 0.05)
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

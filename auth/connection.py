@@ -1,0 +1,93 @@
+"""What the service's connections share: the transport, the tasks under way, replies gathered into few writes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+from .core import Core
+
+log = logging.getLogger("dovecot.auth")
+
+BACKLOG_MAX = 1 << 20
+"""Octets of replies waiting for a client that does not read; then it is cut off."""
+
+
+def _create_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return loop.create_task(work)
+
+
+# From Python 3.12 on a task runs at once up to its first wait; a lookup that needs none costs no turn of the loop.
+_begin_task: Callable[[asyncio.AbstractEventLoop, Coroutine[Any, Any, None]], asyncio.Task[None]]
+_begin_task = getattr(asyncio, "eager_task_factory", _create_task)
+
+
+class Connection(asyncio.Protocol):
+    """What client and master connections share: the transport, the tasks, the end."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self._transport: asyncio.Transport | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are under way."""
+        return bool(self._tasks)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self.core.connections.add(self)
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.core.connections.discard(self)
+        self.core.changed.set()
+        for task in self._tasks:
+            task.cancel()
+
+    def close(self) -> None:
+        """End the connection once what is due has been sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def pending(self) -> bytes:
+        """Bytes due to the peer."""
+        raise AssertionError("every connection has a machine behind it")
+
+    def _flush_soon(self) -> None:
+        """Send what is due once all that ends in this turn of the loop has ended: many replies, one write."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        data = self.pending()
+        if not data or self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > BACKLOG_MAX:
+            log.warning("auth client does not read its replies, disconnecting it")
+            self._transport.abort()
+            return
+        self._transport.write(data)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = _begin_task(asyncio.get_running_loop(), work)
+        if task.done():
+            self._ended(task)
+            return task
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self.core.changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("BUG: an auth request failed: %s", type(error).__name__, exc_info=error)
+            self.close()
