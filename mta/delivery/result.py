@@ -6,6 +6,7 @@ import enum
 import logging
 from dataclasses import dataclass, field, replace
 
+from mta.address import quote_822
 from mta.queue.message import QueuedMessage, QueuedRecipient
 
 
@@ -122,12 +123,12 @@ def log_result(logger: logging.Logger, message: QueuedMessage, result: Result, n
     recipient = result.recipient.recipient
     original = ""
     if recipient.original and recipient.original.casefold() != recipient.address.casefold():
-        original = f", orig_to=<{recipient.original}>"
+        original = f", orig_to=<{quote_822(recipient.original)}>"
     use = f", conn_use={result.times.reuse + 1}" if result.times.reuse else ""
     logger.info(
         "%s: to=<%s>%s, relay=%s%s, %s, dsn=%s, status=%s (%s)",
         message.queue_id,
-        recipient.address,
+        quote_822(recipient.address),
         original,
         result.relay,
         use,

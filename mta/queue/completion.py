@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from mta.address import quote_822
 from mta.delivery.bounce.notices import NoticeError, Notices
 from mta.queue.active import Active
 from mta.queue.changes import Change, Defer, Forget
@@ -45,7 +46,8 @@ class Completion:
         if active.succeeded:
             made += await self.notices.success(message, active.notices(active.succeeded), content)
         if expired_now:
-            logger.info("%s: from=<%s>, status=expired, returned to sender", message.queue_id, message.sender)
+            sender = quote_822(message.sender) if message.sender else ""
+            logger.info("%s: from=<%s>, status=expired, returned to sender", message.queue_id, sender)
             expired = {position: replace(outcome, action="failed") for position, outcome in active.waiting.items()}
             made += await self.notices.failure(message, active.notices(expired), content)
         elif self._warns(active, now):

@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from dataclasses import dataclass
 from typing import Final
 
+from mta.address import quote_822
 from mta.delivery.request import Agent, Request
 from mta.delivery.result import Dsn, Result, Status, Times, log_result
+from mta.delivery.simple import DiscardAgent
 from mta.queue.active import Active
 from mta.queue.changes import Change, Defer
 from mta.queue.completion import Completion
@@ -20,7 +22,7 @@ from mta.queue.destinations import Destination, Transport
 from mta.queue.errors import QueueError
 from mta.queue.message import QueuedMessage, QueuedRecipient
 from mta.queue.reading import MessageCorrupt
-from mta.queue.routing import RETRY, Resolver, routes
+from mta.queue.routing import SWALLOW, Resolver, routes
 from mta.queue.settings import ManagerSettings, TransportSettings
 from mta.queue.store import Queue
 
@@ -49,10 +51,13 @@ class Agents:
     def __init__(self, agents: Mapping[str, Agent], settings: Mapping[str, TransportSettings], fallback: Agent) -> None:
         self._agents = agents
         self._settings = settings
+        self._discard = DiscardAgent("qmgr")
         self._fallback = fallback
         """For transports that master.cf does not have: defers (`mail transport unavailable`)."""
 
     def agent(self, transport: str) -> Agent:
+        if transport == SWALLOW:
+            return self._discard
         return self._agents.get(transport, self._fallback)
 
     def settings(self, transport: str) -> TransportSettings:
@@ -242,7 +247,7 @@ class Manager:
         logger.info(
             "%s: from=<%s>, size=%d, nrcpt=%d (queue active)",
             message.queue_id,
-            message.sender,
+            quote_822(message.sender) if message.sender else "",
             message.size,
             len(message.recipients),
         )
@@ -406,5 +411,3 @@ def _note_failure(error: BaseException | None) -> None:
 
 
 SUSPENDED: Final = "delivery temporarily suspended: "
-
-__all__ = ["RETRY", "Agents", "Manager"]

@@ -14,7 +14,9 @@ from mta.tables import TableError
 
 logger = logging.getLogger("postfix.qmgr")
 
-ERROR, RETRY, DISCARD = "error", "retry", "discard"
+ERROR, RETRY = "error", "retry"
+SWALLOW = "qmgr: discard"
+"""No transport of master.cf has such a name: what the queue manager itself makes disappear."""
 
 
 class Resolution(Protocol):
@@ -72,7 +74,7 @@ async def _route(
     local_part = resolution.recipient.rpartition("@")[0].casefold()
     if resolution.address_class is AddressClass.LOCAL and local_part == settings.double_bounce.casefold():
         # Nobody reads it: a notice about a notice about a notice ends here (qmgr_message_resolve).
-        return Route(DISCARD, "undeliverable postmaster notification discarded")
+        return Route(SWALLOW, "undeliverable postmaster notification discarded")
     if resolution.error:
         return Route(ERROR, "5.1.3 bad address syntax")
     if resolution.transport in settings.defer_transports:

@@ -171,7 +171,8 @@ class Notices:
         copy: bool,
     ) -> NewMessage:
         settings, now = self._settings, self._clock()
-        to = to if "@" in to else f"{to}@{settings.origin}"
+        complete = to if "@" in to else f"{to}@{settings.origin}"
+        address_type = "utf-8" if message.smtputf8 and not complete.isascii() else "rfc822"
         queue_id = self._new_id()
         report = Report(
             kind=kind,
@@ -189,7 +190,7 @@ class Notices:
         submission = Submission(
             queue_id=queue_id,
             sender=sender,
-            recipients=[Recipient(to, orcpt=f"{'utf-8' if message.smtputf8 and not to.isascii() else 'rfc822'};{to}")],
+            recipients=[Recipient(to, to, f"{address_type};{complete}")],
             content=render(report, settings.report, content),
             received=local_received_header(settings.report.myhostname, settings.report.mail_name, queue_id, None, now),
             body="8BITMIME" if settings.report.mime_encoding == "8bit" else "",

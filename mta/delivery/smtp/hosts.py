@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from mta.delivery.result import Dsn
 from mta.delivery.smtp.nexthop import Destination
 from mta.delivery.smtp.settings import ClientSettings
 from mta.dns import LookupFailed, NotFound, TempFail
+
+logger = logging.getLogger("postfix.smtp")
 
 SMTP_PORT: Final = 25
 MAX_HOSTS: Final = 100
@@ -74,15 +77,18 @@ async def _of_host(host: str, preference: int, settings: ClientSettings, lookups
     try:
         addresses = await lookups.addresses(host, ipv4=ipv4, ipv6=ipv6, native=native)
     except LookupFailed as failure:
-        raise HostFailure(_dsn(failure, host)) from failure
+        # The family that is asked for last is the one that is named (smtp_addr.c).
+        raise HostFailure(_dsn(failure, host, "AAAA" if ipv6 else "A")) from failure
     return [HostAddress(host, address, preference) for address in addresses]
 
 
 async def _of_domain(domain: str, settings: ClientSettings, lookups: Lookups) -> list[HostAddress]:
     try:
         exchangers = list(await lookups.mail_exchangers(domain))[:MAX_HOSTS]
+    except NotFound:
+        exchangers = [(0, domain)]
     except LookupFailed as failure:
-        raise HostFailure(_dsn(failure, domain)) from failure
+        raise HostFailure(_dsn(failure, domain, "MX")) from failure
     if not exchangers:
         raise HostFailure(Dsn("5.1.0", f"Domain {domain} does not accept mail (nullMX)"))
     found: list[HostAddress] = []
@@ -93,6 +99,8 @@ async def _of_domain(domain: str, settings: ClientSettings, lookups: Lookups) ->
         except HostFailure as failure:
             failures.append(failure)
     if not found:
+        if exchangers != [(0, domain)]:
+            logger.warning("no MX host for %s has a valid address record", domain)
         # A host that may be found later is worth waiting for.
         raise next((failure for failure in failures if failure.dsn.soft), failures[0])
     return _ordered(found, settings)
@@ -128,12 +136,12 @@ def _literal(host: str) -> str | None:
         return None
 
 
-def _dsn(failure: LookupFailed, name: str) -> Dsn:
+def _dsn(failure: LookupFailed, name: str, kind: str) -> Dsn:
     if isinstance(failure, TempFail):
         status, cause = "4.4.3", "Host not found, try again"
     elif isinstance(failure, NotFound) and failure.exists:
         status, cause = "5.4.4", "Host found but no data record of requested type"
     else:
         status, cause = "5.4.4", "Host not found"
-    reason = f"Name service error for name={failure.name or name} type={failure.kind}: {cause}"
+    reason = f"Name service error for name={name} type={kind}: {cause}"
     return Dsn(status, f"Host or domain name not found. {reason}")

@@ -88,7 +88,7 @@ class Session:
     """Not to be used for another delivery."""
 
     @property
-    def _logger(self) -> logging.Logger:
+    def logger(self) -> logging.Logger:
         return logging.getLogger(f"postfix.{self.settings.prefix}")
 
     def offers(self, keyword: str) -> bool:
@@ -139,7 +139,7 @@ class Session:
             raise failure
         name = (reply.lines[0].split() or [""])[0]
         if self.loop_detect and name.lower() == self.settings.myhostname.lower():
-            self._logger.warning(
+            self.logger.warning(
                 "host %s greeted me with my own hostname %s", self.peer.full_name, self.settings.myhostname
             )
 
@@ -211,10 +211,10 @@ class Session:
         try:
             await self.protocol.start_tls_now(context, name, self.settings.timeouts.starttls)
         except ssl.SSLCertVerificationError as error:
-            self._logger.info("certificate verification failed for %s: %s", self.peer.full_name, error.verify_message)
+            self.logger.info("certificate verification failed for %s: %s", self.peer.full_name, error.verify_message)
             raise SiteFailure(Dsn("4.7.5", "Server certificate not verified")) from error
         except (ssl.SSLError, OSError, TimedOut, Disconnected, BadReply) as error:
-            self._logger.info("SSL_connect error to %s: %s", self.peer.full_name, str(error) or type(error).__name__)
+            self.logger.info("SSL_connect error to %s: %s", self.peer.full_name, str(error) or type(error).__name__)
             if not policy.level.required:
                 raise RetryInPlaintext from error
             raise SiteFailure(Dsn("4.7.5", "Cannot start TLS: handshake failure")) from error
@@ -229,10 +229,13 @@ class Session:
         self.tls_verified = matched and policy.level >= Level.FINGERPRINT
         if tls.defaults.loglevel >= 1 and ssl_object is not None:
             trust = "Verified" if self.tls_verified else "Untrusted" if certificate else "Anonymous"
-            self._logger.info(
+            self.logger.info(
                 "%s TLS connection established to %s: %s", trust, self.peer.full_name, describe(ssl_object).summary()
             )
         if not matched:
+            self.logger.info(
+                "server certificate verification failed for %s: name or fingerprint mismatch", self.peer.full_name
+            )
             raise SiteFailure(Dsn("4.7.5", "Server certificate not verified"))
 
     # --- AUTH ------------------------------------------------------------------------------------------------------
@@ -248,7 +251,7 @@ class Session:
             raise SiteFailure(Dsn("4.7.0", text))
         mechanism = sasl.choose(offered, login.settings.options_for(self.tls, self.tls_verified))
         if mechanism is None:
-            self._logger.warning("SASL authentication failure: No worthy mechs found")
+            self.logger.warning("SASL authentication failure: No worthy mechs found")
             raise self._cannot_log_in("no mechanism available")
         reply = await self._run_mechanism(mechanism, login.credentials)
         if not reply.ok:

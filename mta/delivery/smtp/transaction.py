@@ -151,7 +151,11 @@ class Transaction:
     async def _send_content(self, accepted: Sequence[int]) -> None:
         session = self._session
         content = downgraded(self._letter.content) if self._downgrades else self._letter.content
-        octets = dot_stuffed(folded(content, session.settings.line_length_limit))
+        short = folded(content, session.settings.line_length_limit)
+        if short is not content:
+            limit = session.settings.line_length_limit
+            session.logger.info("%s: breaking line > %d bytes with <CR><LF>SPACE", self._letter.message.queue_id, limit)
+        octets = dot_stuffed(short)
         count = len(accepted) if session.settings.lmtp else 1
         for start in range(0, len(octets), CHUNK):
             last = start + CHUNK >= len(octets)

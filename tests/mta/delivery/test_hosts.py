@@ -93,13 +93,13 @@ DOWN = TempFail("a.example", "A", "try again")
 @pytest.mark.parametrize(
     ("names", "status", "reason"),
     [
-        (Broken(None, GONE), "5.4.4", "name=a.example type=A: Host not found"),
-        (Broken(None, DOWN), "4.4.3", "name=a.example type=A: Host not found, try again"),
+        (Broken(None, GONE), "5.4.4", "name=a.example type=AAAA: Host not found"),
+        (Broken(None, DOWN), "4.4.3", "name=a.example type=AAAA: Host not found, try again"),
         (Broken(TempFail("x.example", "MX", ""), GONE), "4.4.3", "name=x.example type=MX: Host not found, try again"),
         (
             Broken(NotFound("x.example", "MX", "", exists=False), GONE),
             "5.4.4",
-            "name=x.example type=MX: Host not found",
+            "name=x.example type=AAAA: Host not found",
         ),
     ],
 )

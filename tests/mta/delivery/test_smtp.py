@@ -137,7 +137,7 @@ async def test_a_permanent_refusal_is_not_offered_to_the_next_server(peer, agent
 
 
 async def test_host_not_found_bounces_but_not_for_the_relayhost(agent, request_to, outcome) -> None:
-    reason = "Host or domain name not found. Name service error for name=nowhere.example type=A: Host not found"
+    reason = "Host or domain name not found. Name service error for name=nowhere.example type=AAAA: Host not found"
     results = await agent().deliver(request_to("[nowhere.example]"))
     assert outcome(results) == {TO: ("bounced", "5.4.4", reason)}
     results = await agent(relayhost="[nowhere.example]").deliver(request_to("[nowhere.example]"))
