@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.listeners import Sockets
+from lab.logs import LogTarget
 from lab.service import Plan
 from lab.state import State, birth, namespace
 from lab.supervisor import Supervisor
@@ -23,13 +24,14 @@ def run(
     sockets: Sockets | None = None,
     ready_fd: int | None = None,
     directory: Path | None = None,
+    log: LogTarget | None = None,
     announce: Callable[[], None] | None = None,
 ) -> None:
     """Supervise until told to stop. `announce` is called once everything is ready; the default prints one line.
 
     Raises LabError if the start fails; nothing then stays behind.
     """
-    supervisor = Supervisor(load, sockets)
+    supervisor = Supervisor(load, sockets, log)
     started = time.time()
     last: State | None = None
 

@@ -18,6 +18,7 @@ from lab.errors import LabError
 from lab.identity import make_directory
 from lab.instance import GRACE_SECONDS, InstanceLock
 from lab.listeners import Sockets
+from lab.logs import LogTarget
 from lab.reload import Reload
 from lab.service import Plan, Service, listeners_of, services_of
 from lab.workers import START_SECONDS, Worker, Workers
@@ -50,10 +51,16 @@ class StartFailed(LabError):
 
 
 class Supervisor:
-    """Runs the services of one or more plans. `load` reads the configuration and is called again on SIGHUP."""
+    """Runs the services of one or more plans. `load` reads the configuration and is called again on SIGHUP.
 
-    def __init__(self, load: Callable[[], Sequence[Plan]], sockets: Sockets | None = None) -> None:
+    `log` is for the supervisor's own lines; without it they go where those of the first plan go.
+    """
+
+    def __init__(
+        self, load: Callable[[], Sequence[Plan]], sockets: Sockets | None = None, log: LogTarget | None = None
+    ) -> None:
         self._load = load
+        self._log = log
         self.sockets = sockets or Sockets()
         self.plans: Sequence[Plan] = ()
         self.workers = Workers(self.sockets, self._in_child)
@@ -94,7 +101,7 @@ class Supervisor:
     def _start(self) -> None:
         self.plans = self._load()
         self._watch_signals()
-        logs.configure(self.plans[0].log)
+        logs.configure(self._log or self.plans[0].log)
         for plan in self.plans:
             for warning in plan.warnings:
                 log.warning("%s", warning)

@@ -57,6 +57,7 @@ def up(
             sockets=_sockets(lab, chosen),
             ready_fd=ready_fd,
             directory=place,
+            log=LogTarget(postfix_file=lab.directory / "log" / "hardmail.log"),
             announce=lambda: _announce(lab, as_json, terminal, parent),
         )
     except LabError:

@@ -280,7 +280,7 @@ def test_reload_keeps_every_session(terminal: Terminal, sessions: list[Session],
     main = Path(lab["directory"], "mailhost/main.cf")
     main.write_text(main.read_text() + "\nsmtpd_banner = $myhostname ESMTP reloaded\n")
     assert terminal.run("reload", "--dir", lab["directory"]).returncode == 0
-    log = Path(lab["log"], "nullclient.log")
+    log = Path(lab["log"], "hardmail.log")
     helpers.wait_for(lambda: "generation 2 serves" in log.read_text())
     for name, (question, answer) in QUESTIONS.items():
         assert old[name].ask(question).startswith(answer)
@@ -341,7 +341,7 @@ def test_reload_under_load_refuses_nobody(terminal: Terminal, helpers: type[Help
     threads = [threading.Thread(target=repeat, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
-    log = Path(lab["log"], "nullclient.log")
+    log = Path(lab["log"], "hardmail.log")
     try:
         for generation in (2, 3, 4):
             assert terminal.run("reload").returncode == 0
