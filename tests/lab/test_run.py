@@ -1,0 +1,156 @@
+"""`hardmail run` on plain configuration directories: one or several, as the user who runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Helpers
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Daemons:
+    """Runs `hardmail run` over directories below one place."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(place / "runtime")}
+        self.started: list[subprocess.Popen[str]] = []
+
+    def confdir(self, name: str, port: int, host: str = "127.0.0.1") -> Path:
+        """A directory with a small main.cf and master.cf."""
+        path = self.place / name / "conf"
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "main.cf").write_text(
+            f"compatibility_level = 3.6\nmyhostname = {name}.example\nalias_maps =\nlocal_recipient_maps =\n"
+            f"queue_directory = {path.parent}/queue\ndata_directory = {path.parent}/data\n"
+        )
+        (path / "master.cf").write_text(
+            f"{host}:{port} inet n - n - 1 smtpd\nqmgr unix n - n 300 1 qmgr\nsmtp unix - - n - - smtp\n"
+        )
+        return path
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "lab", *arguments],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=60,
+            check=False,
+        )
+
+    def run(self, *confdirs: Path) -> subprocess.Popen[str]:
+        """Start over these directories and wait for the ready line."""
+        arguments = [word for confdir in confdirs for word in ("-c", str(confdir))]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lab", "run", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+        self.started.append(process)
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line.startswith(f"hardmail: ready (pid {process.pid}, "), process.stderr.read() if process.stderr else ""
+        return process
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self.started:
+            if process.poll() is None:
+                process.terminate()
+            process.communicate(timeout=20)
+
+
+@pytest.fixture
+def daemons(place: Path) -> Iterator[Daemons]:
+    """A place for configuration directories."""
+    made = Daemons(place)
+    yield made
+    made.close()
+
+
+def greeting(port: int, host: str = "127.0.0.1") -> str:
+    """The first line that a server says."""
+    with socket.create_connection((host, port), 20) as sock, sock.makefile("rb") as file:
+        return file.readline().decode().rstrip()
+
+
+def test_one_directory(daemons: Daemons, helpers: type[Helpers]) -> None:
+    port = helpers.free_port()
+    confdir = daemons.confdir("one", port)
+    process = daemons.run(confdir)
+    assert greeting(port) == "220 one.example ESMTP Postfix"
+    assert (confdir.parent / "queue/pid/master.pid").read_text() == f"{process.pid}\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert not (confdir.parent / "queue/pid/master.pid").exists()
+    assert not (confdir.parent / "queue/public/qmgr").exists()
+
+
+def test_several_directories_with_the_same_last_name(daemons: Daemons, helpers: type[Helpers]) -> None:
+    ports = [helpers.free_port(), helpers.free_port()]
+    confdirs = [daemons.confdir(name, port) for name, port in zip(("one", "two"), ports, strict=True)]
+    daemons.run(*confdirs)
+    assert [greeting(port).split()[1] for port in ports] == ["one.example", "two.example"]
+    status = daemons.command("status", "-c", str(confdirs[1]))
+    assert status.stdout.count("/smtpd ") == 2
+
+
+def test_errors_of_all_directories_at_once(daemons: Daemons) -> None:
+    confdirs = [daemons.confdir(name, 2525) for name in ("one", "two")]
+    for confdir in confdirs:
+        (confdir / "master.cf").write_text("oops\n")
+    done = daemons.command("run", "-c", str(confdirs[0]), "-c", str(confdirs[1]))
+    assert done.returncode == os.EX_CONFIG
+    assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == [
+        f"{confdir}/master.cf, line 1" for confdir in confdirs
+    ]
+
+
+def test_reload_and_stop_by_directory(daemons: Daemons, helpers: type[Helpers]) -> None:
+    port = helpers.free_port()
+    confdir = daemons.confdir("one", port)
+    process = daemons.run(confdir)
+    main = confdir / "main.cf"
+    main.write_text(main.read_text().replace("one.example", "new.example"))
+    assert daemons.command("reload", "-c", str(confdir)).returncode == 0
+    helpers.wait_for(lambda: greeting(port) == "220 new.example ESMTP Postfix")
+    assert daemons.command("stop").returncode == os.EX_UNAVAILABLE  # it must be named: it may be in service
+    assert daemons.command("stop", "-c", str(confdir)).returncode == 0
+    assert process.wait(20) == 0
+
+
+def test_directories_that_share_a_queue_are_refused(daemons: Daemons, helpers: type[Helpers]) -> None:
+    first, second = (daemons.confdir(name, helpers.free_port()) for name in ("one", "two"))
+    (second / "main.cf").write_text((first / "main.cf").read_text())
+    process = daemons.run(first)
+    done = daemons.command("run", "-c", str(second))
+    assert done.returncode == os.EX_TEMPFAIL
+    assert f"already running: process {process.pid} holds {first.parent}/queue/pid/master.pid" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
+def test_no_service_process_is_root(daemons: Daemons, helpers: type[Helpers]) -> None:
+    process = daemons.run(daemons.confdir("one", helpers.free_port()))
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 2
+    for pid in children:
+        fields = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        assert "0" not in fields["Uid"].split()
+        assert "0" not in fields["Gid"].split() + fields["Groups"].split()
+        assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == 0
+        assert fields["NoNewPrivs"] == "1"
