@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .authenticator import Result, describe
 from .connection import Connection
 from .core import Core
 from .exchange import AskClient, AskDatabase, Exchange, Next, Outcome
 from .mechanisms import MECHANISMS
 from .mechanisms.steps import Credentials, VerifyPassword, VerifyToken
+from .passdbs import Result
 from .protocol import Parameters, ProtocolError, ServerConnection, server
 from .replies import fail_words, ok_words
-from .request import AuthRequest
+from .request import AuthRequest, describe
 
 log = logging.getLogger("dovecot.auth")
 

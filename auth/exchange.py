@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .authenticator import Authenticator, Result, describe
+from .authenticator import Authenticator
 from .mechanisms import Environment, MechanismEntry, Refused
 from .mechanisms.steps import (
     ActAs,
@@ -21,7 +21,8 @@ from .mechanisms.steps import (
     VerifyPassword,
     VerifyToken,
 )
-from .request import AuthRequest, BadUsername
+from .passdbs import Result
+from .request import AuthRequest, BadUsername, describe
 
 log = logging.getLogger("dovecot.auth")
 

@@ -8,14 +8,15 @@ import secrets
 import struct
 from socket import SO_PEERCRED, SOL_SOCKET
 
-from .authenticator import Result, UserResult, describe
 from .client_connection import ClientConnection
 from .connection import Connection
 from .core import Core
 from .databases import DatabaseError
+from .passdbs import Result
 from .protocol import MasterServerConnection, Parameters, ProtocolError, master_server
 from .replies import pass_words, user_words
-from .request import AuthRequest, BadUsername
+from .request import AuthRequest, BadUsername, describe
+from .userdbs import UserResult
 
 log = logging.getLogger("dovecot.auth")
 
@@ -90,7 +91,7 @@ class MasterConnection(Connection):
             await self._answer_user(id, request)
 
     async def _answer_user(self, id: int, request: AuthRequest) -> None:
-        result = await self.core.authenticator.user(request)
+        result = await self.core.authenticator.userdbs.ask(request)
         fields = request.userdb_fields()
         if result is UserResult.OK and self._only_uid is not None and fields.get("uid") != str(self._only_uid):
             log.error("%s: Auth client (uid %d) may not look up this user", describe(request), self._only_uid)
@@ -126,7 +127,7 @@ class MasterConnection(Connection):
             self._machine.send_done(id, failed=True)
             return
         try:
-            async for user in self.core.authenticator.users():
+            async for user in self.core.authenticator.userdbs.users():
                 self._machine.send_listed(id, user)
                 self._flush()
         except DatabaseError as error:

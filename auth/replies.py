@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from .authenticator import Result
+from .passdbs import Result
 from .request import AuthRequest
 
 _BARE = ("nologin=", "proxy=")

@@ -258,6 +258,14 @@ class AuthRequest:
         return values.get(name)
 
 
+def describe(request: AuthRequest) -> str:
+    """``mechanism(user,address)`` as Dovecot's log lines begin."""
+    words = [request.user or "?"]
+    if request.parameters.rip:
+        words.append(request.parameters.rip)
+    return f"{(request.mechanism or 'userdb').lower()}({','.join(words)})"
+
+
 def _unsuffixed(name: str) -> tuple[str, bool]:
     """A field's name without ``:protected`` or ``:default``, and whether it had one: it yields to what is there."""
     bare = name.removesuffix(":protected").removesuffix(":default")
