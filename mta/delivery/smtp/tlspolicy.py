@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 import logging
 import re
 import ssl
@@ -307,7 +308,36 @@ class PolicyTable:
             parsed = x509.load_der_x509_certificate(certificate)
         except ValueError:
             return False
-        return names.matches(parsed, policy.patterns(hostname, nexthop))
+        return _certified(parsed, policy.patterns(hostname, nexthop))
+
+
+def _certified(certificate: x509.Certificate, patterns: Sequence[str]) -> bool:
+    """Whether the certificate vouches for the peer.
+
+    As OpenSSL judges for Postfix: an address among the patterns must stand among the certificate's addresses, and of
+    the names, if there are any, one among its names. So `[192.0.2.1]` passes `verify`, but not `secure`, whose
+    dot-nexthop is no address.
+    """
+    addresses = [address for pattern in patterns if (address := _address(pattern)) is not None]
+    hosts = [pattern for pattern in patterns if _address(pattern) is None]
+    if addresses and not _vouched_addresses(certificate).issuperset(addresses):
+        return False
+    return bool(addresses) if not hosts else names.matches(certificate, hosts)
+
+
+def _vouched_addresses(certificate: x509.Certificate) -> set[object]:
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return set()
+    return set(alternative.get_values_for_type(x509.IPAddress))
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -118,6 +118,19 @@ async def test_a_certificate_of_an_unknown_issuer_is_not(peer, agent, request_to
     assert server.contents == []
 
 
+async def test_an_address_needs_a_certificate_for_that_address(peer, agent, request_to, server_tls, authority) -> None:
+    # Checked against posttls-finger of Postfix 3.7 with OpenSSL 3.
+    named, numbered = await peer(tls=server_tls("mail.example.org")), await peer(tls=server_tls("127.0.0.1"))
+    ca = str(authority.certificate_file)
+    for level, server, wanted in (
+        ("verify", numbered, "sent"),
+        ("verify", named, "deferred"),
+        ("secure", numbered, "deferred"),
+    ):
+        smtp = agent(tls=TlsDefaults(level=level, ca_file=ca))
+        assert fate(await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}")))[0] == wanted
+
+
 async def test_secure_looks_at_the_next_hop_not_at_the_mx_name(peer, agent, request_to, server_tls, authority, names):
     # Whoever forges the MX record also chooses its name.
     server = await peer(tls=server_tls("mail.example.org"))
