@@ -87,7 +87,11 @@ class Stand:
 
     def start(self, *arguments: str, wait: bool = True, **options: Any) -> subprocess.Popen[str]:
         """Start the supervisor; `wait` for its ready line."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(self.runtime)}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "XDG_RUNTIME_DIR": str(self.runtime),
+        }
         environment.update(options.pop("environment", {}))
         with self.stderr.open("a") as stderr:
             self.process = subprocess.Popen(

@@ -24,7 +24,7 @@ def hardmail(*arguments: str, program: str = "", cwd: Path | None = None) -> sub
         timeout=60,
         check=False,
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
     )
 
 

@@ -41,6 +41,12 @@ def confdir(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the number of workers is left open, it is two."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+
+
 def write_postfix(confdir: Path, main: str = "", master: str = MASTER) -> Path:
     """A main.cf with its directories below tmp_path, and a master.cf."""
     base = confdir.parent
@@ -115,7 +121,7 @@ def test_lines_with_overrides_are_services_of_their_own(confdir: Path) -> None:
         "127.0.0.1:2465 inet n - n - 1 smtpd -o smtpd_tls_wrappermode=yes\n"
     )
     services = by_name(plan.load(write_postfix(confdir, "", master)))
-    assert list(services) == ["smtpd", "smtpd(127.0.0.1:2587)", "smtpd(127.0.0.1:2465)"]
+    assert list(services) == ["anvil", "smtpd", "smtpd(127.0.0.1:2587)", "smtpd(127.0.0.1:2465)"]
     assert [port for _, port in inet(services["smtpd"])] == [2525, 2526]
     submission = services["smtpd(127.0.0.1:2587)"]
     assert submission.config.str("smtpd_tls_security_level") == "encrypt"  # type: ignore[attr-defined]
@@ -133,7 +139,7 @@ def test_maxproc_is_capped_at_the_processors(confdir: Path, monkeypatch: pytest.
 
 def test_one_queue_manager_stands_for_the_rest_of_master_cf(confdir: Path) -> None:
     found = plan.load(write_postfix(confdir, "", MASTER + "cleanup unix n - n - 0 cleanup\nsmtp unix - - n - - smtp\n"))
-    assert [service.name for service in found.services] == ["smtpd", "qmgr"]
+    assert [service.name for service in found.services] == ["anvil", "smtpd", "qmgr"]
     queue = by_name(found)["qmgr"]
     assert queue.exclusive
     (control,) = queue.listeners
@@ -254,6 +260,7 @@ def test_default_users_and_their_stand_ins(confdir: Path, monkeypatch: pytest.Mo
     services = by_name(plan.load(write_dovecot(write_postfix(confdir))))
     users = {name: service.identity.name for name, service in services.items() if service.identity}
     assert users == {
+        "anvil": "nobody",
         "smtpd": "nobody",
         "qmgr": "nobody",
         "auth": "daemon",

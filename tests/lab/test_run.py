@@ -24,7 +24,11 @@ class Daemons:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(place / "runtime")}
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "XDG_RUNTIME_DIR": str(place / "runtime"),
+        }
         self.started: list[subprocess.Popen[str]] = []
 
     def confdir(self, name: str, port: int, host: str = "127.0.0.1") -> Path:

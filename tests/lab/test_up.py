@@ -39,7 +39,7 @@ class Terminal:
         self.temporary.chmod(0o755)
         self.environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             "XDG_RUNTIME_DIR": str(directory / "runtime"),
             "TMPDIR": str(self.temporary),
         }
