@@ -1,6 +1,6 @@
 """Counts the sessions of one user from one address, over all processes of a protocol (``mail_max_userip_connections``).
 
-Each session holds a record lock on one byte of a file in the mail root: which user, protocol and address it is decides
+Each session holds a record lock on one byte of a file in base_dir: which user, protocol and address it is decides
 where its bytes lie, the limit how many there are. The kernel gives a lock back when its process ends, however it ends,
 so nothing has to be cleaned up. Record locks belong to a process; what the process itself holds is kept beside them.
 """
@@ -10,21 +10,20 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+from pathlib import Path
 
-from imap.store import MailRoot
-
-FILE = ".hardmail-sessions"
+FILE = "hardmail-sessions"
 
 # Bytes that one user, protocol and address have; no limit is higher.
 SLOTS = 1 << 16
 
 
 class Connections:
-    """The counter of one process. ``open`` needs to write in the mail root."""
+    """The counter of one process; made while base_dir may be written. Raises OSError."""
 
-    def __init__(self, root: MailRoot, protocol: str) -> None:
+    def __init__(self, base_dir: Path, protocol: str) -> None:
         self._protocol = protocol
-        self._file = root.directory.open(FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = os.open(base_dir / FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._held: set[int] = set()
 
     def enter(self, user: str, address: str, limit: int) -> int | None:

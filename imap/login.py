@@ -117,7 +117,13 @@ class LoginService:
     """What the connections of one process share."""
 
     def __init__(
-        self, settings: LoginSettings, auth: AuthClient, master: MasterClient, mail: MailSettings, root: MailRoot
+        self,
+        settings: LoginSettings,
+        auth: AuthClient,
+        master: MasterClient,
+        mail: MailSettings,
+        root: MailRoot,
+        connections: Connections,
     ) -> None:
         self.settings = settings
         self.auth = auth
@@ -125,7 +131,7 @@ class LoginService:
         self.mail = mail
         self.root = root
         self.mechanisms: tuple[Mechanism, ...] = ()
-        self.connections = Connections(root, settings.protocol)
+        self.connections = connections
 
     async def refresh(self) -> None:
         """Ask the auth service for its mechanisms; greetings need them. Raises AuthUnavailable."""

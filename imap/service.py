@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from auth.client import AuthClient, AuthUnavailable, MasterClient
 from imap.config import MailSettings
+from imap.connections import Connections
 from imap.login import LoginService, LoginSettings
 from imap.store import MailRoot
 from imap.transport import Bound, MakeSession, Server, install_reactor
@@ -32,20 +33,21 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
     """Read certificates and open the mail root while that is allowed; returns the coroutine that serves.
 
     ``protocol`` is ``imap`` or ``pop3``; sockets tagged ``imaps``/``pop3s`` speak TLS from the start.
-    Raises TLSConfigError and StoreError.
+    Raises TLSConfigError, StoreError, OSError.
     """
     view = config.protocol(protocol)
     settings = LoginSettings.from_config(config, protocol)
     mail = MailSettings.from_config(view)
     root = MailRoot.open(mail.mail_root)
     options = _tls_options(config, protocol) if settings.ssl != "no" else None
+    connections = Connections(config.base_dir, protocol)
     log = logging.getLogger(f"dovecot.{protocol}")
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
         reactor = install_reactor()
         auth = AuthClient(config.base_dir / "login" / "login", service=protocol)
         master = MasterClient(config.base_dir / "auth-userdb")
-        login = LoginService(settings, auth, master, mail, root)
+        login = LoginService(settings, auth, master, mail, root, connections)
         server = Server(make_sessions(login), cast(Any, options), asyncio.get_running_loop())
         try:
             if not await _reach_auth(login, drain, log):
@@ -56,7 +58,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
             await server.drain()
         finally:
             await server.close_all()
-            login.connections.close()
+            connections.close()
             await auth.close()
             await master.close()
             root.close()

@@ -30,6 +30,17 @@ class Content:
         return self.mailbox.read_header(self.message.uid)
 
     @cached_property
+    def save_date(self) -> int:
+        """When it came into the mailbox (RFC 8514); kept, since a flag change touches the file that tells it."""
+        uid = self.message.uid
+        known = self.mailbox.cached("savedate", [uid]).get(uid)
+        if known is not None:
+            return int(known)
+        date = self.mailbox.save_date(uid)
+        self.mailbox.cache("savedate", {uid: b"%d" % date})
+        return date
+
+    @cached_property
     def part(self) -> Part:
         """The MIME tree."""
         return parse(self.data)

@@ -128,6 +128,9 @@ class Items:
         if name == "MODSEQ":
             self.wants_modseq = True
             return Item(lambda content: b"MODSEQ (%d)" % content.message.modseq)
+        if name in ("SAVEDATE", "X-SAVEDATE"):
+            label = name.encode() + b' "'
+            return Item(lambda content: label + write_date_time(content.save_date) + b'"')
         if name == "X-MAILBOX":
             return Item(lambda content: b"X-MAILBOX " + wire_name(view.mailbox.name))
         if name == "X-REAL-UID":

@@ -15,6 +15,7 @@ import pytest
 from auth.client import AuthFailed, AuthSuccess, UserFields
 from auth.dovecotconf import DovecotConfig
 from imap.config import MailSettings
+from imap.connections import Connections
 from imap.login import Login, LoginService, LoginSettings
 from imap.store import MailRoot
 
@@ -119,6 +120,7 @@ class Mail:
                 FakeMaster(self.root),  # type: ignore[arg-type]
                 self.settings,
                 self.mail_root,
+                Connections(self.root, protocol),
             )
             await service.refresh()
             self.services[protocol] = service

@@ -12,7 +12,7 @@ from imap.connections import Connections
 
 @pytest.fixture
 def counter(mail: Any) -> Any:
-    counter = Connections(mail.mail_root, "imap")
+    counter = Connections(mail.root, "imap")
     yield counter
     counter.close()
 
@@ -43,7 +43,7 @@ def test_another_process_counts(mail: Any, counter: Any) -> None:
     counter.enter("alice", "127.0.0.1", 2)
 
     def other() -> int:
-        mine = Connections(mail.mail_root, "imap")
+        mine = Connections(mail.root, "imap")
         return sum(mine.enter("alice", "127.0.0.1", 2) is not None for _ in range(3))
 
     assert in_child(other) == 1, "one of two places is taken here"
@@ -54,6 +54,6 @@ def test_protocols_are_counted_apart(mail: Any, counter: Any) -> None:
     counter.enter("alice", "127.0.0.1", 1)
 
     def other() -> int:
-        return Connections(mail.mail_root, "pop3").enter("alice", "127.0.0.1", 1) is not None
+        return Connections(mail.root, "pop3").enter("alice", "127.0.0.1", 1) is not None
 
     assert in_child(other) == 1

@@ -89,12 +89,13 @@ class KeyReader:
             return _flag(_FLAGS[negated], wanted=word == negated)
         if word in _ADDRESS_KEYS or word == "SUBJECT":
             return self._header(word.lower().encode(), self._text(arguments))
-        name = word.removeprefix("SENT")
-        if name in _COMPARE:
-            day = read_date(self._argument(arguments))
-            if day is None:
-                raise Bad("Invalid search date parameter")
-            return _sent(_COMPARE[name], day) if name != word else _received(_COMPARE[name], day)
+        for prefix, kind in (("SENT", _sent), ("X-SAVED", _saved), ("SAVED", _saved), ("", _received)):
+            name = word.removeprefix(prefix)
+            if word.startswith(prefix) and name in _COMPARE:
+                day = read_date(self._argument(arguments))
+                if day is None:
+                    raise Bad("Invalid search date parameter")
+                return kind(_COMPARE[name], day)
         raise Bad(f"Unknown argument {word}")
 
     @staticmethod
@@ -138,6 +139,9 @@ class KeyReader:
 
     def _key_new(self, arguments: Arguments) -> Key:
         return Key(INDEX, lambda content: content.message.recent and "\\Seen" not in content.message.flags)
+
+    def _key_savedatesupported(self, arguments: Arguments) -> Key:
+        return Key(INDEX, lambda content: True)  # RFC 8514 section 4.3
 
     def _key_old(self, arguments: Arguments) -> Key:
         return Key(INDEX, lambda content: not content.message.recent)
@@ -239,6 +243,13 @@ def _flag(flag: str, *, wanted: bool) -> Key:
 
 def _received(compare: Callable[[date, date], bool], day: date) -> Key:
     return Key(FILE, lambda content: compare(utc_date(content.message.internal_date), day))
+
+
+def _saved(compare: Callable[[date, date], bool], day: date) -> Key:
+    def test(content: Content) -> bool:
+        return compare(utc_date(content.save_date), day)
+
+    return Key(FILE, test)
 
 
 def _sent(compare: Callable[[date, date], bool], day: date) -> Key:
