@@ -17,7 +17,8 @@ from mta.delivery.smtp.checks import outbound_checks
 from mta.delivery.smtp.generic import GenericMaps
 from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.settings import ClientSettings
-from mta.delivery.smtp.tlspolicy import PolicyTable, TlsDefaults
+from mta.delivery.smtp.tlspolicy import PolicyTable
+from mta.delivery.smtp.tlssettings import TlsDefaults
 from mta.tables import maps_of
 
 if TYPE_CHECKING:

@@ -6,30 +6,29 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mta.address import quote_822
-from mta.delivery.request import Agent, Request
+from mta.delivery.request import Request
 from mta.delivery.result import Dsn, Result, Status, Times, log_result
-from mta.delivery.simple import DiscardAgent
 from mta.queue.active import Active
+from mta.queue.admission import Admission
 from mta.queue.changes import Change, Defer
 from mta.queue.completion import Completion
 from mta.queue.corrupt import set_aside
+from mta.queue.deliverers import Agents
 from mta.queue.destinations import Destination, Transport
 from mta.queue.errors import QueueError
 from mta.queue.message import QueuedMessage, QueuedRecipient
 from mta.queue.reading import MessageCorrupt
-from mta.queue.routing import SWALLOW, Resolver, routes
-from mta.queue.settings import ManagerSettings, TransportSettings
+from mta.queue.routing import Resolver, routes
+from mta.queue.settings import ManagerSettings
 from mta.queue.store import Queue
 
 logger = logging.getLogger("postfix.qmgr")
 
-PORTION: Final = 100
-"""Messages taken from the database at once."""
 POLL: Final = 5.0
 """Seconds between looks into the incoming queue when nobody says that there is something."""
 WRITE_RETRY: Final = (1.0, 5.0, 15.0, 60.0)
@@ -43,29 +42,6 @@ class Entry:
     active: Active
     recipients: Sequence[QueuedRecipient]
     nexthop: str
-
-
-class Agents:
-    """Delivery agents and settings by transport name."""
-
-    def __init__(self, agents: Mapping[str, Agent], settings: Mapping[str, TransportSettings], fallback: Agent) -> None:
-        self._agents = agents
-        self._settings = settings
-        self._discard = DiscardAgent("qmgr")
-        self._fallback = fallback
-        """For transports that master.cf does not have: defers (`mail transport unavailable`)."""
-
-    def agent(self, transport: str) -> Agent:
-        if transport == SWALLOW:
-            return self._discard
-        return self._agents.get(transport, self._fallback)
-
-    def settings(self, transport: str) -> TransportSettings:
-        return self._settings.get(transport, TransportSettings())
-
-    async def close(self) -> None:
-        for agent in {id(agent): agent for agent in self._agents.values()}.values():
-            await agent.close()
 
 
 class Manager:
@@ -93,11 +69,7 @@ class Manager:
         self._active: dict[int, Active] = {}
         self._tasks: set[asyncio.Future[None]] = set()
         self._wake = asyncio.Event()
-        self._last_arrival = 0
-        self._incoming = True
-        self._due_cursor: tuple[float, int] | None = (0.0, 0)
-        self._due_until = self._clock()
-        self._flush_cursor: int | None = None
+        self._admission = Admission(queue, self._clock())
         self._next_run = self._clock() + settings.queue_run_delay
         self._draining = False
         self._maildrop = pickup is not None
@@ -110,14 +82,14 @@ class Manager:
         self._wake.set()
 
     def _look(self) -> None:
-        self._incoming = True
+        self._admission.look()
         self._maildrop = self._pickup is not None
 
     def flush(self) -> None:
         """Try everything now: deferred mail, due or not, and dead destinations (postqueue -f)."""
         for transport in self._transports.values():
             transport.revive_all()
-        self._flush_cursor = 0
+        self._admission.flush()
         self.wake()
 
     def scan_deferred(self) -> None:
@@ -139,11 +111,7 @@ class Manager:
     @property
     def idle(self) -> bool:
         """Nothing is under way and nothing more is known to be due."""
-        return not self._active and not self._maildrop and not self._more_to_admit
-
-    @property
-    def _more_to_admit(self) -> bool:
-        return self._incoming or self._due_cursor is not None or self._flush_cursor is not None
+        return not self._active and not self._maildrop and not self._admission.more
 
     # --- the main loop ---------------------------------------------------------------------------------------------
 
@@ -176,10 +144,10 @@ class Manager:
         if now >= self._next_run:
             self._begin_run()
         if self._maildrop and self._pickup is not None:
-            self._maildrop = await self._pickup()
-            self._incoming = True
-            if self._maildrop:
-                self._wake.set()
+            self._maildrop = False
+            if await self._pickup():
+                self.wake()
+            self._admission.look()
         try:
             await self._admit()
         except QueueError as error:
@@ -189,7 +157,7 @@ class Manager:
     def _begin_run(self) -> None:
         now = self._clock()
         self._next_run = now + self._settings.queue_run_delay
-        self._due_cursor, self._due_until = (0.0, 0), now
+        self._admission.begin_run(now)
         self._look()
         for transport in self._transports.values():
             transport.forget_quiet(now)
@@ -209,34 +177,12 @@ class Manager:
             self._look()
 
     async def _admit(self) -> None:
-        """Fill the active queue, new and deferred mail in turns: neither can starve the other (qmgr(8))."""
-        while len(self._active) < self._settings.active_limit and not self._draining:
-            admitted = 0
-            if self._incoming:
-                arrivals = self._queue.arrivals(self._last_arrival, PORTION)
-                self._incoming = len(arrivals) == PORTION
-                for message in arrivals:
-                    self._last_arrival = max(self._last_arrival, message.sequence)
-                    self._activate(message)
-                admitted += len(arrivals)
-            admitted += self._admit_deferred()
-            if not admitted and not self._incoming:
-                return
+        """Fill the active queue."""
+        while self._admission.more and len(self._active) < self._settings.active_limit and not self._draining:
+            for message in self._admission.portion():
+                self._activate(message)
             # A long backlog is taken in without holding up deliveries that are under way.
             await asyncio.sleep(0)
-
-    def _admit_deferred(self) -> int:
-        if self._flush_cursor is not None:
-            found = self._queue.deferred(self._flush_cursor, PORTION)
-            self._flush_cursor = found[-1].sequence if len(found) == PORTION else None
-        elif self._due_cursor is not None:
-            found = self._queue.due(self._due_until, self._due_cursor, PORTION)
-            self._due_cursor = (found[-1].next_attempt, found[-1].sequence) if len(found) == PORTION else None
-        else:
-            return 0
-        for message in found:
-            self._activate(message)
-        return len(found)
 
     # --- one message -----------------------------------------------------------------------------------------------
 
@@ -383,7 +329,7 @@ class Manager:
         active.content = None
         await self._write(changes, message.queue_id)
         self._active.pop(message.sequence, None)
-        if self._more_to_admit or self.idle:
+        if self._admission.more or self.idle:
             self._wake.set()
 
     def _corrupt(self, active: Active) -> list[Change]:

@@ -26,8 +26,9 @@ from mta.message.settings import rules_from
 from mta.queue import control, layout
 from mta.queue.bodies import remove_orphans
 from mta.queue.completion import Completion
+from mta.queue.deliverers import Agents
 from mta.queue.errors import QueueLocked
-from mta.queue.manager import Agents, Manager
+from mta.queue.manager import Manager
 from mta.queue.settings import ManagerSettings, TransportSettings
 from mta.queue.store import Queue
 from mta.queue.wakeup import FLUSH_DEAD, IGNORE_TIME, SCAN_DEFERRED, SCAN_INCOMING

@@ -16,7 +16,8 @@ from mta.delivery.result import Result, Times
 from mta.delivery.smtp.agent import SmtpAgent, Tools
 from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.settings import ClientSettings, Timeouts
-from mta.delivery.smtp.tlspolicy import PolicyTable, TlsDefaults
+from mta.delivery.smtp.tlspolicy import PolicyTable
+from mta.delivery.smtp.tlssettings import TlsDefaults
 from mta.dns import NotFound
 from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, QueueName, Recipient
 from tls.authority import Authority

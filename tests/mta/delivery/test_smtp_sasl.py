@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mta.delivery.smtp import sasl
 from mta.delivery.smtp.sasl import ChallengeError, CredentialError, Credentials, SaslSettings, choose
-from mta.delivery.smtp.tlspolicy import TlsDefaults
+from mta.delivery.smtp.tlssettings import TlsDefaults
 
 from .conftest import Table
 

@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from mta.delivery.smtp.tlspolicy import TlsDefaults
+from mta.delivery.smtp.tlssettings import TlsDefaults
 from tls import fingerprint
 
 from .conftest import Table

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.config import MainConfig
-from mta.delivery.smtp.tlspolicy import Level, PolicyError, PolicyTable, TlsDefaults, server_name
+from mta.delivery.smtp.tlspolicy import Level, PolicyError, PolicyTable, server_name
+from mta.delivery.smtp.tlssettings import TlsDefaults
 
 from .conftest import Table
 

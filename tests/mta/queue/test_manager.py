@@ -19,7 +19,8 @@ from mta.delivery.simple import DiscardAgent, ErrorAgent
 from mta.message import Submission
 from mta.queue import NewMessage, Notify, Queue, QueueName, Recipient, layout
 from mta.queue.completion import Completion
-from mta.queue.manager import Agents, Manager
+from mta.queue.deliverers import Agents
+from mta.queue.manager import Manager
 from mta.queue.reading import MessageCorrupt
 from mta.queue.settings import ManagerSettings, TransportSettings
 
