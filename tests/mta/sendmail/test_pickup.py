@@ -42,6 +42,7 @@ async def scan(service: Service) -> None:
 
 async def test_a_drop_becomes_a_message(service, caplog) -> None:
     caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO)
     made = service()
     path = drop(made, fullname="Alice A.", notify=4, envid="id", ret="HDRS")
     await scan(made)
