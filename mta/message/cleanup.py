@@ -206,6 +206,14 @@ class Cleanup:
             recipients = expansion.redirected(recipients[:1], rules.rewrite(findings.redirect))
         return recipients
 
+    async def further_recipients(self, addresses: Sequence[str]) -> list[Recipient]:
+        """Recipients that a content filter adds, mapped as those that the client named. Raises Rejected."""
+        found: list[Recipient] = []
+        for address in addresses:
+            full = await self._map(self.rules.rewrite(address), "envelope_recipient")
+            found += await self._aliases(Recipient(full, full, f"rfc822;{full}"))
+        return found
+
     async def _automatic_copies(self, sender: str, recipients: list[Recipient]) -> list[str]:
         """always_bcc, sender_bcc_maps and recipient_bcc_maps."""
         rules = self.rules

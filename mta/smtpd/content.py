@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mta.message import Rejected, Submission
 from mta.queue import QueueError, QueueFull
-from mta.smtpd import replies
+from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word, is_digits
 from mta.smtpd.dotreader import Newlines, normalize_chunks
 from mta.smtpd.replies import Reply
@@ -37,7 +37,7 @@ async def data(connection: Connection, words: list[Word]) -> Reply:
         return NO_RECIPIENTS if transaction.open else NEED_RCPT
     if len(words) != 1:
         return Reply(501, "5.5.4", "Syntax: DATA")
-    if refusal := await server.access.check_data(connection):
+    if refusal := await server.access.check_data(connection) or await filters.data(connection):
         return refusal
     await connection.reply(replies.GO_AHEAD)
     newlines = server.newlines if session.strict_newlines else Newlines.ANY
@@ -50,6 +50,7 @@ async def data(connection: Connection, words: list[Word]) -> Reply:
             return refusal
         return await _accept(connection, reader.content)
     finally:
+        await filters.give_up(connection)
         connection.new_transaction()
 
 
@@ -84,6 +85,7 @@ async def bdat(connection: Connection, words: list[Word]) -> Reply:
             return refusal
         return await _accept(connection, content)
     finally:
+        await filters.give_up(connection)
         connection.new_transaction()
 
 
@@ -95,7 +97,7 @@ async def _chunk_refusal(connection: Connection, size: int) -> Reply | None:
     if not transaction.recipients:
         return NO_RECIPIENTS if transaction.open else NEED_RCPT
     if transaction.chunks is None:
-        if refusal := await server.access.check_data(connection):
+        if refusal := await server.access.check_data(connection) or await filters.data(connection):
             return refusal
         transaction.chunks = []
     if server.message_size_limit and transaction.chunked_octets + size > server.message_size_limit:
@@ -115,6 +117,8 @@ async def _accept(connection: Connection, content: bytes) -> Reply:
     if not transaction.actions.discard:
         try:
             message = await server.cleanup.process(await _submission(connection, content))
+            if message is not None and session.filters is not None:
+                message = await filters.content(connection, message)
             if message is not None:
                 await server.queue.put(message)
         except Rejected as error:
@@ -130,12 +134,13 @@ async def _accept(connection: Connection, content: bytes) -> Reply:
 async def _submission(connection: Connection, content: bytes) -> Submission:
     server, session, transaction = connection.server, connection.session, connection.envelope
     actions = transaction.actions
+    transaction.trace = server.trace(session, transaction)
     return Submission(
         queue_id=transaction.queue_id,
         sender=transaction.sender,
         recipients=transaction.recipients,
         content=content,
-        received=server.trace(session, transaction),
+        received=transaction.trace,
         prepend=actions.prepend,
         local=await server.access.rewrites_headers(connection),
         bcc=actions.bcc,

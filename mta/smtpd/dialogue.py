@@ -8,7 +8,7 @@ import re
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from mta.smtpd import commands, replies, starttls
+from mta.smtpd import commands, filters, replies, starttls
 from mta.smtpd.arguments import split_command
 from mta.smtpd.replies import Reply
 
@@ -46,6 +46,8 @@ async def converse(connection: Connection) -> None:
         log.exception("internal error after %s from %s", session.command, session.label)
         await connection.reply(Reply(421, "4.3.0", f"{host} Error: internal error"))
     finally:
+        if session.filters is not None:
+            await session.filters.close()
         server.limits.disconnected(session)
         log.info("disconnect from %s%s", session.label, _counts(session.counts))
 
@@ -62,7 +64,8 @@ async def _greet(connection: Connection) -> None:
     if server.tls.wrapper_mode:
         starttls.adopt_implicit_tls(connection)
     session.denied = await server.access.check_client(connection) if not server.access.delay_reject else None
-    await connection.reply(session.denied or server.banner)
+    refusal = None if session.denied else await filters.begin(connection)
+    await connection.reply(session.denied or refusal or server.banner)
 
 
 async def _answer(connection: Connection) -> None:
@@ -128,6 +131,8 @@ async def _perform(
         if server.forbid_pipelining:
             session.hung_up = True
             return replies.OUT_OF_STEP
+    if session.filter_refusal is not None and command.name in filters.COMMANDS_REFUSED:
+        return session.filter_refusal
     reply = await command.handler(connection, words)
     if reply is None or not reply.is_error:
         count[1] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from mta.smtpd import replies
+from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word, join_words
 from mta.smtpd.replies import Reply
 
@@ -55,6 +55,8 @@ async def _introduce(connection: Connection, words: list[Word], protocol: str) -
         return Reply(501, "", f"Syntax: {words[0].text.upper()} hostname")
     name = join_words(words[1:])
     if not access.delay_reject and (refusal := await access.check_helo(connection, name)):
+        return refusal
+    if refusal := await filters.helo(connection, name):
         return refusal
     connection.new_transaction()
     session.host_name = _NEUTERED.sub("?", _UNPRINTABLE.sub("?", name))

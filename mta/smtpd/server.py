@@ -28,8 +28,10 @@ from mta.dns import Resolver as Dns
 from mta.message import Cleanup
 from mta.message.received import Trace, received_header
 from mta.message.settings import rules_from
+from mta.milter import Filters
 from mta.queue import NewMessage
 from mta.queue.wakeup import IGNORE_TIME, SCAN_DEFERRED, Wakeup
+from mta.smtpd import filters
 from mta.smtpd.access.engine import Access
 from mta.smtpd.authentication import Sasl
 from mta.smtpd.dotreader import Newlines
@@ -132,6 +134,9 @@ class Server:
     footer: Footer
     authenticated_header: bool
     soft_bounce: bool
+    milters: Filters
+    milter_maps: Maps
+    milter_macros: dict[str, str]
     keep_injected_plaintext: bool = False
     """The weakened twin of no-starttls-injection: plaintext sent ahead of a handshake is obeyed after it."""
     clock: Callable[[], float] = time.time
@@ -188,6 +193,9 @@ class Server:
             footer=Footer.from_config(config),
             authenticated_header=yes("smtpd_sasl_authenticated_header"),
             soft_bounce=yes("soft_bounce"),
+            milters=Filters.from_config(config, "smtpd_milters"),
+            milter_maps=maps_of(config, "smtpd_milter_maps"),
+            milter_macros=filters.site_macros(config),
             keep_injected_plaintext=config.raw("hardmail_starttls_injection") == "yes",
         )
 

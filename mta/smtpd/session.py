@@ -9,6 +9,7 @@ from enum import Enum
 
 from aiosmtpd import smtp as aiosmtpd
 
+from mta.milter import Chain
 from mta.queue import Notify, Recipient
 from mta.smtpd.replies import Reply
 from tls import description
@@ -105,6 +106,12 @@ class Session(aiosmtpd.Session):
         self.counted = False
         """The connection counts against the client's limits until it ends."""
         self.hung_up = False
+        self.filters: Chain | None = None
+        """smtpd_milters in this session."""
+        self.filter_refusal: Reply | None = None
+        """A filter refused the client or its HELO; it is told at commands that count."""
+        self.filter_hold = False
+        self.filter_macros: dict[str, str] = {}
 
     @property
     def helo_name(self) -> str | None:
@@ -158,6 +165,8 @@ class Transaction(aiosmtpd.Envelope):
         self.ret = ""
         self.envid = ""
         self.sasl_sender = ""
+        self.trace = b""
+        """Our Received header for this message."""
         self.overshoot = 0
         self.actions = Actions()
         self.recipient_list_checked = False

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from mta.queue import Notify, QueueError, QueueFull
-from mta.smtpd import replies
+from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word, is_digits, unxtext
 from mta.smtpd.replies import Refused, Reply
 from mta.smtpd.session import Session, Transaction
@@ -61,7 +61,10 @@ async def mail(connection: Connection, words: list[Word]) -> Reply:
         if server.message_size_limit and transaction.size > server.message_size_limit:
             raise Refused(552, "5.3.4", "Message size exceeds fixed limit")
         server.check_space(transaction.size)
-        if not server.access.delay_reject and (refusal := await server.access.check_mail(connection, sender)):
+        refusal = await filters.mail(connection, sender, options)
+        if refusal is None and not server.access.delay_reject:
+            refusal = await server.access.check_mail(connection, sender)
+        if refusal is not None:
             raise Refused(refusal.code, refusal.status, refusal.text)
     except (Refused, QueueFull, QueueError) as error:
         _forget_options(transaction)
@@ -93,6 +96,8 @@ async def rcpt(connection: Connection, words: list[Word]) -> Reply:
         return TOO_MANY_RECIPIENTS
     if refusal := await server.access.check_rcpt(connection, recipient):
         return refusal
+    if refusal := await filters.rcpt(connection, recipient, words[3:]):
+        return refusal
     if not transaction.queue_id:
         transaction.queue_id = server.queue.new_id()
         log.info("%s: client=%s%s", transaction.queue_id, session.label, _sasl_words(session, transaction))
@@ -104,6 +109,7 @@ async def rset(connection: Connection, words: list[Word]) -> Reply:
     """Forget the transaction, keep the session."""
     if len(words) != 1:
         return Reply(501, "5.5.4", "Syntax: RSET")
+    await filters.give_up(connection)
     connection.new_transaction()
     return replies.OK
 
