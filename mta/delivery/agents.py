@@ -12,8 +12,9 @@ from mta.delivery.handover import HandoverAgent
 from mta.delivery.request import Agent, Request
 from mta.delivery.result import Dsn, Result, Status, log_result
 from mta.delivery.simple import DiscardAgent, ErrorAgent
-from mta.delivery.smtp.agent import SmtpAgent, Tools
+from mta.delivery.smtp.agent import SmtpAgent
 from mta.delivery.smtp.checks import outbound_checks
+from mta.delivery.smtp.client import Tools
 from mta.delivery.smtp.generic import GenericMaps
 from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.settings import ClientSettings

@@ -13,7 +13,8 @@ import pytest
 
 from mta.delivery.request import Request
 from mta.delivery.result import Result, Times
-from mta.delivery.smtp.agent import SmtpAgent, Tools
+from mta.delivery.smtp.agent import SmtpAgent
+from mta.delivery.smtp.client import Tools
 from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.settings import ClientSettings, Timeouts
 from mta.delivery.smtp.tlspolicy import PolicyTable

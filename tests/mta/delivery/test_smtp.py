@@ -111,7 +111,7 @@ async def test_a_silent_server_times_out(agent, request_to, outcome) -> None:
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     smtp = agent()
-    object.__setattr__(smtp.settings.timeouts, "helo", 0.05)
+    object.__setattr__(smtp.client.settings.timeouts, "helo", 0.05)
     results = await smtp.deliver(request_to(f"[127.0.0.1]:{port}"))
     [(status, code, reason)] = outcome(results).values()
     assert (status, code) == ("deferred", "4.4.2")
@@ -283,7 +283,7 @@ async def test_replies_cannot_forge_log_lines(peer, agent, request_to, outcome, 
 
 
 async def test_an_error_in_the_program_keeps_the_mail(peer, agent, request_to, outcome, monkeypatch) -> None:
-    from mta.delivery.smtp import agent as module
+    from mta.delivery.smtp import delivery as module
 
     server = await peer()
 
