@@ -14,8 +14,8 @@ from imap.imap4.dates import write_date_time
 from imap.imap4.errors import Bad
 from imap.imap4.preview import preview
 from imap.imap4.syntax import literal, nstring, string
-from imap.imap4.view import View
 from imap.mime import Section, SectionError, body, envelope
+from imap.store import Message
 
 # Items that a client may ask for in one FETCH; a message is looked at once for each.
 MAX_ITEMS = 256
@@ -42,8 +42,8 @@ class Item:
 class Items:
     """The items of one FETCH command, in the order asked for, each once."""
 
-    def __init__(self, view: View) -> None:
-        self._view = view
+    def __init__(self, flags: Callable[[Message], bytes]) -> None:
+        self._flags = flags  # writes the FLAGS list of a message, as the session sees it
         self._items: dict[str, Item] = {}
         self.wants_flags = False
         self.wants_modseq = False
@@ -115,10 +115,9 @@ class Items:
         self._items.setdefault(name, item)
 
     def _plain(self, name: str) -> Item | None:
-        view = self._view
         if name == "FLAGS":
             self.wants_flags = True
-            return Item(lambda content: b"FLAGS " + view.flags(content.message))
+            return Item(lambda content: b"FLAGS " + self._flags(content.message))
         if name == "UID":
             return Item(lambda content: b"UID %d" % content.message.uid)
         if name == "INTERNALDATE":
@@ -132,7 +131,7 @@ class Items:
             label = name.encode() + b' "'
             return Item(lambda content: label + write_date_time(content.save_date) + b'"')
         if name == "X-MAILBOX":
-            return Item(lambda content: b"X-MAILBOX " + wire_name(view.mailbox.name))
+            return Item(lambda content: b"X-MAILBOX " + wire_name(content.mailbox.name))
         if name == "X-REAL-UID":
             return Item(lambda content: b"X-REAL-UID %d" % content.message.uid)
         if name == "X-GUID":

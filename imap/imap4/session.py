@@ -15,9 +15,11 @@ from imap.imap4.capability import after_login, before_login
 from imap.imap4.commands import COMMANDS
 from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.errors import Bad, NotSelected, ParseError, ReplyError, TooBig
+from imap.imap4.notify import Notify, describe_new
 from imap.imap4.reader import Command as CommandRead
 from imap.imap4.reader import CommandReader, Continue, Refused
 from imap.imap4.view import View
+from imap.imap4.watching import Watcher
 from imap.login import Login
 from imap.session import LOGIN_TIMEOUT, Disconnect, Wire
 from imap.store import MailboxDeleted, StoreError, UserStore
@@ -69,6 +71,7 @@ class Session(session.Session):
         self.reader = CommandReader(MAX_LINE_BEFORE_LOGIN, self._admit)
         self.store: UserStore | None = None
         self.view: View | None = None
+        self.watcher: Watcher | None = None  # the NOTIFY in force
         self.enabled: set[str] = set()
         self._bad = 0
 
@@ -170,7 +173,8 @@ class Session(session.Session):
             return
         code = reply.code
         if self.view is not None and command.news:
-            self.tell_news(self.view, command.news, uid=command.uid and command.news_with_uid)
+            uid = command.uid and command.news_with_uid
+            self.tell_news(self.view, expunges=bool(command.news & Flush.EXPUNGES), uid=uid)
             if self.view.vanished_told:
                 self.view.vanished_told = False
                 code = code or f"HIGHESTMODSEQ {self.view.mailbox.highest_modseq}"
@@ -181,12 +185,19 @@ class Session(session.Session):
         if reply.close:
             self.end("Logged out")
 
-    def tell_news(self, view: View, news: Flush = Flush.ALL, *, uid: bool = False) -> None:
+    def tell_news(self, view: View, *, expunges: bool = True, uid: bool = False) -> None:
         """Tell what happened to the selected mailbox. Raises Disconnect when it is no longer there."""
+        watcher = self.watcher
+        if watcher is not None and not watcher.tells_selected:
+            if expunges:
+                view.tell_expunges(self.write)  # what the session expunged itself
+            return
         try:
-            view.sync(self.write, expunges=bool(news & Flush.EXPUNGES), uid=uid)
+            appended = view.sync(self.write, expunges=expunges, uid=uid)
         except MailboxDeleted as error:
             raise Disconnect(error.text) from error
+        if watcher is not None and watcher.notify.selected is not None and appended:
+            self.write(describe_new(view, watcher.notify.selected, appended))
 
     def _fail(self, tag: bytes, name: str, error: ReplyError | StoreError, started: float) -> None:
         """Answer a command that failed; too many bad ones end the connection."""
@@ -240,10 +251,14 @@ class Session(session.Session):
         """Enter the selected state."""
         self.view = view
         self.state = State.SELECTED
+        if self.watcher is not None:
+            self.watcher.follow(view)
 
     def deselect(self) -> None:
         """Leave the selected state, expunging nothing."""
         if self.view is not None:
+            if self.watcher is not None:
+                self.watcher.unfollow()
             self.view.mailbox.close()
             self.view = None
             self.state = State.AUTHENTICATED
@@ -254,7 +269,21 @@ class Session(session.Session):
             self.write(f"* BYE {text}\r\n".encode())
             self.end(text)
 
+    def notify(self, wanted: Notify | None) -> None:
+        """NOTIFY: from now on tell this, and nothing of an earlier one."""
+        if self.watcher is not None:
+            self.watcher.close()
+            self.watcher = None
+        if wanted is not None and self.store is not None:
+            self.watcher = Watcher(self, self.store, wanted)
+
+    @property
+    def between_commands(self) -> bool:
+        """Whether news may be told now: no command is being answered, or it is IDLE."""
+        return not self.busy or self.waits_for_line
+
     def _release(self) -> None:
+        self.notify(None)
         self.deselect()
         if self.store is not None:
             self.store.close()

@@ -106,8 +106,11 @@ class View:
             modseq = b"MODSEQ (%d) " % message.modseq if self.condstore else b""
             write(b"* %d FETCH (%b%bFLAGS %b)\r\n" % (number, with_uid, modseq, self.flags(message)))
 
-    def sync(self, write: Write, *, expunges: bool, uid: bool = False) -> None:
-        """Take in what happened to the mailbox and tell it: flags, then expunges (if allowed now), then new mail."""
+    def sync(self, write: Write, *, expunges: bool, uid: bool = False) -> tuple[int, ...]:
+        """Take in what happened to the mailbox and tell it: flags, then expunges (if allowed now), then new mail.
+
+        Returns the UIDs of the new mail. Raises MailboxDeleted.
+        """
         changes = self.mailbox.sync()
         self._gone.extend(changes.expunged)
         if changes.keywords:
@@ -123,6 +126,7 @@ class View:
             self.tell_recent(write)
         self.updates.changed(write, self._touched.union(changes.flags, changes.appended))
         self._touched.clear()
+        return changes.appended
 
     def tell_recent(self, write: Write) -> None:
         """RECENT, when it changed."""

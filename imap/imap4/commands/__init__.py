@@ -3,7 +3,7 @@
 from imap.imap4.commands.append import Append
 from imap.imap4.commands.authentication import Authenticate, Login, StartTls
 from imap.imap4.commands.base import Command
-from imap.imap4.commands.extension import Enable, Id, Idle, Namespace
+from imap.imap4.commands.extension import Enable, Id, Idle, Namespace, NotifyCommand
 from imap.imap4.commands.fetch import Fetch
 from imap.imap4.commands.general import Capability, Check, Logout, Noop
 from imap.imap4.commands.listing import List, Lsub, Xlist
@@ -40,6 +40,7 @@ COMMANDS: dict[str, type[Command]] = {
         Move,
         Namespace,
         Noop,
+        NotifyCommand,
         Rename,
         Search,
         Select,

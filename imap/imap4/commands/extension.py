@@ -8,6 +8,7 @@ import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from imap.imap4 import notify
 from imap.imap4.arguments import Arguments
 from imap.imap4.commands.base import ANY_STATE, LOGGED_IN, Command, Reply
 from imap.imap4.commands.message import enable_condstore
@@ -149,3 +150,20 @@ def _follow(session: Session, view: View, watch: Watch, cleanup: contextlib.Exit
     loop.add_reader(descriptor, session.guard, changed)
     cleanup.callback(loop.remove_reader, descriptor)
     cleanup.callback(loop.create_task(still_here()).cancel)
+
+
+class NotifyCommand(Command):
+    """NOTIFY NONE | SET [STATUS] (mailboxes events) ... (RFC 5465)."""
+
+    name = "NOTIFY"
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        if not arguments.more():
+            raise Bad("Invalid arguments.")
+        wanted = notify.read(arguments)
+        if wanted is not None and wanted.uses_modseq:
+            session.enabled.add("CONDSTORE")
+            if session.view is not None:
+                enable_condstore(session, session.view)
+        session.notify(wanted)
+        return Reply("NOTIFY completed.")

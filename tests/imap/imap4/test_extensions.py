@@ -1,0 +1,176 @@
+"""Extensions as dialogues: CATENATE, PREVIEW, SAVEDATE, CONTEXT=SEARCH, NOTIFY, QUOTA, IDLE of a mailbox that goes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from imap.imap4 import watching
+
+MAIL = b"From: bob@b.test\r\nSubject: one\r\n\r\nFirst body\r\n"
+
+
+@pytest.fixture
+async def selected(mail: Any, connect: Any) -> Any:
+    """A client with INBOX selected, which holds two messages."""
+    mail.deliver("alice", MAIL, MAIL.replace(b"one", b"two"))
+    client = await connect()
+    await client.command("SELECT INBOX")
+    return client
+
+
+async def until(client: Any, text: bytes) -> bytes:
+    """Wait until the server has said something unasked."""
+    async with asyncio.timeout(10):
+        while text not in client.wire.sent:
+            await asyncio.sleep(0.01)
+    answer: bytes = client.take()
+    return answer
+
+
+async def test_catenate(selected: Any) -> None:
+    answer = await selected.command(
+        b'APPEND INBOX (\\Seen) CATENATE (URL "/INBOX/;UID=1/;SECTION=HEADER" TEXT {5+}\r\nnew\r\n'
+        b' URL ";UID=2/;SECTION=TEXT/;PARTIAL=0.5")'
+    )
+    assert b"APPENDUID" in answer
+    assert await selected.lines("FETCH 3 BODY.PEEK[]") == [
+        "* 3 FETCH (BODY[] {44}",
+        "From: bob@b.test",
+        "Subject: one",
+        "",
+        "new",
+        "First)",
+        "OK Fetch completed.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["/INBOX/;UID=9", "/nosuch/;UID=1", "/INBOX;UIDVALIDITY=1/;UID=1", "/../x/;UID=1", "http://x/", "", "/%00/;UID=1"],
+)
+async def test_a_bad_url_is_named(selected: Any, url: str) -> None:
+    answer = await selected.lines(f'APPEND INBOX CATENATE (URL "{url}")')
+    assert answer == [f'NO [BADURL "{url}"] CATENATE: Invalid URL.']
+    assert (await selected.lines("STATUS INBOX (MESSAGES)"))[0] == "* STATUS INBOX (MESSAGES 2)"
+
+
+async def test_preview(mail: Any, connect: Any) -> None:
+    mail.deliver(
+        "alice",
+        b"Content-Type: text/html\r\n\r\n<html><head><title>no</title></head><body><p>Hello &amp;\r\n  you</p></body></html>",
+        b"Content-Type: image/png\r\n\r\nxxxx",
+        b"Subject: long\r\n\r\n" + b"word " * 100,
+    )
+    client = await connect()
+    await client.command("SELECT INBOX")
+    assert (await client.lines("FETCH 1 (PREVIEW (LAZY))"))[0] == "* 1 FETCH (PREVIEW NIL)"
+    lines = await client.lines("FETCH 1:3 PREVIEW")
+    assert lines[0] == '* 1 FETCH (PREVIEW "Hello & you")'
+    assert lines[1] == '* 2 FETCH (PREVIEW "")'
+    assert len(lines[2]) == len('* 3 FETCH (PREVIEW "")') + 199
+    assert (await client.lines("FETCH 1 (PREVIEW (LAZY))"))[0] == '* 1 FETCH (PREVIEW "Hello & you")'
+
+
+async def test_savedate_stays_when_flags_change(selected: Any) -> None:
+    (first, _) = await selected.lines("FETCH 1 SAVEDATE")
+    assert re.fullmatch(r'\* 1 FETCH \(SAVEDATE "\d\d-\w{3}-\d{4} \d\d:\d\d:\d\d \+0000"\)', first)
+    await selected.command("STORE 1 +FLAGS.SILENT (\\Flagged)")
+    assert (await selected.lines("FETCH 1 SAVEDATE"))[0] == first
+    assert (await selected.lines("SEARCH SAVEDSINCE 1-Jan-2020"))[0] == "* SEARCH 1 2"
+
+
+async def test_a_search_is_kept_up_to_date(mail: Any, selected: Any) -> None:
+    assert (await selected.send(b"s SEARCH RETURN (UPDATE ALL) UNSEEN\r\n")).startswith(
+        b'* ESEARCH (TAG "s") ALL 1:2\r\n'
+    )
+    assert '* ESEARCH (TAG "s") REMOVEFROM (0 1)' in await selected.lines("STORE 1 +FLAGS (\\Seen)")
+    mail.deliver("alice", MAIL)
+    assert '* ESEARCH (TAG "s") ADDTO (0 3)' in await selected.lines("NOOP")
+    await selected.command("STORE 2 +FLAGS.SILENT (\\Deleted)")
+    lines = await selected.lines("EXPUNGE")
+    assert lines.index('* ESEARCH (TAG "s") REMOVEFROM (0 2)') < lines.index("* 2 EXPUNGE")
+    assert (await selected.lines('CANCELUPDATE "s"'))[-1] == "OK Updates cancelled."
+    assert not any("ESEARCH" in line for line in await selected.lines("STORE 1 -FLAGS (\\Seen)"))
+
+
+async def test_partial_results(selected: Any) -> None:
+    assert re.fullmatch(
+        r'\* ESEARCH \(TAG "t\d+"\) PARTIAL \(2:5 2\) COUNT 2',
+        (await selected.lines("SEARCH RETURN (PARTIAL 5:2 COUNT) ALL"))[0],
+    )
+
+
+@pytest.fixture
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK", 0.01)
+
+
+async def test_notify_tells_of_the_selected_mailbox_without_being_asked(mail: Any, selected: Any) -> None:
+    await selected.command("NOTIFY SET (SELECTED (MessageNew (UID FLAGS) MessageExpunge))")
+    mail.deliver("alice", MAIL)
+    answer = await until(selected, b"FETCH")
+    assert b"* 3 EXISTS\r\n" in answer
+    assert b"* 3 FETCH (UID 3 FLAGS (\\Recent))\r\n" in answer
+
+
+async def test_notify_tells_of_other_mailboxes(mail: Any, selected: Any, connect: Any, looks_often: None) -> None:
+    other = await connect()
+    await other.command("CREATE x")
+    answer = await selected.command(
+        "NOTIFY SET STATUS (PERSONAL (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))"
+    )
+    assert b"* STATUS x (MESSAGES 0 UIDNEXT 1 UIDVALIDITY " in answer
+    mail.deliver("alice", MAIL, folder="x")
+    assert b"* STATUS x (MESSAGES 1 UIDNEXT 2 UNSEEN 1 HIGHESTMODSEQ " in await until(selected, b"STATUS")
+    await other.command("CREATE y")
+    assert await until(selected, b"LIST") == b'* LIST () "." y\r\n'
+    await other.command("RENAME y z")
+    assert await until(selected, b"OLDNAME") == b'* LIST () "." z ("OLDNAME" (y))\r\n'
+    await other.command("SUBSCRIBE z")
+    assert await until(selected, b"Subscribed") == b'* LIST (\\Subscribed) "." z\r\n'
+    await other.command("DELETE z")
+    assert b'* LIST (\\NonExistent) "." z\r\n' in await until(selected, b"NonExistent")
+
+
+async def test_notify_without_the_selected_mailbox_is_silent_about_it(mail: Any, selected: Any) -> None:
+    await selected.command("NOTIFY SET (PERSONAL (MailboxName))")
+    mail.deliver("alice", MAIL)
+    assert await selected.lines("NOOP") == ["OK NOOP completed."]
+    assert "* 3 EXISTS" in await selected.lines("NOTIFY NONE")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        ("", "BAD Error in IMAP command NOTIFY: Invalid arguments"),
+        ("SET ()", "BAD Error in IMAP command NOTIFY: "),
+        (
+            "SET (SELECTED (MessageNew))",
+            "BAD Error in IMAP command NOTIFY: MessageNew and MessageExpunge must be together",
+        ),
+        (
+            "SET (SELECTED (FlagChange))",
+            "BAD Error in IMAP command NOTIFY: FlagChange requires MessageNew and MessageExpunge",
+        ),
+        ("SET (SELECTED (MessageNew (FOO) MessageExpunge))", "BAD Error in IMAP command NOTIFY: Unknown parameter FOO"),
+        ("SET (PERSONAL (MessageNew (UID) MessageExpunge))", "BAD Error in IMAP command NOTIFY: Invalid arguments"),
+        ("SET (PERSONAL (AnnotationChange))", "NO [BADEVENT AnnotationChange] Unsupported NOTIFY events"),
+    ],
+)
+async def test_what_notify_refuses(selected: Any, arguments: str, answer: str) -> None:
+    (line,) = await selected.lines(f"NOTIFY {arguments}")
+    assert line.startswith(answer)
+
+
+async def test_idle_in_a_mailbox_that_is_deleted(connect: Any) -> None:
+    client, other = await connect(), await connect()
+    await client.command("CREATE x")
+    await client.command("SELECT x")
+    await client.send(b"a IDLE\r\n")
+    await other.command("DELETE x")
+    await client.send(b"DONE\r\n")
+    assert client.wire.closed
