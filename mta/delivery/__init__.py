@@ -1,13 +1,13 @@
 """Delivery agents: they take some recipients of one message to one destination and say how each fared.
 
-request = Request(message, recipients, content, nexthop, transport)     request.py
+request = Request(message, recipients, read_content, nexthop, times)    request.py
 results = await agent.deliver(request)                                  one Result per recipient, always
-agent.deliver never raises but asyncio.CancelledError; what it cannot do is a deferred result.
+agent.deliver raises nothing but asyncio.CancelledError; what it cannot do is a deferred result.
 
 agents      master.cf's services by name: smtp, relay, lmtp, error, retry, discard, local, virtual
 smtp        smtp(8) and lmtp(8)
 simple      error(8), retry, discard(8)
-local       local(8) and virtual(8) as far as they hand mail on to another transport
+handover    local(8) and virtual(8) as far as they hand mail on to another transport
 result      Result, delay figures and the `status=` log line
 bounce      RFC 3464 reports, worded as bounce(8) does
 """

@@ -17,7 +17,7 @@ from mta.queue.errors import QueueError, QueueLocked
 from mta.queue.ids import is_queue_id
 from mta.queue.tool import Fatal, fail, load_config, to_stderr
 from mta.queue.wakeup import SCAN_INCOMING
-from mta.sendmail import extract, maildrop
+from mta.sendmail import extract, maildrop, submission
 from mta.sendmail import options as modes
 from mta.sendmail.extract import ExtractError
 from mta.sendmail.maildrop import Drop
@@ -120,8 +120,8 @@ def _keep(config: MainConfig, drop: Drop) -> None:
         maildrop.write(directory, drop)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM):
-            text = f"{directory}: no permission to queue mail here; the queue belongs to another user"
-            raise Fatal(text, os.EX_NOPERM) from error
+            submission.submit(config, drop)
+            return
         raise Fatal(f"queue file write error: {error}", os.EX_TEMPFAIL) from error
     # The mail is safe; a daemon that does not run will find it when it does.
     control.send(directory, SCAN_INCOMING)

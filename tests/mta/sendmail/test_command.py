@@ -288,3 +288,41 @@ def test_smtp_on_standard_input(confdir, tmp_path) -> None:
     with Queue.open(tmp_path / "spool") as queue:
         [message] = queue.messages()
         assert b"hello" in queue.content(message)
+
+
+# --- users who may not write into the maildrop ---------------------------------------------------------------------
+
+
+class Refusing:
+    """A maildrop that belongs to someone else."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def denied(*args: object) -> Path:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(maildrop, "write", denied)
+
+
+def test_a_stranger_hands_over_by_smtp(confdir, sink, monkeypatch) -> None:
+    port, output = sink
+    directory = confdir()
+    with (directory / "master.cf").open("a") as master:
+        master.write(f"127.0.0.1:1 inet n - n - - smtpd\n127.0.0.1:{port} inet n - n - - smtpd\n")
+    Refusing(monkeypatch)
+    options = modes.parse(["-C", str(directory), "-f", "a@x.example", "bob@y.example", '"two words"@y.example'])
+    assert command.run(options, io.BytesIO(b"Subject: x\n\n.dot\n")) == os.EX_OK
+    lines = [output.readline().strip() for _ in range(5)]
+    assert lines[1:] == [
+        "mail FROM:<a@x.example>",
+        "rcpt TO:<bob@y.example>",
+        'rcpt TO:<"two words"@y.example>',
+        "mail",
+    ]
+
+
+def test_a_stranger_without_a_daemon_is_told_to_try_again(confdir, monkeypatch) -> None:
+    directory = confdir()
+    Refusing(monkeypatch)
+    with pytest.raises(Fatal) as caught:
+        command.run(modes.parse(["-C", str(directory), "bob@x"]), io.BytesIO(b"Subject: x\n\n"))
+    assert caught.value.status == os.EX_TEMPFAIL
