@@ -31,6 +31,9 @@ logger = logging.getLogger("postfix.qmgr")
 
 POLL: Final = 5.0
 """Seconds between looks into the incoming queue when nobody says that there is something."""
+DRAIN_PATIENCE: Final = 15.0
+"""Seconds that deliveries under way may take to end. The next queue manager cannot start before: a server that does not
+answer must not keep the mail for all others waiting."""
 WRITE_RETRY: Final = (1.0, 5.0, 15.0, 60.0)
 """Seconds between attempts to write a result; the message stays active meanwhile, so it is not sent again."""
 
@@ -127,8 +130,10 @@ class Manager:
         finally:
             self._draining = True
             draining.cancel()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        deadline = asyncio.get_running_loop().time() + DRAIN_PATIENCE
+        while self._tasks and (patience := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=patience)
+        await self.abandon()
 
     async def abandon(self) -> None:
         """End deliveries in the middle; their messages stay in the queue."""

@@ -453,3 +453,16 @@ async def test_a_fault_of_the_program_keeps_the_mail_and_the_others_going(start,
     assert "internal error; the message is put off" in caplog.text
     found = queue.find(kept)
     assert found is not None and found.queue is QueueName.DEFERRED
+
+
+async def test_a_stuck_delivery_does_not_hold_up_the_end(start, queue, letter, monkeypatch) -> None:
+    from mta.queue import manager
+
+    monkeypatch.setattr(manager, "DRAIN_PATIENCE", 0.05)
+    bench = start()
+    bench.agent.gate = asyncio.Event()
+    kept = await queue.put(letter("ok@a.example"))
+    await bench.until(lambda: bool(bench.agent.deliveries))
+    bench.drain.set()
+    await bench.until(lambda: not bench.manager._tasks)
+    assert bench.left() == [kept]
