@@ -104,7 +104,8 @@ class _Reader:
         return Service(
             name="auth",
             entry=ENTRIES["auth"],
-            preload=python_paths.late_modules(charsets=False),
+            order=0,
+            late=python_paths.late_modules(charsets=False),
             config=self.config,
             listeners=tuple(self._listeners("auth", block, who)),
             identity=who,
@@ -125,7 +126,9 @@ class _Reader:
         return Service(
             name=name,
             entry=ENTRIES[name],
-            preload=(*(() if name == "lmtp" else REACTOR), *python_paths.late_modules(charsets=name == "imap")),
+            order=1,
+            preload=() if name == "lmtp" else REACTOR,
+            late=python_paths.late_modules(charsets=name == "imap"),
             config=self.config,
             listeners=tuple(self._listeners(name, block, self.mail)),
             workers=self._workers(block),

@@ -140,7 +140,8 @@ class _Reader:
         return Service(
             name="smtpd" if len(first.overrides) == 0 else f"smtpd({first.name})",
             entry=SMTPD_ENTRY,
-            preload=(*PRELOAD, *python_paths.late_modules(charsets=False)),
+            preload=PRELOAD,
+            late=python_paths.late_modules(charsets=False),
             config=config,
             listeners=tuple(listeners),
             workers=asked,
@@ -157,7 +158,7 @@ class _Reader:
         return Service(
             name="anvil",
             entry=ANVIL_ENTRY,
-            preload=python_paths.late_modules(charsets=False),
+            late=python_paths.late_modules(charsets=False),
             config=self.config,
             listeners=(UnixListener(path, 0o600, "anvil", owner.uid, owner.gid),),
             identity=self.owner,
@@ -174,7 +175,7 @@ class _Reader:
         return Service(
             name="qmgr",
             entry=QMGR_ENTRY,
-            preload=python_paths.late_modules(charsets=False),
+            late=python_paths.late_modules(charsets=False),
             config=self.config,
             listeners=(control,),
             identity=self.owner,

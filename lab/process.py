@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import importlib
 import logging
 import os
@@ -66,11 +67,15 @@ def run(service: Service, sockets: Sockets, report: int, supervisor: int) -> NoR
 
 def _serve(service: Service, sockets: Sockets, report: int, supervisor: int) -> int:
     _reset_signals()
-    _libc.prctl(PR_SET_NAME, service.name.encode()[:15], 0, 0, 0)
+    set_name(service.name)
     sockets.forget(service.listeners)
     _close_others({report, *(sockets[listener].fileno() for listener in service.listeners), *logs.descriptors()})
     logs.configure(service.log)
     bound = [Bound(sockets[listener], listener.tag, listener.options) for listener in service.listeners]
+    gc.enable()
+    for name in service.late:
+        with contextlib.suppress(ImportError, LookupError):  # a codec of another platform
+            importlib.import_module(name)
     try:
         serve = entry(service.entry)(service.config, bound)
     except (OSError, ValueError, LookupError) as error:  # configuration and files: the operator's to mend
@@ -148,6 +153,11 @@ def confine(service: Service, supervisor: int) -> None:
         )
     )
     log.debug("%s confined: %s", service.title, enforced)
+
+
+def set_name(name: str) -> None:
+    """The name of this process in ps(1), top(1) and in our own messages (15 octets)."""
+    _libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
 def die_with(supervisor: int) -> None:

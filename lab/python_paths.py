@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import encodings
+import functools
 import os
 import pkgutil
 import ssl
@@ -69,6 +70,7 @@ LATE = (
 )
 
 
+@functools.cache
 def late_modules(*, charsets: bool) -> tuple[str, ...]:
     """What to import before the change of user, where that user cannot reach the interpreter's library.
 

@@ -32,7 +32,9 @@ class Service:
     listeners: tuple[Listener, ...] = ()
     workers: int = 1
     identity: Identity | None = None  # None: stay who we are
+    order: int = 2  # which start first: while their processes get ready, the modules of the next are imported
     preload: tuple[str, ...] = ()  # modules that it imports only when it serves: loaded before the fork, shared
+    late: tuple[str, ...] = ()  # modules that its process loads while it still can read them
     rules: Rules = Rules()
     log: LogTarget = STANDARD_ERROR
     exclusive: bool = False  # the old process must be gone before a new one starts (one queue, one manager)

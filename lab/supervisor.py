@@ -99,6 +99,7 @@ class Supervisor:
     # -- start -----------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        process.set_name("hardmail")
         self.plans = self._load()
         self._watch_signals()
         logs.configure(self._log or self.plans[0].log)
@@ -111,11 +112,12 @@ class Supervisor:
         self.sockets.close_all_but(wanted)
         stale = any(lock.stale for lock in self._locks)  # the processes of a killed predecessor may hold a port yet
         self.sockets.bind(wanted, patience=GRACE_SECONDS if stale else 0.0)
-        self._import(self.plans)
-        gc.collect()
-        gc.freeze()  # what is there now stays shared between the processes
-        for service in services_of(self.plans):
+        gc.disable()
+        for service in sorted(services_of(self.plans), key=lambda service: service.order):
+            self._import(service)
+            gc.freeze()  # what is there now stays shared between the processes
             self.workers.spawn(service, self._generation, service.workers)
+        gc.enable()
 
     def _lock(self, plans: Iterable[Plan]) -> None:
         for plan in plans:
@@ -137,12 +139,11 @@ class Supervisor:
                 raise LabError(f"{error.filename or plan.confdir}: {error.strerror}") from None
 
     @staticmethod
-    def _import(plans: Iterable[Plan]) -> None:
-        """Import the services' modules before the fork: a fast start, and memory that is shared."""
-        for service in services_of(plans):
-            for name in (service.entry.partition(":")[0], *service.preload, *process.PRELOAD):
-                with contextlib.suppress(ImportError, LookupError):  # told by the process that needs it
-                    importlib.import_module(name)
+    def _import(service: Service) -> None:
+        """Import a service's modules before the fork: a fast start, and memory that is shared."""
+        for name in (service.entry.partition(":")[0], *service.preload, *process.PRELOAD):
+            with contextlib.suppress(ImportError):  # told by the process that needs it
+                importlib.import_module(name)
 
     def _watch_signals(self) -> None:
         """Every signal becomes an octet on a socket, so that the loop has one place to wait."""
@@ -247,7 +248,8 @@ class Supervisor:
             if [plan.pid_files for plan in plans] != [plan.pid_files for plan in self.plans]:
                 raise LabError("queue_directory and base_dir cannot change while running: stop and start instead")
             self._prepare_directories(plans)
-            self._import(plans)
+            for service in services_of(plans):
+                self._import(service)
             latest = max((worker.generation for worker in self.workers), default=self._generation)
             self._reload = Reload.begin(plans, latest + 1, self.sockets, self.workers)
         except (LabError, OSError) as error:

@@ -87,7 +87,8 @@ def _dns(lab: Lab) -> Plan:
     service = Service(
         name="dns",
         entry=DNS_ENTRY,
-        preload=(*REACTOR, *python_paths.late_modules(charsets=False)),
+        preload=REACTOR,
+        late=python_paths.late_modules(charsets=False),
         config=zones,
         listeners=listeners,
         identity=service_identity("nobody", explicit=True, role="mta", parameter="the name server"),
