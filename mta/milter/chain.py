@@ -40,8 +40,10 @@ UNAVAILABLE: Final = Verdict(550, "5.5.0", "Service unavailable")
 HOLD: Final = Verdict(hold=True)
 DISCARD: Final = Verdict(discard=True)
 
-_ANSWERS: Final = {b"r": REJECT, b"t": TEMPFAIL, b"4": SHUTDOWN, b"f": TEMPFAIL, b"d": DISCARD}
-_DEFAULTS: Final = {"tempfail": TEMPFAIL, "reject": UNAVAILABLE, "shutdown": SHUTDOWN, "quarantine": HOLD}
+_ANSWERS: Final = {b"r": REJECT, b"t": TEMPFAIL, b"4": SHUTDOWN, b"d": DISCARD}
+MISCONFIGURED: Final = Verdict(451, "4.3.5", "Server configuration problem - try again later")
+_DEFAULTS: Final = {"tempfail": TEMPFAIL, "reject": UNAVAILABLE, "shutdown": MISCONFIGURED, "quarantine": HOLD}
+"""milter_default_action; Postfix 3.7 documents `shutdown` and does not know it."""
 _REPLY: Final = re.compile(r"([45]\d\d)[ -](?:([45]\.\d{1,3}\.\d{1,3}) ?)?(.*)", re.DOTALL)
 
 
@@ -96,6 +98,7 @@ class _Filter:
     done_with_session: bool = False
     done_with_message: bool = False
     failure: Verdict | None = None
+    """What is answered for a filter that cannot be asked any more."""
 
     @property
     def active(self) -> bool:
@@ -135,9 +138,9 @@ class Chain:
         """The whole message to each filter in turn; a later filter sees what an earlier one made of it."""
         self._in_message = False
         for each in self._filters:
-            if not each.active:
+            if not each.active and each.failure is None:
                 continue
-            verdict = await self._guarded(each, self._message(each, edits))
+            verdict = each.failure or await self._guarded(each, self._message(each, edits))
             if verdict is not None and verdict.hold:
                 edits.hold = True
             elif verdict is not None:
@@ -171,22 +174,23 @@ class Chain:
     async def _event(self, command: Command, packets: Sequence[Packet]) -> Verdict | None:
         """One event to every filter; the first that objects decides."""
         for each in self._filters:
-            if not each.active:
+            if not each.active and each.failure is None:
                 continue
-            verdict = await self._guarded(each, self._single(each, command, packets))
+            verdict = each.failure or await self._guarded(each, self._single(each, command, packets))
             if verdict is not None:
                 return verdict
         return None
 
     async def _guarded(self, each: _Filter, work: object) -> Verdict | None:
-        """The work, or what milter_default_action says when the filter fails. It is not asked again in this session."""
+        """The work, or what milter_default_action says when the filter fails; that stands for the whole session."""
         try:
             return await work  # type: ignore[misc,no-any-return]
         except (LinkFailed, ProtocolError) as error:
             log.warning("%s", error)
             each.link.close()
             each.done_with_session = True
-            return _DEFAULTS.get(each.link.endpoint.default_action)
+            each.failure = _DEFAULTS.get(each.link.endpoint.default_action)
+            return each.failure
 
     async def _single(self, each: _Filter, command: Command, packets: Sequence[Packet]) -> Verdict | None:
         link = each.link
@@ -221,6 +225,10 @@ class Chain:
                 return None
             case b"y":
                 return _reply(answer.data)
+            case b"f":
+                each.done_with_session = True
+                each.failure = TEMPFAIL
+                return TEMPFAIL
             case letter if letter in _ANSWERS:
                 return _ANSWERS[letter]
         raise ProtocolError(f"milter {each.link.endpoint.title}: unexpected answer {answer.letter!r}")
@@ -246,7 +254,7 @@ class Chain:
         if not each.active:
             return None
         answer = await link.ask([*self._macros(Command.END_OF_BODY), Packet(Command.END_OF_BODY.value)], timeout)
-        while answer.letter not in (b"c", b"a", b"y", *_ANSWERS):
+        while answer.letter not in (b"c", b"a", b"y", b"f", *_ANSWERS):
             edits.apply(answer, link.actions)
             answer = await link.more(timeout)
         edits.finish()

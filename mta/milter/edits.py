@@ -24,7 +24,8 @@ class Edits:
     """Added and deleted by filters, external form without brackets; those who were there first keep their place."""
     own: int = 0
     hold: bool = False
-    added: list[str] = field(default_factory=list)
+    added: list[tuple[str, str]] = field(default_factory=list)
+    """Addresses and their ESMTP parameters."""
     removed: list[str] = field(default_factory=list)
     body: list[bytes] = field(default_factory=list)
     new_sender: str | None = None
@@ -86,7 +87,8 @@ class Edits:
         self.body.append(data)
 
     def add_recipient(self, data: bytes) -> None:
-        self.added.append(_bare(split_strings(data)[0]))
+        address, *parameters = split_strings(data)
+        self.added.append((_bare(address), " ".join(parameters)))
 
     def delete_recipient(self, data: bytes) -> None:
         self.removed.append(_bare(split_strings(data)[0]))

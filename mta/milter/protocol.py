@@ -138,7 +138,7 @@ def parse_options(data: bytes) -> tuple[Action, Step]:
     if len(data) < 12:
         raise ProtocolError("bad negotiation")
     version, actions, steps = struct.unpack_from(">III", data)
-    if not 2 <= version <= VERSION or actions & ~ALL_ACTIONS or steps & ~ALL_STEPS:
+    if not 2 <= version <= VERSION or actions & ~int(ALL_ACTIONS) or steps & ~int(ALL_STEPS):
         raise ProtocolError(f"unsupported: version {version}, actions {actions:#x}, steps {steps:#x}")
     return Action(actions), Step(steps)
 

@@ -9,7 +9,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from mta.smtpd import commands, filters, replies, starttls
-from mta.smtpd.arguments import split_command
+from mta.smtpd.arguments import join_words, split_command
 from mta.smtpd.replies import Reply
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ async def _perform(
     count = session.counts.setdefault(session.command.lower(), [0, 0])
     count[0] += 1
     if command is None:
-        return replies.NOT_RECOGNIZED
+        return await filters.unknown(connection, join_words(words)) or replies.NOT_RECOGNIZED
     if session.denied is not None and command.name != "QUIT":
         if session.denied.hangs_up:
             return session.denied

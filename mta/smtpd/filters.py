@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,9 +12,10 @@ from mta.address import AddressError, extract_address, quote_821
 from mta.config import MainConfig
 from mta.message import Rejected
 from mta.milter import Edits, Filters, Verdict
-from mta.queue import NewMessage
+from mta.queue import NewMessage, Notify
 from mta.smtpd.arguments import Word
 from mta.smtpd.replies import Reply
+from mta.smtpd.session import Session
 from mta.tables import TableError
 
 if TYPE_CHECKING:
@@ -44,7 +46,21 @@ async def begin(connection: Connection) -> Reply | None:
     peer = session.peer_info
     session.filters = filters.chain(lambda name: _macro(connection, _bare(name)))
     refusal = _refusal(connection, await session.filters.connect(peer.name, peer.address, peer.port))
-    return _remember(connection, refusal)
+    told = _remember(connection, refusal)
+    if told is None and refuses_for_good(session):
+        return Reply(554, "", f"{connection.server.hostname} ESMTP not accepting connections")
+    return told
+
+
+def refuses_for_good(session: Session) -> bool:
+    """A filter has refused the client or its HELO, not only for now: EHLO then announces next to nothing."""
+    return session.filter_refusal is not None and session.filter_refusal.code >= 500
+
+
+async def unknown(connection: Connection, line: str) -> Reply | None:
+    """A command that the server does not know may be one that a filter refuses in its own words."""
+    session = connection.session
+    return None if session.filters is None else _refusal(connection, await session.filters.unknown(line))
 
 
 async def helo(connection: Connection, name: str) -> Reply | None:
@@ -104,7 +120,8 @@ async def content(connection: Connection, message: NewMessage) -> NewMessage | N
         return None
     gone = {_internal(address).lower() for address in edits.removed}
     kept = [each for each in message.recipients if not {each.address.lower(), each.original.lower()} & gone]
-    kept += await connection.server.cleanup.further_recipients([_internal(address) for address in edits.added])
+    for address, parameters in edits.added:
+        kept += await connection.server.cleanup.further_recipients([_internal(address)], _notify(parameters))
     if not kept:
         return None
     sender = message.sender if edits.new_sender is None else _internal(edits.new_sender)
@@ -198,6 +215,16 @@ def _macro(connection: Connection, name: str) -> str | None:
 
 def _bare(name: str) -> str:
     return name[1:-1] if name.startswith("{") and name.endswith("}") else name
+
+
+def _notify(parameters: str) -> Notify:
+    """NOTIFY= among the parameters that a filter gives a recipient; what it gets wrong is left out."""
+    for word in parameters.split():
+        name, _, value = word.partition("=")
+        if name.upper() == "NOTIFY":
+            with contextlib.suppress(ValueError):
+                return Notify.parse(value)
+    return Notify.DEFAULT
 
 
 def _internal(address: str) -> str:

@@ -45,7 +45,8 @@ async def ehlo(connection: Connection, words: list[Word]) -> Reply:
         return refusal
     session = connection.session
     session.extended_smtp = True
-    lines = [connection.server.hostname, *await _extensions(connection)]
+    extensions = ["ENHANCEDSTATUSCODES"] if filters.refuses_for_good(session) else await _extensions(connection)
+    lines = [connection.server.hostname, *extensions]
     return Reply(250, "", "\n".join(lines))
 
 
