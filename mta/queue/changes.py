@@ -79,6 +79,10 @@ INSERT_MESSAGE: Final = (
 INSERT_RECIPIENT: Final = (
     "INSERT INTO recipients (sequence, position, address, original, orcpt, notify) VALUES (?, ?, ?, ?, ?, ?)"
 )
+INSERT_EXPANDED: Final = (
+    "INSERT INTO recipients (sequence, position, address, original, orcpt, notify, outcome, dsn, reason)"
+    " VALUES (?, ?, ?, ?, ?, ?, 'expanded', '2.0.0', 'alias expanded')"
+)
 
 
 class Put(Change):
@@ -130,13 +134,16 @@ class Put(Change):
         sequence = connection.execute(INSERT_MESSAGE, self._row).lastrowid
         if self._bodies is None:
             connection.execute("INSERT INTO contents VALUES (?, ?)", (sequence, self._message.content))
-        connection.executemany(
-            INSERT_RECIPIENT,
-            [
-                (sequence, position, done.address, done.original, done.orcpt, int(done.notify))
-                for position, done in enumerate(recipient.completed() for recipient in self._message.recipients)
-            ],
-        )
+        rows = [
+            (sequence, position, done.address, done.original, done.orcpt, int(done.notify))
+            for position, done in enumerate(
+                each.completed() for each in (*self._message.recipients, *self._message.expanded)
+            )
+        ]
+        count = len(self._message.recipients)
+        connection.executemany(INSERT_RECIPIENT, rows[:count])
+        if len(rows) > count:
+            connection.executemany(INSERT_EXPANDED, rows[count:])
 
     def undo(self) -> None:
         if self._staged and self._bodies is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from mta.delivery.request import Agent
 from mta.delivery.simple import DiscardAgent
 from mta.queue.routing import SWALLOW
 from mta.queue.settings import TransportSettings
+
+logger = logging.getLogger("postfix.qmgr")
 
 
 class Agents:
@@ -20,7 +23,10 @@ class Agents:
         self._fallback = fallback
 
     def agent(self, transport: str) -> Agent:
-        return self._agents.get(transport, self._fallback)
+        found = self._agents.get(transport)
+        if found is None:
+            logger.warning("connect to transport private/%s: No such file or directory", transport)
+        return found or self._fallback
 
     def settings(self, transport: str) -> TransportSettings:
         return self._settings.get(transport, TransportSettings())

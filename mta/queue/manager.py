@@ -200,7 +200,7 @@ class Manager:
             message.queue_id,
             quote_822(message.sender) if message.sender else "",
             message.size,
-            len(message.recipients),
+            len(active.to_deliver),
         )
         self._spawn(active, self._sort(active))
 
@@ -226,6 +226,7 @@ class Manager:
         for route, recipients in found.items():
             transport = self._transport(route.transport)
             limit = transport.settings.recipient_limit
+            recipients.sort(key=_by_domain)
             # Transports that take one recipient at a time know no other destination than him (qmgr_message_resolve).
             by_recipient = limit == 1
             for start in range(0, len(recipients), limit or len(recipients)):
@@ -353,6 +354,12 @@ class Manager:
             except QueueError as error:
                 logger.error("%s: cannot write the outcome: %s", queue_id, error)
             await asyncio.sleep(next(pauses))
+
+
+def _by_domain(recipient: QueuedRecipient) -> tuple[str, str]:
+    """Recipients of one domain go together where a limit divides them (qmgr_message_sort)."""
+    address = recipient.recipient.address
+    return address.rpartition("@")[2].casefold(), address
 
 
 def _note_failure(error: BaseException | None) -> None:

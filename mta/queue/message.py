@@ -88,6 +88,9 @@ class NewMessage:
     """Goes to the hold queue (access(5) HOLD)."""
     filter: str = ""
     """`transport:nexthop` that overrides the resolver (content_filter, access(5) FILTER)."""
+    expanded: list[Recipient] = field(default_factory=list)
+    """Aliases that were expanded although NOTIFY=SUCCESS was asked for them: the sender is told so ("expanded"), and
+    the `recipients` that they became must not ask for SUCCESS again (RFC 3461 section 5.2.7.3)."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Postfix's named attributes: client_name, client_address, client_port, helo_name, protocol_name, sasl_method,
     sasl_username, sasl_sender, rewrite_context ("local" or "remote"), log_ident ..."""

@@ -227,7 +227,8 @@ class Delivery:
                     )
         except (OSError, TimeoutError) as error:
             self._why = Dsn("4.4.1", f"connect to {peer.full_name}: {_system_text(error)}")
-            self._client.logger.info("%s", self._why.reason)
+            if not destination.path:
+                self._client.logger.info("%s", self._why.reason)
             return None
         loop_detect = destination.port == SMTP_PORT and not self._settings.lmtp
         domain = self._settings.myhostname if destination.path else destination.host

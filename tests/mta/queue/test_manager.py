@@ -466,3 +466,30 @@ async def test_a_stuck_delivery_does_not_hold_up_the_end(start, queue, letter, m
     bench.drain.set()
     await bench.until(lambda: not bench.manager._tasks)
     assert bench.left() == [kept]
+
+
+async def test_an_expanded_alias_is_told_once(start, queue) -> None:
+    bench = start()
+    to, alias = Recipient("ok@a.example", "list@x", notify=Notify.FAILURE), Recipient("list@x", notify=Notify.SUCCESS)
+    await queue.put(NewMessage("alice@x", [to], b"Subject: x\r\n\r\n", expanded=[alias]))
+    await bench.until(lambda: bench.manager.idle and len(bench.agent.deliveries) == 2)
+    report = next(content for content in bench.agent.content if b"multipart/report" in content)
+    assert b"Final-Recipient: rfc822; list@x\r\n" in report
+    assert b"Action: expanded\r\n" in report
+    assert b"ok@a.example" not in report
+    assert bench.left() == []
+
+
+async def test_recipients_of_a_domain_go_together(start, queue, letter) -> None:
+    class ToOne:
+        async def resolve(self, address: str, sender: str = "") -> Route:
+            return Route("smtp", "relay", address, AddressClass.DEFAULT)
+
+    bench = start()
+    bench.manager._resolver = ToOne()
+    await queue.put(letter("ok2@b.example", "ok@a.example", "ok1@b.example", "ok@c.example"))
+    await bench.until(lambda: not bench.left())
+    assert [addresses for _, addresses in bench.agent.deliveries] == [
+        ["ok@a.example", "ok1@b.example", "ok2@b.example"],
+        ["ok@c.example"],
+    ]
