@@ -75,12 +75,14 @@ class MasterConnection(Connection):
 
     def _request(self, user: str, parameters: Parameters) -> AuthRequest | None:
         request = AuthRequest(self.core.settings, parameters)
-        request.userdb_lookup = True
         try:
             request.set_user(user)
         except BadUsername as error:
             log.info("userdb lookup: %s", error)
             return None
+        if request.login_user is not None:  # "user*master": what is asked for is the user
+            request.user, request.login_user = request.login_user, None
+        request.userdb_lookup = True
         return request
 
     async def _user(self, id: int, user: str, parameters: Parameters) -> None:

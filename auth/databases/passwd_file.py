@@ -73,7 +73,10 @@ def _extra(parts: list[str]) -> tuple[tuple[str, str], ...]:
 
 @dataclass(slots=True)
 class _Loaded:
+    """What was read of a file. ``listed``: each line's user, and whether the line has more than a password."""
+
     users: dict[str, User]
+    listed: list[tuple[str, bool]]
     stamp: tuple[int, int, int]
     checked: float
     sample: str | None
@@ -131,11 +134,15 @@ class PasswdFile:
         if len(self._files) >= FILES_MAX:
             self._files.clear()
         users: dict[str, User] = {}
+        listed: list[tuple[str, bool]] = []
         for line in text.split("\n"):
-            user = parse_line(line.rstrip("\r"))
+            line = line.rstrip("\r")
+            if line and line[0] not in ":#":
+                listed.append((line.partition(":")[0], line.count(":") > 1))
+            user = parse_line(line)
             if user is not None:
                 users.setdefault(user.name, user)
-        self._files[path] = loaded = _Loaded(users, stamp, now, _usual(users, self.scheme))
+        self._files[path] = loaded = _Loaded(users, listed, stamp, now, _usual(users, self.scheme))
         return loaded
 
 
@@ -201,6 +208,6 @@ class PasswdFileUserdb(UserDatabase):
         return pairs
 
     async def users(self) -> AsyncIterator[str]:
-        for user in self._file.load(self._file.path).users.values():
-            if user.has_userdb or self._alone:
-                yield user.name
+        for name, has_userdb in self._file.load(self._file.path).listed:
+            if has_userdb or self._alone:
+                yield name
