@@ -62,10 +62,12 @@ async def dovecot(place: Path, name: str) -> AsyncIterator[Path]:
     async with asyncio.timeout(20):
         while True:
             with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_unix_connection(place / "run" / "auth-client")
+                reader, writer = await asyncio.open_unix_connection(place / "run" / "auth-client")
+                greeting = await reader.read(1 << 16)
                 writer.close()
                 await writer.wait_closed()
-                break
+                if greeting:
+                    break
             assert process.returncode is None
             await asyncio.sleep(0.05)
     yield place / "run"
