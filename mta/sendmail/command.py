@@ -100,7 +100,7 @@ def enqueue(config: MainConfig, options: Options, source: BinaryIO) -> int:
         sender=_login() if options.sender is None else extract.sender(options.sender),
         recipients=tuple(recipients),
         content=content,
-        fullname=options.fullname or os.environ.get("NAME", ""),
+        fullname=options.fullname or os.environ.get("NAME", "") or _full_name(os.getuid()),
         notify=int(options.notify),
         ret=options.ret,
         envid=options.envid,
@@ -172,6 +172,15 @@ def _login() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         raise Fatal(f"no login name found for user ID {os.getuid()}", os.EX_OSERR) from None
+
+
+def _full_name(uid: int) -> str:
+    """The user's name from the password file, `&` being the login name (sendmail(1) -F)."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except (KeyError, OverflowError):
+        return ""
+    return entry.pw_gecos.split(",")[0].replace("&", entry.pw_name.capitalize())
 
 
 def _may_submit(config: MainConfig) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pwd
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ class Pickup:
             envid=drop.envid,
             body=drop.body,
             smtputf8=drop.smtputf8,
-            fullname=drop.fullname or full_name(dropped.uid),
+            fullname=drop.fullname,
         )
         try:
             if settings.message_size_limit and len(content) > settings.message_size_limit:
@@ -155,12 +154,3 @@ def to_crlf(content: bytes) -> bytes:
     """Line ends as the wire wants them; the last line is ended. Lone carriage returns stay: cleanup knows them."""
     text = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     return text if not text or text.endswith(b"\r\n") else text + b"\r\n"
-
-
-def full_name(uid: int) -> str:
-    """The user's name from the password file, `&` being the login name (sendmail(1) -F)."""
-    try:
-        entry = pwd.getpwuid(uid)
-    except (KeyError, OverflowError):
-        return ""
-    return entry.pw_gecos.split(",")[0].replace("&", entry.pw_name.capitalize())

@@ -77,6 +77,17 @@ def test_the_caller_is_the_sender(sendmail, drops) -> None:
     assert drops()[0].sender == pwd.getpwuid(os.getuid()).pw_name
 
 
+def test_the_callers_name_comes_from_the_password_file(sendmail, drops, monkeypatch) -> None:
+    import pwd
+
+    entry = pwd.struct_passwd(("ann", "x", os.getuid(), 0, "& Example,Room 1,555", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: entry)
+    sendmail("bob@x")
+    monkeypatch.setenv("NAME", "Somebody Else")
+    sendmail("bob@x")
+    assert {drop.fullname for drop in drops()} == {"Ann Example", "Somebody Else"}
+
+
 @pytest.mark.parametrize(
     ("settings", "argv", "stdin", "status"),
     [
