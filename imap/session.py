@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -46,7 +47,7 @@ class Wire(Protocol):
         """None, or a future that is done when the peer has taken enough of what was written."""
 
 
-class Session:
+class Session(ABC):
     """Base of both. A subclass reads (`_feed`, `_discard_input`, `_step`, `_take_line`) and lets go (`_release`)."""
 
     def __init__(self, wire: Wire, login: Login, log: logging.Logger) -> None:
@@ -65,32 +66,33 @@ class Session:
 
     # The subclass's part
 
+    @abstractmethod
     def greet(self) -> None:
         """Say the first word."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bye(self, text: str) -> None:
         """Say the last word and close."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _feed(self, data: bytes) -> None:
-        raise NotImplementedError
+        """Take octets."""
 
+    @abstractmethod
     def _step(self) -> bool:
         """Handle what has been read; False when more octets must come first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take_line(self) -> bytes | None:
         """A whole line outside of commands. Raises Disconnect."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _discard_input(self) -> int:
         """Forget what was read; how many octets that was."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _release(self) -> None:
         """Let go of the mail."""
-        raise NotImplementedError
 
     # In
 

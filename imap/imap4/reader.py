@@ -88,7 +88,9 @@ class CommandReader:
     def clear(self) -> int:
         """Forget everything that was read and not yet given out; returns how many octets that was."""
         dropped = len(self._buffer) + sum(map(len, self._pieces)) + len(self._literal or b"")
-        self.__init__(self.max_line, self.admit)  # type: ignore[misc]
+        self._buffer.clear()
+        self._missing, self._skipping = 0, False
+        self._restart()
         return dropped
 
     @property

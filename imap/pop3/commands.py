@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Coroutine
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,16 +33,16 @@ ANY = (State.AUTHORIZATION, State.TRANSACTION)
 Result = Coroutine[Any, Any, None] | None
 
 
-class Command:
+class Command(ABC):
     """Base of all commands; ``run`` writes the reply or raises Error."""
 
     name: ClassVar[bytes]
     states: ClassVar[tuple[State, ...]] = (State.TRANSACTION,)
     keeps_spaces: ClassVar[bool] = False  # whether the argument is taken with the spaces around it
 
+    @abstractmethod
     def run(self, session: Session, argument: bytes) -> Result:
         """Do it."""
-        raise NotImplementedError(self.name)  # every command defines it; Command itself is never looked up
 
 
 def drop_of(session: Session) -> Maildrop:

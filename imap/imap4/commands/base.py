@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
@@ -47,7 +48,7 @@ class Reply:
 Result = Reply | Coroutine[Any, Any, Reply]
 
 
-class Command:
+class Command(ABC):
     """Base of all commands. One object serves one command of one session."""
 
     name: ClassVar[str]
@@ -63,9 +64,9 @@ class Command:
         self.tag = tag
         self.uid = uid
 
+    @abstractmethod
     def run(self, session: Session, arguments: Arguments) -> Result:
         """Do it. Raises ReplyError (or a StoreError, which the session turns into NO), or Disconnect."""
-        raise NotImplementedError(self.name)  # every command defines it; Command itself is never looked up
 
     def literal_limit(self, session: Session, pieces: Sequence[bytes], offset: int) -> int:
         """How many octets the literal announced behind ``pieces`` may have; 0: the limit of a line.

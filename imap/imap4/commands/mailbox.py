@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imap.imap4.commands.base import Command, Reply
+from imap.imap4.commands.base import Command, Flush, Reply
 from imap.imap4.commands.names import mailbox_name, wire_name
 from imap.imap4.errors import Bad, No
 from imap.store import NonExistent, NotSelectable, UserStore
@@ -37,6 +37,7 @@ class Delete(Command):
     """DELETE; a session that has the mailbox selected, this one too, is told BYE when it next looks."""
 
     name = "DELETE"
+    flush = Flush.NOTHING
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         name = mailbox_name(arguments.astring())

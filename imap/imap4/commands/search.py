@@ -233,16 +233,14 @@ class CancelUpdate(Command):
     """CANCELUPDATE "tag" ... (RFC 5267 section 4.3.5)."""
 
     name = "CANCELUPDATE"
-    states = State.SELECTED
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        view = selected(session)
         if not arguments.more():
             raise Bad("Missing arguments.")
         while arguments.more():
             tag = arguments.take()
             if not isinstance(tag, Quoted):
                 raise Bad("Invalid arguments.")
-            if not view.updates.cancel(bytes(tag)):
+            if session.view is None or not session.view.updates.cancel(bytes(tag)):
                 raise No("Unknown tag.")
         return Reply("Updates cancelled.")
