@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mta.address import quote_821
 from mta.delivery.smtp.session import Session
 from mta.queue.message import QueuedMessage, QueuedRecipient
@@ -54,6 +56,40 @@ def rcpt_command(session: Session, recipient: QueuedRecipient, address: str) -> 
         if recipient.recipient.notify:
             command += f" NOTIFY={recipient.recipient.notify.wire()}"
     return command
+
+
+_FORWARDED: Final[tuple[tuple[str, str], ...]] = (
+    ("NAME", "client_name"),
+    ("ADDR", "client_address"),
+    ("PORT", "client_port"),
+    ("PROTO", "protocol_name"),
+    ("HELO", "helo_name"),
+    ("IDENT", "ident"),
+)
+_FIRST_LINE: Final = 3
+"""The attributes go in two commands, as the line would become too long for one."""
+_MAY_BE_UNKNOWN: Final = frozenset({"HELO", "IDENT"})
+"""For the others `unknown` is as good as nothing."""
+
+
+def forward_commands(session: Session, message: QueuedMessage) -> list[str]:
+    """XFORWARD: for a content filter's log, who the client was (XFORWARD_README)."""
+    if not session.settings.send_xforward or not session.offers("XFORWARD"):
+        return []
+    offered = session.features["XFORWARD"].upper().split()
+    attributes = message.attributes
+    words = []
+    for name, attribute in _FORWARDED:
+        value = attributes.get(f"log_{attribute}") or attributes.get(attribute, "")
+        if name == "IDENT":
+            value = value or message.queue_id
+        known = value and (name in _MAY_BE_UNKNOWN or value.lower() != "unknown")
+        words.append(f" {name}={xtext(value)}" if known and name in offered else "")
+    context = attributes.get("rewrite_context")
+    if context and "SOURCE" in offered:
+        words.append(f" SOURCE={'LOCAL' if context == 'local' else 'REMOTE'}")
+    lines = ("".join(words[:_FIRST_LINE]), "".join(words[_FIRST_LINE:]))
+    return [f"XFORWARD{line}" for line in lines if line]
 
 
 def needs_smtputf8(message: QueuedMessage, recipients: list[str], content: bytes) -> bool:

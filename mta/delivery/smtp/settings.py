@@ -62,6 +62,7 @@ class ClientSettings:
     never_ehlo: bool = False
     discard_keywords: frozenset[str] = frozenset()
     dummy_mail_auth: bool = False
+    send_xforward: bool = False
     line_length_limit: int = 998
     cache_on_demand: bool = True
     cache_time_limit: float = 2.0
@@ -105,6 +106,7 @@ class ClientSettings:
             always_ehlo=lmtp or config.bool("smtp_always_send_ehlo"),
             never_ehlo=not lmtp and config.bool("smtp_never_send_ehlo"),
             discard_keywords=frozenset(word.upper() for word in discard),
+            send_xforward=config.bool(f"{prefix}_send_xforward_command"),
             dummy_mail_auth=config.bool(f"{prefix}_send_dummy_mail_auth"),
             line_length_limit=config.int(f"{prefix}_line_length_limit"),
             cache_on_demand=config.bool(f"{prefix}_connection_cache_on_demand"),

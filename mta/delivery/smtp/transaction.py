@@ -9,7 +9,7 @@ from typing import Final
 from mta.delivery.result import Action, Dsn
 from mta.delivery.smtp.content import dot_stuffed, folded
 from mta.delivery.smtp.downgrade import downgraded
-from mta.delivery.smtp.envelope import mail_command, needs_smtputf8, rcpt_command
+from mta.delivery.smtp.envelope import forward_commands, mail_command, needs_smtputf8, rcpt_command
 from mta.delivery.smtp.protocol import BadReply, Disconnected, TimedOut
 from mta.delivery.smtp.reply import Reply
 from mta.delivery.smtp.session import MessageFailure, Session, SiteFailure
@@ -19,6 +19,7 @@ CHUNK: Final = 256 * 1024
 """Octets written before waiting for the peer to take them."""
 
 _STAGES: Final = {
+    "XFORWARD": ("sending XFORWARD command", "XFORWARD command"),
     "MAIL FROM": ("sending MAIL FROM", "MAIL FROM command"),
     "RCPT TO": ("sending RCPT TO", "RCPT TO command"),
     "DATA": ("sending DATA command", "DATA command"),
@@ -95,7 +96,10 @@ class Transaction:
     async def _envelope_at_once(self) -> list[int]:
         """RFC 2920: all in one write. Every reply is read, whatever the first says; returns who was accepted."""
         mail, rcpts = self._commands()
-        self._send([mail, *rcpts, "DATA"], "MAIL FROM")
+        forwards = forward_commands(self._session, self._letter.message)
+        self._send([*forwards, mail, *rcpts, "DATA"], "MAIL FROM")
+        for _ in forwards:
+            await self._forwarded()
         mail_reply = await self._reply("MAIL FROM", self._timeouts.mail)
         replies = [await self._reply("RCPT TO", self._timeouts.rcpt) for _ in rcpts]
         accepted = self._judge_recipients(replies) if mail_reply.ok else []
@@ -112,6 +116,9 @@ class Transaction:
 
     async def _envelope_by_steps(self) -> list[int]:
         mail, rcpts = self._commands()
+        for forward in forward_commands(self._session, self._letter.message):
+            self._send([forward], "XFORWARD")
+            await self._forwarded()
         self._send([mail], "MAIL FROM")
         self._judge_mail(await self._reply("MAIL FROM", self._timeouts.mail))
         replies = []
@@ -123,6 +130,12 @@ class Transaction:
             self._send(["DATA"], "DATA")
             self._judge_data(await self._reply("DATA", self._timeouts.data_init))
         return accepted
+
+    async def _forwarded(self) -> None:
+        """Only information was lost if the server does not like it."""
+        reply = await self._reply("XFORWARD", self._timeouts.mail)
+        if not reply.ok:
+            self._session.logger.warning("%s", self._said(reply, "XFORWARD"))
 
     def _judge_mail(self, reply: Reply) -> None:
         if not reply.ok:

@@ -293,3 +293,27 @@ async def test_an_error_in_the_program_keeps_the_mail(peer, agent, request_to, o
     monkeypatch.setattr(module.Transaction, "run", broken)
     results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}"))
     assert [(status, code) for status, code, _ in outcome(results).values()] == [("deferred", "4.3.0")]
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+async def test_the_client_is_told_to_a_content_filter(peer, agent, request_to, outcome, pipelining) -> None:
+    keywords = ("XFORWARD NAME ADDR PROTO HELO IDENT SOURCE", *(["PIPELINING"] if pipelining else []))
+    server = await peer(keywords=keywords, replies={"XFORWARD PROTO": "501 5.5.4 no"})
+    attributes = {
+        "client_name": "unknown",
+        "client_address": "192.0.2.1",
+        "client_port": "1234",
+        "protocol_name": "ESMTP",
+        "helo_name": "a b",
+        "rewrite_context": "remote",
+    }
+    request = request_to(f"[127.0.0.1]:{server.port}", attributes=attributes)
+    results = await agent(send_xforward=True).deliver(request)
+    assert [status for status, _, _ in outcome(results).values()] == ["sent"]
+    assert server.commands[1:4] == [
+        "XFORWARD ADDR=192.0.2.1",
+        "XFORWARD PROTO=ESMTP HELO=a+20b IDENT=ABCDEF0 SOURCE=REMOTE",
+        "MAIL FROM:<alice@example.org>",
+    ]
+    await agent().deliver(request)
+    assert server.verbs.count("XFORWARD") == 2
