@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from auth.tcpwrap.access import Decision, decide, expand
-from auth.tcpwrap.patterns import Request
+from auth.tcpwrap.patterns import Request, needs_name
 from auth.tcpwrap.syntax import Table, parse
 
 log = logging.getLogger("hardmail.tcpwrap")
@@ -21,7 +21,7 @@ LOOK_AGAIN_SECONDS: Final = 1.0
 """A change is seen at most so much later; until then a connection costs no system call."""
 
 
-class FileError(Exception):
+class FileError(ValueError):
     """A table that is there but cannot be read."""
 
 
@@ -115,6 +115,12 @@ class AccessFiles:
         file = self._file(str(Path(decision.banners, request.daemon)))
         text = expand(file.text, request)
         return text.replace("\r\n", "\n").replace("\n", "\r\n").encode()
+
+    @property
+    def asks_for_names(self) -> bool:
+        """Whether a rule may depend on the client's name: looking names up takes time."""
+        rules = (rule for table in self._tables for rule in table.rules)
+        return any(needs_name(word) for rule in rules for word in rule.clients)
 
     def named(self) -> Sequence[str]:
         """The files that the rules name: `/file` patterns."""

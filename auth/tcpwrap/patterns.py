@@ -106,6 +106,13 @@ def matches_text(word: str, text: str) -> bool:
     return _same(word, text)
 
 
+def needs_name(word: str) -> bool:
+    """Whether a client pattern may look at the client's name; the words of a `/file` may, whatever they are."""
+    user, host = _part(word)
+    host = (user if host is None else host).upper()
+    return not (host in ("ALL", "EXCEPT") or _NUMERIC.fullmatch(host) or host.startswith("[")) or host.startswith("/")
+
+
 def complaint(word: str) -> str:
     """What is wrong with a pattern that cannot match as it was meant, or nothing."""
     user, host = _part(word)

@@ -74,3 +74,12 @@ def test_banners(tmp_path: Path) -> None:
     assert access.banner(decision, CLIENT) == b"421 192.0.2.1 is not welcome\r\n"
     assert access.banner(decision, Request("imap", CLIENT.client)) == b""
     assert list(access.banner_directories()) == [str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("clients", "asks"),
+    [("192.0.2. EXCEPT [::1]/128 10.0.0.0/8 ALL", False), (".example.com", True), ("LOCAL", True), ("/f", True)],
+)
+def test_names_are_asked_for_only_where_they_matter(tmp_path: Path, clients: str, asks: bool) -> None:
+    (tmp_path / "hosts.deny").write_text(f"ALL: {clients}\n")
+    assert AccessFiles.open(None, tmp_path / "hosts.deny").asks_for_names is asks
