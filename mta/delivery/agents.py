@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mta.delivery.handover import HandoverAgent
@@ -77,7 +77,8 @@ def build(services: Iterable[MasterService], surroundings: Surroundings) -> dict
         config = surroundings.config
         if service.overrides:
             config = config.with_overrides(service.overrides, service.where)
-        agents[service.name] = _agent(service.name, service.command, config, surroundings, agents, unavailable)
+        flags = frozenset("".join(word.removeprefix("flags=") for word in service.args if word.startswith("flags=")))
+        agents[service.name] = _agent(service.name, service.command, config, surroundings, agents, unavailable, flags)
     return agents
 
 
@@ -88,6 +89,7 @@ def _agent(
     surroundings: Surroundings,
     agents: Mapping[str, Agent],
     unavailable: Agent,
+    flags: frozenset[str],
 ) -> Agent:
     clock = surroundings.clock
 
@@ -96,9 +98,9 @@ def _agent(
 
     match command:
         case "smtp":
-            return smtp_agent("smtp", config, surroundings)
+            return smtp_agent("smtp", config, surroundings, flags)
         case "lmtp":
-            return smtp_agent("lmtp", config, surroundings)
+            return smtp_agent("lmtp", config, surroundings, flags)
         case "error":
             return ErrorAgent(command, retry=name == "retry", clock=clock)
         case "discard":
@@ -110,8 +112,13 @@ def _agent(
             return HandoverAgent("virtual", "", find, "virtual_transport", clock)
 
 
-def smtp_agent(prefix: Literal["smtp", "lmtp"], config: MainConfig, surroundings: Surroundings) -> SmtpAgent:
-    """smtp(8) or lmtp(8) with the parameters of one master.cf line."""
+def smtp_agent(
+    prefix: Literal["smtp", "lmtp"],
+    config: MainConfig,
+    surroundings: Surroundings,
+    flags: frozenset[str] = frozenset(),
+) -> SmtpAgent:
+    """smtp(8) or lmtp(8) with the parameters of one master.cf line; `flags` are those of its arguments."""
     sasl = SaslSettings.from_config(config, prefix)
     policy_maps = maps_of(config, f"{prefix}_tls_policy_maps")
     per_site = maps_of(config, f"{prefix}_tls_per_site")
@@ -129,4 +136,4 @@ def smtp_agent(prefix: Literal["smtp", "lmtp"], config: MainConfig, surroundings
         own_addresses=surroundings.own_addresses,
         clock=surroundings.clock,
     )
-    return SmtpAgent(ClientSettings.from_config(config, prefix), tools)
+    return SmtpAgent(replace(ClientSettings.from_config(config, prefix), flags=flags), tools)

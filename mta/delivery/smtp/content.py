@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
+
+from mta.address import quote_822
+from mta.queue.message import QueuedRecipient
 
 _DOT: Final = re.compile(rb"(?m)^\.")
 
@@ -24,6 +28,16 @@ def folded(content: bytes, limit: int) -> bytes:
     if all(len(line) <= limit for line in lines):
         return content
     return b"\r\n".join(_fold(line, limit) for line in lines)
+
+
+def prepended(flags: frozenset[str], sender: str, recipients: Sequence[QueuedRecipient]) -> bytes:
+    """Headers for a final delivery, in the order of mail_copy(3); those that name a recipient need him to be alone."""
+    lines = [f"Return-Path: <{quote_822(sender) if sender else ''}>"] if "R" in flags else []
+    if len(recipients) == 1:
+        recipient = recipients[0].recipient
+        lines += [f"X-Original-To: {quote_822(recipient.original)}"] if "O" in flags else []
+        lines += [f"Delivered-To: {quote_822(recipient.address)}"] if "D" in flags else []
+    return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
 def _fold(line: bytes, limit: int) -> bytes:

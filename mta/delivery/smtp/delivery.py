@@ -14,6 +14,7 @@ from mta.delivery.result import Dsn, Result, Status, log_result
 from mta.delivery.smtp import hosts, nexthop, sasl
 from mta.delivery.smtp.checks import checked
 from mta.delivery.smtp.client import Client
+from mta.delivery.smtp.content import prepended
 from mta.delivery.smtp.hosts import SMTP_PORT, HostAddress, HostFailure
 from mta.delivery.smtp.nexthop import Destination, NexthopError
 from mta.delivery.smtp.protocol import ClientProtocol
@@ -249,6 +250,8 @@ class Delivery:
             addresses = [await generic.address(address) for address in addresses]
         if self._tools.checks is not None:
             content = await checked(self._tools.checks, content, message.queue_id)
+        if self._settings.flags:
+            content = prepended(self._settings.flags, sender, recipients) + content
         return Letter(message, sender, recipients, addresses, content)
 
     async def _transfer(self, session: Session) -> None:

@@ -69,6 +69,8 @@ class ClientSettings:
     reuse_time_limit: float = 300.0
     reuse_count_limit: int = 0
     soft_bounce: bool = False
+    flags: frozenset[str] = frozenset()
+    """flags= of master.cf: R Return-Path, O X-Original-To, D Delivered-To, X final delivery (smtp(8))."""
     queue_directory: str = "."
     """Relative unix: paths start here."""
     timeouts: Timeouts = field(default_factory=Timeouts)

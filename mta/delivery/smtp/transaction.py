@@ -189,8 +189,9 @@ class Transaction:
         if reply.ok:
             session = self._session
             # LMTP hands over to the mailbox itself, SMTP to another mail system (RFC 3461 sections 5.2.2 and 5.2.7).
-            action = Action.DELIVERED if session.settings.lmtp else Action.RELAYED
-            delegated = not session.settings.lmtp and session.offers("DSN")
+            final = session.settings.lmtp or "X" in session.settings.flags
+            action = Action.DELIVERED if final else Action.RELAYED
+            delegated = not final and session.offers("DSN")
             self.fates.sent[number] = Dsn(
                 reply.status, reply.text, "dns", session.peer.host, "smtp", reply.text, action, delegated
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mta.queue.message import Recipient
+
 
 async def test_each_recipient_has_a_reply_of_its_own(peer, agent, request_to, outcome) -> None:
     replies = ["250 2.0.0 <a@x> saved", "552 5.2.2 <b@x> over quota", "450 4.2.0 <c@x> busy"]
@@ -61,3 +63,17 @@ async def test_the_store_goes_away_in_the_middle(peer, agent, request_to, outcom
     server = await peer(lmtp=True, hang_up_at="DATA")
     results = await agent(prefix="lmtp").deliver(request_to(f"inet:127.0.0.1:{server.port}", "a@x", "b@x"))
     assert {status for status, _, _ in outcome(results).values()} == {"deferred"}
+
+
+async def test_headers_for_a_final_delivery(peer, agent, request_to) -> None:
+    server = await peer(lmtp=True)
+    flags = frozenset("DORX")
+    to = Recipient("bob@example.net", "root@example.net")
+    await agent(prefix="lmtp", flags=flags).deliver(request_to(f"inet:127.0.0.1:{server.port}", to))
+    await agent(prefix="lmtp", flags=flags).deliver(
+        request_to(f"inet:127.0.0.1:{server.port}", "a@x", "b@x", sender="")
+    )
+    assert server.contents[0].startswith(
+        b"Return-Path: <alice@example.org>\r\nX-Original-To: root@example.net\r\nDelivered-To: bob@example.net\r\nFrom:"
+    )
+    assert server.contents[1].startswith(b"Return-Path: <>\r\nFrom:")
