@@ -286,33 +286,29 @@ def list_behaviours() -> None:
 @behaviours.command("show")
 @click.argument("slug")
 def show_behaviour(slug: str) -> None:
-    """The configuration of a behaviour, what a client then sees, and its weakened twin."""
+    """What is attacked, how the configuration stops it and where it stands, what a client sees, the weakened twin."""
     from lab.behaviours import find
+    from lab.behaviours.command import described
     from lab.errors import UsageError
 
     try:
-        behaviour = find(slug)
+        click.echo(described(find(slug)))
     except KeyError:
         raise UsageError(f"no behaviour is called {slug}; `hardmail behaviours list` shows them all") from None
-    click.echo(f"{behaviour.slug} ({behaviour.source}): {behaviour.title}")
-    for change in behaviour.configuration:
-        click.echo(f"\n{change.file}:\n{_indented(change.text)}")
-    click.echo(f"\nHardened: {behaviour.expectation}")
-    if behaviour.twin:
-        click.echo(f"Weakened: {behaviour.twin.shows}")
-        for change in behaviour.twin.changes:
-            click.echo(f"\n{change.file}:\n{_indented(change.text)}")
 
 
 @behaviours.command("run")
-@click.argument("slugs", nargs=-1, required=True)
+@click.argument("slugs", nargs=-1)
+@click.option("--twin", "twins", is_flag=True, help="Run the weakened twins too: each has to show the hole.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON, with the whole dialogues.")
-def run_behaviours(slugs: tuple[str, ...], as_json: bool) -> None:
-    """Run behaviours, hardened and weakened, over real sockets; exit status 1 if one does not work."""
-    from lab import demo as module
+@click.option("-v", "--verbose", is_flag=True, help="Show what crossed the wire, not only where something failed.")
+def run_behaviours(slugs: tuple[str, ...], twins: bool, as_json: bool, verbose: bool) -> None:
+    """Run behaviours (default: all) over real sockets; exit status 1 if one does not work.
 
-    sys.exit(module.demo(slugs, as_json=as_json, keep=False))
+    \b
+    Example:
+      hardmail behaviours run --twin smarthost-tls no-smuggling
+    """
+    from lab.behaviours import command
 
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
+    sys.exit(command.run_command(slugs, twins=twins, as_json=as_json, verbose=verbose))

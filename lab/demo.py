@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from lab.behaviours import Behaviour, Outcome, ProbeFailed, catalogue, find
+from lab.behaviours import Behaviour, Outcome, ProbeFailed, demonstrated, find
 from lab.behaviours.processes import StackFailed
 from lab.behaviours.runner import Run, Shown, run
 from lab.behaviours.stack import Lab
@@ -30,7 +30,7 @@ def demo(only: Sequence[str], *, as_json: bool, keep: bool) -> int:
     """Run the demonstration; 0 if every behaviour works, 1 if one does not, 64 for an unknown slug."""
     console = Console(stderr=as_json, highlight=False)
     try:
-        behaviours = tuple(map(find, only)) if only else catalogue()
+        behaviours = tuple(map(find, only)) if only else demonstrated()
     except KeyError as error:
         console.print(f"hardmail demo: no behaviour is called {error}; `hardmail behaviours list` shows them all")
         return 64

@@ -9,9 +9,10 @@ sees the hardened answer, and the weakened twin (the same stack with only that l
 """
 
 from lab.behaviours.base import Behaviour, Change, Finding, Outcome, ProbeFailed, Twin, exposed, hardened
-from lab.behaviours.catalogue import SLUGS, catalogue, find
+from lab.behaviours.catalogue import DEMO, SLUGS, catalogue, demonstrated, find
 
 __all__ = [
+    "DEMO",
     "SLUGS",
     "Behaviour",
     "Change",
@@ -20,6 +21,7 @@ __all__ = [
     "ProbeFailed",
     "Twin",
     "catalogue",
+    "demonstrated",
     "exposed",
     "find",
     "hardened",

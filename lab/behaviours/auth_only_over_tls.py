@@ -28,6 +28,8 @@ BEHAVIOUR = Behaviour(
     slug="auth-only-over-tls",
     title="Passwords are asked for only inside TLS",
     source="T Authentifikation: Postfix main.cf",
+    why="PLAIN and LOGIN are readable to everybody on the way. AUTH is announced and accepted only when TLS "
+    "protects it, so a careless client cannot give the password away.",
     configuration=(Change("mailhost/main.cf", "smtpd_tls_auth_only = yes"),),
     expectation="AUTH neither announced nor accepted before STARTTLS",
     probe=probe,

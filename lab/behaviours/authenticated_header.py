@@ -29,6 +29,7 @@ BEHAVIOUR = Behaviour(
     slug="authenticated-header",
     title="Mail of a logged-in user carries the login name",
     source="T Authentifikation: Postfix main.cf",
+    why="When a stolen password is used for spam, the header tells which one it was.",
     configuration=(Change("mailhost/main.cf", "smtpd_sasl_authenticated_header = yes"),),
     expectation="(Authenticated sender: user) in Received",
     probe=probe,

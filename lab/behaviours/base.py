@@ -73,6 +73,7 @@ class Behaviour:
     source         where the source documents describe it: D, T, L or P and the section
     configuration  the lines that switch it on, as the source writes them, by file of the profile
     expectation    the hardened answer on the wire
+    why            what is attacked, and how the lines stop it
     probe          sees the hardened answer or the hole over real sockets
     twin           the weakened twin, where there is one
     given          what the hardened stack and the twin both change in the profile to make the behaviour visible
@@ -86,6 +87,7 @@ class Behaviour:
     configuration: tuple[Change, ...]
     expectation: str
     probe: Probe
+    why: str = ""
     twin: Twin | None = None
     given: tuple[Change, ...] = ()
     instances: tuple[str, ...] = ("mailhost",)

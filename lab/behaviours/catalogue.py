@@ -12,6 +12,61 @@ SLUGS = (
     "loopback-only",
     "inet-protocols",
     "port-taken",
+    "connection-limits",
+    "reverse-dns",
+    "dns-blocklists",
+    "local-blacklist",
+    "helo-checks",
+    "sender-checks",
+    "early-talkers",
+    "no-open-relay",
+    "recipient-verify",
+    "trusted-networks",
+    "local-domains",
+    "backup-mx",
+    "virtual-aliases",
+    "virtual-mailboxes",
+    "authenticated-relay",
+    "client-certificate-relay",
+    "no-user-enumeration",
+    "null-client",
+    "sendmail-command",
+    "queue-without-daemon",
+    "central-root-mail",
+    "smarthost-auth",
+    "smarthost-tls",
+    "generic-maps",
+    "transport-maps",
+    "relay-only",
+    "queue-survives-crash",
+    "auth-only-over-tls",
+    "no-anonymous",
+    "dovecot-auth-socket",
+    "authenticated-header",
+    "proxy-authorization",
+    "sasl-mechanisms",
+    "failed-logins",
+    "imap-path-escape",
+    "kernel-jail",
+    "no-system-users",
+    "no-plaintext-login",
+    "implicit-tls",
+    "pop3",
+    "protocol-floor",
+    "tls-received-header",
+    "no-starttls-injection",
+    "no-smuggling",
+    "postconf",
+    "last-value-wins",
+    "master-cf",
+    "no-root",
+)
+
+# What `hardmail demo` shows: the core of every chapter, in less than a minute.
+DEMO = (
+    "loopback-only",
+    "inet-protocols",
+    "port-taken",
     "no-open-relay",
     "recipient-verify",
     "trusted-networks",
@@ -52,3 +107,8 @@ def find(slug: str) -> Behaviour:
 def catalogue() -> tuple[Behaviour, ...]:
     """All behaviours, in order."""
     return tuple(map(find, SLUGS))
+
+
+def demonstrated() -> tuple[Behaviour, ...]:
+    """The behaviours of `hardmail demo`, in order."""
+    return tuple(map(find, DEMO))

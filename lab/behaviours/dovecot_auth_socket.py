@@ -38,6 +38,8 @@ BEHAVIOUR = Behaviour(
     slug="dovecot-auth-socket",
     title="The MTA asks Dovecot's authentication service over a private socket",
     source="T Authentifikation: Postfix main.cf; T Authentifikation: Dovecot",
+    why="Whoever may connect to the socket can try passwords without a limit and without leaving a trace at "
+    "any network service. Only the MTA's user may.",
     configuration=(
         Change("mailhost/main.cf", "smtpd_sasl_type = dovecot"),
         Change("mailhost/main.cf", "smtpd_sasl_path = private/auth"),

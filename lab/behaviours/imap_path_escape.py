@@ -81,6 +81,8 @@ BEHAVIOUR = Behaviour(
     slug="imap-path-escape",
     title="IMAP is no road into the file system",
     source="D 5.6.2 Anbieten eines sicheren Zugangs zu Mailboxen",
+    why="IMAP gives names of mailboxes, and a server that takes them for paths gives a shell's worth of "
+    "access to files. Every name is resolved beneath the user's own mail root.",
     configuration=(Change("mailhost/dovecot.conf", "mail_full_filesystem_access = no"),),
     expectation="NO [CANNOT] or NO [NONEXISTENT] in every command; the file is never opened",
     probe=probe,

@@ -28,6 +28,8 @@ BEHAVIOUR = Behaviour(
     slug="implicit-tls",
     title="Ports that speak nothing but TLS",
     source="D 5.6.3 (stunnel -p /etc/ssl/certs/stunnel.pem -d pop3s -l /usr/sbin/popd)",
+    why="Where TLS comes before the first line, there is no plaintext phase in which somebody could strip "
+    "STARTTLS or inject commands.",
     configuration=(
         Change("mailhost/dovecot.conf", "inet_listener imaps"),
         Change("mailhost/dovecot.conf", "inet_listener pop3s"),

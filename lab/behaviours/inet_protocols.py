@@ -23,6 +23,8 @@ BEHAVIOUR = Behaviour(
     slug="inet-protocols",
     title="A protocol family that is not used is switched off",
     source="T Von wem?",
+    why="A firewall that was written for IPv4 does not see IPv6. A family that is not wanted is not listened "
+    "on, so a forgotten second door cannot stay open.",
     configuration=(Change("nullclient/main.cf", "inet_protocols = ipv4"),),
     expectation="the family that is off refuses the connection",
     probe=probe,

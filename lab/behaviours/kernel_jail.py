@@ -31,6 +31,8 @@ BEHAVIOUR = Behaviour(
     slug="kernel-jail",
     title="A service that is broken into is a prison, not a door",
     source="D 5.6.2 (chroot-Gefängnis); L 3.2.1.3 master.cf (chroot-Umgebung)",
+    why="A fault in a parser may let an attacker run code of his own inside the server. The kernel then still "
+    "keeps the process from every file that its service does not need.",
     configuration=(Change("mailhost/dovecot.conf", "hardmail_landlock = yes"),),
     expectation="code run inside the IMAP process cannot open a file outside the mail root",
     probe=probe,

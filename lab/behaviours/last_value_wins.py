@@ -32,6 +32,8 @@ BEHAVIOUR = Behaviour(
     slug="last-value-wins",
     title="In main.cf the last value of a parameter counts",
     source="L 3.2.1.1 main.cf",
+    why="An administrator who adds a line at the end expects it to count. If the first value counted, the "
+    "hardening would be written down and not in force.",
     configuration=(TWICE,),
     expectation="the last value is in force; continuation lines are joined, $name is expanded",
     probe=probe,

@@ -30,6 +30,8 @@ BEHAVIOUR = Behaviour(
     slug="local-domains",
     title="Every domain of mydestination is the same set of local users",
     source="T mydestination",
+    why="In mydestination all domains share the local users. A domain that is not listed is not local, so a "
+    "forgotten or foreign one does not deliver into people's mailboxes.",
     configuration=(Change("mailhost/main.cf", "mydestination ="),),
     expectation="the same local part in two listed domains is one mailbox",
     probe=probe,

@@ -28,6 +28,9 @@ BEHAVIOUR = Behaviour(
     slug="loopback-only",
     title="A machine that only sends mail listens on its loopback addresses only",
     source="D 5.6.1 Konfiguration eines Nullmailers; T Von wem?",
+    why="A program that nobody can reach cannot be attacked from outside. A machine that only sends mail "
+    "needs its SMTP port for its own programs alone, so it listens on the loopback addresses and on no "
+    "other.",
     configuration=(Change("nullclient/main.cf", "inet_interfaces = loopback-only"),),
     expectation="127.0.0.1 and ::1 greet 220; every other address of the host refuses the connection",
     probe=probe,

@@ -28,6 +28,7 @@ BEHAVIOUR = Behaviour(
     slug="no-anonymous",
     title="Nobody logs in as nobody",
     source="T Authentifikation: Postfix main.cf; L 3.2.1.1 (smtp_sasl_security_options)",
+    why="An anonymous log-in is no authentication, but permit_sasl_authenticated would let it relay.",
     configuration=(Change("mailhost/main.cf", "smtpd_sasl_security_options = noanonymous"),),
     expectation="ANONYMOUS neither announced nor accepted, although the authentication service offers it",
     probe=probe,

@@ -56,6 +56,9 @@ BEHAVIOUR = Behaviour(
     slug="no-open-relay",
     title="Strangers cannot relay through the mail host",
     source="D 5.6.1 (abuse.net relay test); T Authentifikation: Postfix main.cf; P Konfiguration für postfix",
+    why="Spammers look for servers that pass on mail for anybody, and such servers soon stand on every "
+    "blocklist. The address can be disguised with %, !, quotes and source routes; it is resolved before "
+    "the decision.",
     configuration=(Change("mailhost/main.cf", "reject_unauth_destination"),),
     expectation="554 5.7.1 Relay access denied (or 501, 550) for every classic relay form",
     probe=probe,

@@ -29,6 +29,8 @@ BEHAVIOUR = Behaviour(
     slug="no-plaintext-login",
     title="Mail is not fetched with a password that everybody can read",
     source="D 5.6.3 Sicherer Empfang von Mails; T Postfix-Authentifikation",
+    why="IMAP and POP3 passwords sent in plain text are read by everybody on the same network. The server "
+    "says so before the client can make the mistake.",
     configuration=(
         Change("mailhost/dovecot.conf", "disable_plaintext_auth = yes"),
         Change("mailhost/dovecot.conf", "ssl = required"),

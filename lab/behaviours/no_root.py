@@ -42,6 +42,8 @@ BEHAVIOUR = Behaviour(
     slug="no-root",
     title="Nothing that talks to the network is root",
     source="L 3.2.2 Sicherheit der Dienste",
+    why="A fault in a process that runs as root gives away the machine. Root binds the ports and reads the "
+    "keys; whoever talks to the network has given that up for good.",
     configuration=(Change("mailhost/master.cf", "smtpd"),),
     expectation="every service process has given up root; data files are not owned by root",
     probe=probe,

@@ -47,6 +47,8 @@ BEHAVIOUR = Behaviour(
     slug="no-smuggling",
     title="No second mail hides inside a mail",
     source="the class of CVE-2023-51764",
+    why="Two servers that disagree about where a mail ends can be made to take one mail for two, the second "
+    "with a forged sender (CVE-2023-51764). Only CR LF . CR LF ends a mail.",
     configuration=(Change("mailhost/main.cf", "smtpd_forbid_bare_newline = "),),
     expectation="521 5.5.2 or 550, or one message that stays one message",
     probe=probe,

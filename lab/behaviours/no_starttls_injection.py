@@ -48,6 +48,8 @@ BEHAVIOUR = Behaviour(
     slug="no-starttls-injection",
     title="Nothing said before TLS counts inside TLS",
     source="the class of CVE-2011-0411",
+    why="Commands that an attacker puts behind STARTTLS in plain text would be carried out as if they had "
+    "come inside TLS (CVE-2011-0411). Whatever was received before the handshake is thrown away.",
     configuration=(),
     expectation="plain text pipelined behind STARTTLS or STLS is discarded",
     probe=probe,

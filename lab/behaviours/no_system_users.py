@@ -31,6 +31,7 @@ BEHAVIOUR = Behaviour(
     slug="no-system-users",
     title="A mail user is no system user",
     source="D 5.6.2 (keine neuen Benutzer im lokalen System)",
+    why="A mail account that is a system account has a shell, a home and a password that opens more than mail.",
     configuration=(Change("mailhost/dovecot.conf", "driver = passwd-file"),),
     expectation="virtual users log in; system users are unknown",
     probe=probe,

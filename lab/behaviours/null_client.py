@@ -30,6 +30,8 @@ BEHAVIOUR = Behaviour(
     slug="null-client",
     title="A null client hands everything to the central mail host",
     source="D 5.6.1 Konfiguration eines Nullmailers",
+    why="A machine that delivers mail itself needs mailboxes, users and care. A null client has none of them: "
+    "all it can do is hand over to the smarthost.",
     configuration=(
         Change("nullclient/main.cf", "inet_interfaces = loopback-only"),
         Change("nullclient/main.cf", "mydestination ="),

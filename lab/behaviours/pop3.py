@@ -47,6 +47,7 @@ BEHAVIOUR = Behaviour(
     slug="pop3",
     title="POP3 with STLS works for real clients",
     source="D 5.6.2; T Dovecot",
+    why="POP3 sends the password in its second command. It works here, but inside TLS.",
     configuration=(Change("mailhost/dovecot.conf", "protocols = imap pop3 lmtp"),),
     expectation="a mail is fetched and deleted inside TLS",
     probe=probe,

@@ -40,6 +40,8 @@ BEHAVIOUR = Behaviour(
     slug="port-taken",
     title="A daemon whose port is held by another does not start halfway",
     source="D 5.6.1 (inetd holds port 25)",
+    why="A daemon that starts halfway looks healthy while another program, such as inetd with an old server, "
+    "goes on receiving the mail. The start fails as a whole and names the port.",
     configuration=(Change("nullclient/master.cf", "smtpd"),),
     expectation="exit 1 and one line: address, port, and who holds it; nothing half-started",
     probe=probe,

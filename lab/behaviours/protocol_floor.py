@@ -52,6 +52,8 @@ BEHAVIOUR = Behaviour(
     slug="protocol-floor",
     title="Old TLS and all SSL versions are switched off",
     source="P Mailserver absichern (SSLv2 und SSLv3 deaktivieren)",
+    why="SSL 2 and 3 and TLS 1.0 and 1.1 have known attacks (DROWN, POODLE, BEAST), and a server that still "
+    "speaks them lets an attacker choose them.",
     configuration=(
         Change("mailhost/main.cf", "smtpd_tls_protocols = >=TLSv1.2"),
         Change("mailhost/dovecot.conf", "ssl_min_protocol = TLSv1.2"),

@@ -58,6 +58,8 @@ BEHAVIOUR = Behaviour(
     slug="queue-survives-crash",
     title="What was answered 250 arrives, whatever dies",
     source="P Problemstellung (Datenintegrität)",
+    why="The 250 at the end of data hands over responsibility. A server that answers before the mail is "
+    "safely on disk loses it when the power fails.",
     configuration=(Change("nullclient/main.cf", "queue_directory = "),),
     expectation="every mail answered 250 arrives after kill -9; duplicates only where SMTP cannot exclude them",
     probe=probe,

@@ -30,6 +30,8 @@ BEHAVIOUR = Behaviour(
     slug="queue-without-daemon",
     title="A machine that only sends mail needs no running daemon",
     source="D 5.6 (der Standard-cron-Job die Mails abarbeitet)",
+    why="A daemon that does not run cannot be attacked. Mail is queued durably by the command, and the next "
+    "sendmail -q (a cron job) sends it.",
     configuration=(Change("nullclient/main.cf", "relayhost = ["),),
     expectation="queued durably by sendmail, sent by the next sendmail -q",
     probe=probe,

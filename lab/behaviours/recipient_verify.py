@@ -27,6 +27,8 @@ BEHAVIOUR = Behaviour(
     slug="recipient-verify",
     title="Mail for users who do not exist is refused while the client is still there",
     source="D 5.6.1 (receiver_verify = true)",
+    why="Mail for invented addresses, once accepted, has to be bounced, mostly to innocent people whose "
+    "address was forged. A recipient that does not exist is refused while the sender is still connected.",
     configuration=(Change("mailhost/main.cf", "local_recipient_maps ="),),
     expectation="550 5.1.1 ... User unknown in local recipient table, at RCPT TO",
     probe=probe,

@@ -31,6 +31,8 @@ BEHAVIOUR = Behaviour(
     slug="sendmail-command",
     title="Programs send mail through the sendmail command",
     source="D 5.6.1 (ssmtp, nullmailer)",
+    why="Programs have called /usr/sbin/sendmail for forty years. If it fails, warnings get lost; a lone dot "
+    "must not end a mail, and recipients come from the headers only if -t says so.",
     configuration=(Change("nullclient/main.cf", "relayhost = ["),),
     expectation="sendmail -t -i -f works as cron, PHP, git and mutt call it; exit codes are those of sysexits.h",
     probe=probe,

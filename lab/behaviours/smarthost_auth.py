@@ -47,6 +47,8 @@ BEHAVIOUR = Behaviour(
     slug="smarthost-auth",
     title="The null client proves who it is, and only over TLS",
     source="L 3.2.1.1 main.cf (SASL Settings)",
+    why="A password sent in plain text belongs to whoever listens, and a false smarthost need only ask for "
+    "it. The client logs in over TLS alone and keeps mail when the login fails.",
     configuration=(
         Change("nullclient/main.cf", "smtp_sasl_auth_enable = yes"),
         Change("nullclient/main.cf", "smtp_sasl_password_maps = "),

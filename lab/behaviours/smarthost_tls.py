@@ -32,6 +32,8 @@ BEHAVIOUR = Behaviour(
     slug="smarthost-tls",
     title="Mail goes to the smarthost only if its certificate proves that it is the smarthost",
     source="L 3.2.1.1 main.cf (TLS Settings); P SSL / TLS",
+    why="Encryption without a check of the certificate protects from listeners but not from somebody who sits "
+    "in between or forges the DNS. The certificate has to prove the smarthost's name.",
     configuration=(
         Change("nullclient/main.cf", "smtp_tls_security_level = secure"),
         Change("nullclient/main.cf", "smtp_tls_CAfile = "),

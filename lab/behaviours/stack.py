@@ -175,18 +175,33 @@ class Lab:
 
     async def smtp(self, name: str, evidence: Transcript, *, source: str = STRANGER, tls: bool = False) -> SMTP:
         """An SMTP probe that comes from `source`."""
-        return await SMTP.open(*self.endpoint(name), transcript=evidence, **self._how(source, tls))
+        return await SMTP.open(*self.endpoint(name), transcript=evidence, **self._how(name, source, tls))
 
     async def imap(self, name: str, evidence: Transcript, *, source: str = STRANGER, tls: bool = False) -> IMAP:
         """An IMAP probe that comes from `source`."""
-        return await IMAP.open(*self.endpoint(name), transcript=evidence, **self._how(source, tls))
+        return await IMAP.open(*self.endpoint(name), transcript=evidence, **self._how(name, source, tls))
 
     async def pop3(self, name: str, evidence: Transcript, *, source: str = STRANGER, tls: bool = False) -> POP3:
         """A POP3 probe that comes from `source`."""
-        return await POP3.open(*self.endpoint(name), transcript=evidence, **self._how(source, tls))
+        return await POP3.open(*self.endpoint(name), transcript=evidence, **self._how(name, source, tls))
 
-    def _how(self, source: str, tls: bool) -> dict[str, Any]:
-        return {"source": source, "tls": self.trust if tls else None, "server_name": self.name}
+    def _how(self, endpoint: str, source: str, tls: bool) -> dict[str, Any]:
+        proved = self._info["instances"][endpoint.partition(".")[0]]["name"]
+        return {"source": source, "tls": self.trust if tls else None, "server_name": proved}
+
+    async def smtp_logged_in(self, user: User, evidence: Transcript, *, source: str = STRANGER) -> SMTP:
+        """An SMTP probe to the mail host that has started TLS and logged in. Raises ProbeFailed."""
+        smtp = await self.smtp("mailhost.smtp", evidence, source=source)
+        try:
+            await smtp.ehlo()
+            await smtp.starttls(self.trust, self.name)
+            await smtp.ehlo()
+            if (reply := await smtp.auth_plain(user.name, user.password)).code != 235:
+                raise ProbeFailed(f"{user.name} cannot log in: {reply}")
+        except BaseException:
+            await smtp.close()
+            raise
+        return smtp
 
     async def says_nothing_in_the_clear(self, name: str, evidence: Transcript) -> bool:
         """Whether the server at a TLS port waits for the client's handshake without a greeting."""
@@ -245,12 +260,17 @@ class Lab:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     async def _mailbox(self, user: User) -> IMAP:
-        imap = await self.imap("mailhost.imaps", Transcript(), tls=True)
+        door = next(f"{name}.imaps" for name, i in self._info["instances"].items() if self._serves(i, user))
+        imap = await self.imap(door, Transcript(), tls=True)
         for response in (await imap.login(user.name, user.password), await imap.command("SELECT INBOX")):
             if response.status != "OK":
                 await imap.close()
                 raise ProbeFailed(f"{user.name} cannot read mail: {response}")
         return imap
+
+    @staticmethod
+    def _serves(instance: Mapping[str, Any], user: User) -> bool:
+        return "imaps" in instance["endpoints"] and user.address.endswith("@" + instance["domain"])
 
     # Queues and tools
 
@@ -276,6 +296,14 @@ class Lab:
             Queued(e["queue_id"], tuple(r["delay_reason"] for r in e["recipients"] if "delay_reason" in r))
             for e in entries
         ]
+
+    async def emptied(self, instance: str) -> None:
+        """Return once the queue of an instance is empty. Raises ProbeFailed."""
+        deadline = time.monotonic() + ARRIVES_IN_SECONDS
+        while left := await self.queued(instance):
+            if time.monotonic() > deadline:
+                raise ProbeFailed(f"still queued: {left}")
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     async def deferred_or_gone(self, instance: str) -> Queued | None:
         """The first message of the queue once its delivery was tried, or None once the queue is empty."""

@@ -32,6 +32,8 @@ BEHAVIOUR = Behaviour(
     slug="trusted-networks",
     title="Only clients in mynetworks relay without logging in",
     source="T mynetworks",
+    why="Whoever is in mynetworks sends mail to everybody without a password. A range that is too wide makes "
+    "an open relay; it holds the machine itself or the local network, never others.",
     configuration=(Change("mailhost/main.cf", "mynetworks = 127.0.0.2/32"),),
     expectation="250 inside, 554 5.7.1 Relay access denied outside",
     probe=probe,
