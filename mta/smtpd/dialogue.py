@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from mta.smtpd import commands, filters, replies, starttls
 from mta.smtpd.arguments import join_words, split_command
 from mta.smtpd.replies import Reply
+from mta.smtpd.wrapper import TurnedAway
 
 if TYPE_CHECKING:
     from mta.smtpd.connection import Connection
@@ -28,11 +29,13 @@ async def converse(connection: Connection) -> None:
     from mta.smtpd.connection import Disconnected, TimeLimitExceeded
 
     session, server = connection.session, connection.server
-    host = server.hostname
+    host, admitted = server.hostname, True
     try:
         await _greet(connection)
         while not session.hung_up:
             await _answer(connection)
+    except TurnedAway:
+        admitted = False
     except TimeLimitExceeded:
         log.info("timeout after %s from %s", session.command, session.label)
         await connection.reply(Reply(421, "4.4.2", f"{host} Error: timeout exceeded"))
@@ -49,13 +52,15 @@ async def converse(connection: Connection) -> None:
         if session.filters is not None:
             await session.filters.close()
         server.limits.disconnected(session)
-        log.info("disconnect from %s%s", session.label, _counts(session.counts))
+        if admitted:
+            log.info("disconnect from %s%s", session.label, _counts(session.counts))
 
 
 async def _greet(connection: Connection) -> None:
     """Find out who calls, and say 220, or why not."""
     session, server = connection.session, connection.server
     session.peer_info = await server.peers.identify(session.peer_info)
+    server.wrapper.admit(connection)
     log.info("connect from %s", session.label)
     await server.choose_client_rules(session)
     if refusal := await server.limits.connected(session):

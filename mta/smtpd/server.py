@@ -41,6 +41,7 @@ from mta.smtpd.peers import Peers
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session, Transaction
 from mta.smtpd.starttls import TlsService
+from mta.smtpd.wrapper import Wrapper
 from mta.tables import Maps, TableError, maps_of
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Server:
     cleanup: Cleanup
     access: Access
     addresses: Addresses
+    wrapper: Wrapper
     peers: Peers
     limits: Limits
     tls: TlsService
@@ -159,6 +161,7 @@ class Server:
             cleanup=Cleanup(rules_from(config)),
             access=Access(config, resolver, dns),
             addresses=Addresses(resolver),
+            wrapper=Wrapper.from_config(config),
             peers=Peers(dns, yes("smtpd_peername_lookup")),
             limits=limits or Limits.local(config),
             tls=tls,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from .declare import boolean, string
 
 PARAMETERS = (
+    string("hardmail_hosts_allow", "", "hardmail/tcp-wrappers"),
+    string("hardmail_hosts_deny", "", "hardmail/tcp-wrappers"),
     boolean("hardmail_landlock", "yes", "hardmail/kernel-jail"),
     string("hardmail_mail_root", "", "hardmail/imap-path-escape"),
     boolean("hardmail_starttls_injection", "no", "hardmail/no-starttls-injection"),

@@ -12,4 +12,16 @@ PARAMETERS = (
     own.number("hardmail_dns_cache_limit", "10000", "How many DNS answers are kept at most.", least=1, most=1000000),
     own.number("hardmail_dns_concurrency", "200", "How many DNS lookups run at once in a process.", least=1),
     own.text("hardmail_hosts_file", "/etc/hosts", "File of host names consulted where the system's own would be."),
+    own.text(
+        "hardmail_hosts_allow",
+        "",
+        "File of clients that smtpd takes, in the language of hosts_access(5), its daemon name smtpd; empty: none.",
+        serves="tcp-wrappers",
+    ),
+    own.text(
+        "hardmail_hosts_deny",
+        "",
+        "File of clients that smtpd drops before it greets them, unless hardmail_hosts_allow has them; empty: none.",
+        serves="tcp-wrappers",
+    ),
 )
