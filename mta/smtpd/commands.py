@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mta.smtpd import authentication, content, greeting, starttls, transaction, verification
+from mta.smtpd import authentication, content, forwarding, greeting, starttls, transaction, verification
 from mta.smtpd.arguments import Word
 from mta.smtpd.replies import Reply
 
@@ -37,6 +37,8 @@ _ROWS: Final = (
     Command("EHLO", greeting.ehlo, before_tls=True, limited=True, last_in_group=True),
     Command("STARTTLS", starttls.starttls, before_tls=True, last_in_group=True),
     Command("AUTH", authentication.auth),
+    Command("XCLIENT", forwarding.xclient, before_tls=True),
+    Command("XFORWARD", forwarding.xforward),
     Command("MAIL", transaction.mail),
     Command("RCPT", transaction.rcpt),
     Command("DATA", content.data, last_in_group=True),

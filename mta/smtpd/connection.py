@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiosmtpd import smtp as aiosmtpd
 
-from mta.smtpd import dialogue
+from mta.smtpd import dialogue, haproxy
 from mta.smtpd.dotreader import DotReader, Newlines
 from mta.smtpd.lines import InputBuffer
 from mta.smtpd.replies import Reply
@@ -164,6 +164,18 @@ class Connection(aiosmtpd.SMTP):
                         self.input.put_back(rest)
                     return reader
             await self._more_input()
+
+    async def read_proxy_header(self, timeout: float) -> haproxy.Header:
+        """What a proxy in front of us says of the client. Raises haproxy.Malformed, TimeoutError."""
+        async with asyncio.timeout(timeout):
+            while True:
+                octets = self.input.take_all()
+                header = haproxy.parse(octets)
+                if header is not None:
+                    self.input.put_back(octets[header.size :])
+                    return header
+                self.input.put_back(octets)
+                await self._more_input()
 
     async def read_octets(self, count: int, keep: bool) -> list[bytes]:
         """Exactly `count` octets of a BDAT chunk; `keep` false reads them away."""

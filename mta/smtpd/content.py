@@ -156,6 +156,17 @@ async def _submission(connection: Connection, content: bytes) -> Submission:
     )
 
 
+_FORWARDED: Final = {
+    "NAME": "log_client_name",
+    "ADDR": "log_client_address",
+    "PORT": "log_client_port",
+    "PROTO": "log_protocol_name",
+    "HELO": "log_helo_name",
+    "IDENT": "log_ident",
+}
+"""XFORWARD attributes, and under which names the queue keeps them for the log."""
+
+
 def _attributes(session: Session, transaction: Transaction) -> dict[str, str]:
     """Named attributes of the queue file, as smtpd(8) writes them."""
     peer = session.peer_info
@@ -173,6 +184,9 @@ def _attributes(session: Session, transaction: Transaction) -> dict[str, str]:
     }
     if session.helo_name:
         attributes["log_helo_name"] = attributes["helo_name"] = session.helo_name
+    for name, attribute in _FORWARDED.items():
+        if name in session.forwarded:
+            attributes[attribute] = session.forwarded[name]
     if session.sasl_username:
         attributes["sasl_method"] = session.sasl_method
         attributes["sasl_username"] = session.sasl_username

@@ -6,9 +6,10 @@ import asyncio
 import logging
 import re
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from mta.smtpd import commands, filters, replies, starttls
+from mta.smtpd import commands, filters, greeting, haproxy, replies, starttls
 from mta.smtpd.arguments import join_words, split_command
 from mta.smtpd.replies import Reply
 from mta.smtpd.wrapper import TurnedAway
@@ -59,6 +60,8 @@ async def converse(connection: Connection) -> None:
 async def _greet(connection: Connection) -> None:
     """Find out who calls, and say 220, or why not."""
     session, server = connection.session, connection.server
+    if server.upstream_proxy and not await _learn_from_proxy(connection):
+        return
     session.peer_info = await server.peers.identify(session.peer_info)
     server.wrapper.admit(connection)
     log.info("connect from %s", session.label)
@@ -68,9 +71,22 @@ async def _greet(connection: Connection) -> None:
         return
     if server.tls.wrapper_mode:
         starttls.adopt_implicit_tls(connection)
-    session.denied = await server.access.check_client(connection) if not server.access.delay_reject else None
-    refusal = None if session.denied else await filters.begin(connection)
-    await connection.reply(session.denied or refusal or server.banner)
+    await connection.reply(await greeting.welcome(connection))
+
+
+async def _learn_from_proxy(connection: Connection) -> bool:
+    """Take the PROXY header; without a good one in time there is no session (smtpd_upstream_proxy_protocol)."""
+    session = connection.session
+    try:
+        header = await connection.read_proxy_header(connection.server.upstream_proxy_timeout)
+    except (haproxy.Malformed, TimeoutError) as error:
+        log.warning("haproxy read error from %s: %s", session.label, str(error) or "time limit exceeded")
+        await connection.reply(Reply(421, "4.3.0", f"{connection.server.hostname} Server local error"))
+        return False
+    if header.client is not None and header.server is not None:
+        session.peer_info = replace(session.peer_info, address=header.client[0], port=header.client[1])
+        session.local = header.server
+    return True
 
 
 async def _answer(connection: Connection) -> None:

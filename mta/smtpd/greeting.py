@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word, join_words
+from mta.smtpd.forwarding import XCLIENT_ATTRIBUTES, XFORWARD_ATTRIBUTES
 from mta.smtpd.replies import Reply
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ ESMTP_KEYWORDS: Final = (
     "ETRN",
     "STARTTLS",
     "AUTH",
+    "XCLIENT",
+    "XFORWARD",
     "ENHANCEDSTATUSCODES",
     "8BITMIME",
     "DSN",
@@ -30,6 +33,13 @@ ESMTP_KEYWORDS: Final = (
     "CHUNKING",
 )
 """What EHLO may announce, in Postfix's order; smtpd_discard_ehlo_keywords hides what it names."""
+
+
+async def welcome(connection: Connection) -> Reply:
+    """What is said to a client that has come: 220, or why it is not wanted."""
+    session, server = connection.session, connection.server
+    session.denied = None if server.access.delay_reject else await server.access.check_client(connection)
+    return session.denied or await filters.begin(connection) or server.banner
 
 
 async def helo(connection: Connection, words: list[Word]) -> Reply:
@@ -80,6 +90,12 @@ async def _extensions(connection: Connection) -> list[str]:
                 lines.append(f"AUTH {mechanisms}")
                 if server.sasl.broken_clients:
                     lines.append(f"AUTH={mechanisms}")
+        elif keyword == "XCLIENT":
+            if session.may_xclient:
+                lines.append(" ".join([keyword, *XCLIENT_ATTRIBUTES]))
+        elif keyword == "XFORWARD":
+            if session.may_xforward:
+                lines.append(" ".join([keyword, *XFORWARD_ATTRIBUTES]))
         elif keyword == "STARTTLS":
             if server.tls.context is not None and session.tls is None:
                 lines.append(keyword)

@@ -31,7 +31,7 @@ from mta.message.settings import rules_from
 from mta.milter import Filters
 from mta.queue import NewMessage
 from mta.queue.wakeup import IGNORE_TIME, SCAN_DEFERRED, Wakeup
-from mta.smtpd import filters
+from mta.smtpd import filters, greeting
 from mta.smtpd.access.engine import Access
 from mta.smtpd.authentication import Sasl
 from mta.smtpd.dotreader import Newlines
@@ -128,6 +128,10 @@ class Server:
     bare_newline_code: int
     bare_newline_exclusions: NameAddressList | None
     event_limit_exceptions: NameAddressList | None
+    xclient_hosts: NameAddressList
+    xforward_hosts: NameAddressList
+    upstream_proxy: bool
+    upstream_proxy_timeout: float
     noop_commands: StringList
     forbidden_commands: StringList
     keywords_discarded: frozenset[str]
@@ -188,6 +192,10 @@ class Server:
             bare_newline_code=number("smtpd_forbid_bare_newline_reject_code"),
             bare_newline_exclusions=_clients(config, "smtpd_forbid_bare_newline_exclusions"),
             event_limit_exceptions=_clients(config, "smtpd_client_event_limit_exceptions"),
+            xclient_hosts=name_address_list(config, "smtpd_authorized_xclient_hosts"),
+            xforward_hosts=name_address_list(config, "smtpd_authorized_xforward_hosts"),
+            upstream_proxy=_upstream_proxy(config),
+            upstream_proxy_timeout=seconds("smtpd_upstream_proxy_timeout"),
             noop_commands=string_list(config, "smtpd_noop_commands"),
             forbidden_commands=string_list(config, "smtpd_forbidden_commands"),
             keywords_discarded=_keywords(config.list("smtpd_discard_ehlo_keywords")),
@@ -229,6 +237,8 @@ class Server:
         session.discarded_keywords = await self._discarded_keywords(peer.address)
         try:
             session.unlimited = await self._is_in(self.event_limit_exceptions, session)
+            session.may_xclient = bool(self.xclient_hosts) and await self._is_in(self.xclient_hosts, session)
+            session.may_xforward = bool(self.xforward_hosts) and await self._is_in(self.xforward_hosts, session)
             if self.newlines is not Newlines.ANY:
                 session.strict_newlines = not await self._is_in(self.bare_newline_exclusions, session)
         except TableError as error:
@@ -271,6 +281,10 @@ class Server:
             return await self.command_maps.lookup(text) or text
         except TableError:
             return text
+
+    async def welcome(self, connection: Connection) -> Reply:
+        """What a client is greeted with, also one that another speaks for."""
+        return await greeting.welcome(connection)
 
     # Content.
 
@@ -319,6 +333,19 @@ def _clients(config: MainConfig, parameter: str) -> NameAddressList | None:
 
 def _keywords(words: list[str]) -> frozenset[str]:
     return frozenset(word.lower() for word in words) - KEYWORDS_NOT_HIDDEN
+
+
+def _upstream_proxy(config: MainConfig) -> bool:
+    """Whether a PROXY header comes first (smtpd_upstream_proxy_protocol = haproxy)."""
+    value = config.str("smtpd_upstream_proxy_protocol")
+    where = config.where("smtpd_upstream_proxy_protocol")
+    if value not in ("", "haproxy"):
+        raise ConfigErrors([ConfigError(where, f"unknown smtpd_upstream_proxy_protocol: {value}")])
+    if value and config.bool("smtpd_tls_wrappermode"):
+        raise ConfigErrors(
+            [ConfigError(where, "the PROXY protocol in front of smtpd_tls_wrappermode is not supported")]
+        )
+    return bool(value)
 
 
 def _newlines(config: MainConfig) -> Newlines:

@@ -106,6 +106,10 @@ class Session(aiosmtpd.Session):
         self.counted = False
         """The connection counts against the client's limits until it ends."""
         self.hung_up = False
+        self.may_xclient = False
+        self.may_xforward = False
+        self.forwarded: dict[str, str] = {}
+        """What XFORWARD tells of the client behind this one."""
         self.filters: Chain | None = None
         """smtpd_milters in this session."""
         self.filter_refusal: Reply | None = None
