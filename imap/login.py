@@ -10,16 +10,15 @@ import base64
 import binascii
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable, MasterClient
 from imap.connections import Connections
+from imap.login_settings import LoginSettings
 from imap.store import MailRoot, StoreError, UserStore
 
 if TYPE_CHECKING:
-    from auth.dovecotconf import DovecotConfig
     from imap.config import MailSettings
 
 # A client gets this many tries on one connection; the auth service slows down each of them.
@@ -88,31 +87,6 @@ class Mechanism(Protocol):
 Ask = Callable[[bytes], Awaitable[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class LoginSettings:
-    """What dovecot.conf says about log-in to one protocol."""
-
-    protocol: str
-    greeting: str = "Dovecot ready."
-    ssl: str = "yes"  # no, yes, required
-    disable_plaintext_auth: bool = True
-    max_userip_connections: int = 10  # 0: no limit
-    starttls_injection: bool = False  # the weakened twin of no-starttls-injection: plaintext is carried into TLS
-
-    @classmethod
-    def from_config(cls, config: DovecotConfig, protocol: str) -> LoginSettings:
-        """Read them for ``imap`` or ``pop3``, the protocol's own block respected."""
-        view = config.protocol(protocol)
-        return cls(
-            protocol=protocol,
-            greeting=view.str("login_greeting"),
-            ssl=view.str("ssl"),
-            disable_plaintext_auth=view.bool("disable_plaintext_auth"),
-            max_userip_connections=view.int("mail_max_userip_connections"),
-            starttls_injection=view.bool("hardmail_starttls_injection"),
-        )
-
-
 class LoginService:
     """What the connections of one process share."""
 
@@ -147,6 +121,7 @@ class Login:
         self.local = local
         self.remote = remote
         self.session = session
+        self._trusted = self.settings.trusts(remote[0])
         self.tls = False
         self.tls_possible = self.settings.ssl != "no"
         self.attempts = 0
@@ -161,8 +136,8 @@ class Login:
 
     @property
     def secured(self) -> bool:
-        """TLS, or the same machine (both ends have one address), as Dovecot counts it."""
-        return self.tls or self.local[0] == self.remote[0]
+        """TLS, the same machine (both ends have one address), or a trusted network, as Dovecot counts it."""
+        return self.tls or self.local[0] == self.remote[0] or self._trusted
 
     @property
     def plaintext_allowed(self) -> bool:
@@ -233,10 +208,13 @@ class Login:
             raise LoginFailed(Outcome.CANCELLED) from None
         except AuthFailed as failure:
             self.log.info("Login failed: %s", self._details(failure.user or "", mechanism))
-            raise LoginFailed(_outcome(failure)) from None
+            raise _refusal(failure) from None
         except AuthUnavailable as failure:
             self.log.error("auth: %s", failure)
             raise LoginFailed(Outcome.TEMPORARY) from None
+        if success.nologin:
+            self.log.info("Login not allowed: %s", self._details(success.user, mechanism))
+            raise _told(success.fields.get("reason", ""), Outcome.FAILED)
         if success.final:  # the mechanism's last word, which the client answers with an empty line
             await challenge(success.final)
         store = await self._open(success.user)
@@ -307,13 +285,18 @@ def _decoded(line: bytes, outcome: Outcome) -> bytes:
         raise LoginFailed(outcome, "Invalid base64 data in continued response") from None
 
 
-def _outcome(failure: AuthFailed) -> Outcome:
+def _refusal(failure: AuthFailed) -> LoginFailed:
     """Dovecot's reading of a FAIL line's fields."""
     if failure.temp:
-        return Outcome.TEMPORARY
-    return {
+        return LoginFailed(Outcome.TEMPORARY)
+    outcome = {
         "authz_fail": Outcome.AUTHORIZATION,
         "authzfailed": Outcome.AUTHORIZATION,
-        "user_disabled": Outcome.FAILED,
         "pass_expired": Outcome.EXPIRED,
-    }.get(failure.code or "", Outcome.FAILED)
+    }.get(failure.code, Outcome.FAILED)
+    return _told(failure.reason, outcome)
+
+
+def _told(reason: str, outcome: Outcome) -> LoginFailed:
+    """A failure whose reason, where the auth service gives one, is meant for the user."""
+    return LoginFailed(Outcome.REFUSED, reason) if reason.isprintable() and reason else LoginFailed(outcome)

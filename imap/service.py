@@ -9,9 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from auth.client import AuthClient, AuthUnavailable, MasterClient
+from auth.tcpwrap.dovecot import access_files
+from imap.admission import Admission
 from imap.config import MailSettings
 from imap.connections import Connections
-from imap.login import LoginService, LoginSettings
+from imap.login import LoginService
+from imap.login_settings import LoginSettings
 from imap.store import MailRoot
 from imap.transport import Bound, MakeSession, Server, install_reactor
 from tls.context import TwistedServerOptions, twisted_server_options
@@ -41,6 +44,8 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
     root = MailRoot.open(mail.mail_root)
     options = _tls_options(config, protocol) if settings.ssl != "no" else None
     connections = Connections(config.base_dir, protocol)
+    tables = access_files(view)
+    admission = Admission(tables, protocol) if tables is not None else None
     log = logging.getLogger(f"dovecot.{protocol}")
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -48,7 +53,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
         auth = AuthClient(config.base_dir / "login" / "login", service=protocol)
         master = MasterClient(config.base_dir / "auth-userdb")
         login = LoginService(settings, auth, master, mail, root, connections)
-        server = Server(make_sessions(login), cast(Any, options), asyncio.get_running_loop())
+        server = Server(make_sessions(login), cast(Any, options), asyncio.get_running_loop(), admission)
         try:
             if not await _reach_auth(login, drain, log):
                 return

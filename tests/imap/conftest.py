@@ -16,7 +16,8 @@ from auth.client import AuthFailed, AuthSuccess, UserFields
 from auth.dovecotconf import DovecotConfig
 from imap.config import MailSettings
 from imap.connections import Connections
-from imap.login import Login, LoginService, LoginSettings
+from imap.login import Login, LoginService
+from imap.login_settings import LoginSettings
 from imap.store import MailRoot
 
 PASSWORD = b"testpass"

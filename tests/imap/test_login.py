@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -51,6 +52,7 @@ async def test_when_a_password_may_come(
         (AuthFailed({"user": "alice", "code": "user_disabled"}), Outcome.FAILED),
         (AuthFailed({"user": "alice", "code": "pass_expired"}), Outcome.EXPIRED),
         (AuthFailed({"user": "alice", "code": "authz_fail"}), Outcome.AUTHORIZATION),
+        (AuthFailed({"user": "alice", "reason": "Closed on Sundays"}), Outcome.REFUSED),
         (AuthUnavailable("no socket"), Outcome.TEMPORARY),
     ],
 )
@@ -102,3 +104,11 @@ async def test_the_log_has_no_password(mail: Any, caplog: pytest.LogCaptureFixtu
     assert "user=<alice>" in caplog.text
     assert "testpass" not in caplog.text
     assert "hunter2" not in caplog.text
+
+
+async def test_a_trusted_network_is_as_good_as_the_same_machine(mail: Any) -> None:
+    trusted = (ip_network("127.0.0.0/24"),)
+    login = await mail.login("imap", mail.wire(remote=REMOTE), trusted=trusted)
+    assert login.plaintext_allowed
+    login = await mail.login("imap", mail.wire(remote=("127.0.1.1", 1)), trusted=trusted)
+    assert not login.plaintext_allowed
