@@ -113,7 +113,7 @@ class _Reader:
                 read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *self._database_paths()),
                 write=(self.config.state_dir,),
                 connect=True,
-                landlock=self._landlock(),
+                landlock=self.config.bool("hardmail_landlock"),
             ),
             log=self.log,
             outlives=True,
@@ -136,7 +136,7 @@ class _Reader:
             rules=Rules(
                 read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir),
                 write=(self.root,) if self.root else (),
-                landlock=self._landlock(),
+                landlock=self.config.bool("hardmail_landlock"),
             ),
             log=self.log,
             instance=self.name,
@@ -230,10 +230,3 @@ class _Reader:
                     elif path.is_file():
                         found.setdefault(path)
         return tuple(found)
-
-    def _landlock(self) -> bool:
-        """hardmail_landlock = no is the weakened twin of the kernel-jail behaviour."""
-        try:
-            return self.config.bool("hardmail_landlock")
-        except KeyError:
-            return True

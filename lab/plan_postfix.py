@@ -162,7 +162,7 @@ class _Reader:
             config=self.config,
             listeners=(UnixListener(path, 0o600, "anvil", owner.uid, owner.gid),),
             identity=self.owner,
-            rules=Rules(read=python_paths.SYSTEM, landlock=_landlock(self.config)),
+            rules=Rules(read=python_paths.SYSTEM, landlock=self.config.bool("hardmail_landlock")),
             log=self.log(self.config),
             outlives=True,
             instance=self.name,
@@ -230,7 +230,7 @@ class _Reader:
             read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *named_paths(config)),
             write=(queue, data),
             connect=True if connect or _reaches_out(config) else _dns_ports(config),
-            landlock=_landlock(config),
+            landlock=config.bool("hardmail_landlock"),
         )
 
     def _at(self, line: MasterService) -> str:
@@ -293,11 +293,3 @@ def _dns_ports(config: MainConfig) -> frozenset[int]:
     """Long DNS answers come over TCP."""
     ports = re.findall(r":(\d{1,5})\b", config.raw("hardmail_nameservers") or "")
     return frozenset([53, *map(int, ports)])
-
-
-def _landlock(config: MainConfig) -> bool:
-    """hardmail_landlock = no is the weakened twin of the kernel-jail behaviour."""
-    try:
-        return config.bool("hardmail_landlock")
-    except KeyError:
-        return True

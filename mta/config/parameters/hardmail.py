@@ -12,6 +12,9 @@ PARAMETERS = (
     own.number("hardmail_dns_cache_limit", "10000", "How many DNS answers are kept at most.", least=1, most=1000000),
     own.number("hardmail_dns_concurrency", "200", "How many DNS lookups run at once in a process.", least=1),
     own.text("hardmail_hosts_file", "/etc/hosts", "File of host names consulted where the system's own would be."),
+    own.boolean(
+        "hardmail_landlock", "yes", "Confine the processes by Landlock; off in a weakened twin.", serves="kernel-jail"
+    ),
     own.text(
         "hardmail_hosts_allow",
         "",
