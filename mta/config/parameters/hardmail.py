@@ -13,6 +13,12 @@ PARAMETERS = (
     own.number("hardmail_dns_concurrency", "200", "How many DNS lookups run at once in a process.", least=1),
     own.text("hardmail_hosts_file", "/etc/hosts", "File of host names consulted where the system's own would be."),
     own.boolean(
+        "hardmail_starttls_injection",
+        "no",
+        "Take what a client says behind STARTTLS for what it says under TLS, as CVE-2011-0411 did; for a weakened twin.",
+        serves="no-starttls-injection",
+    ),
+    own.boolean(
         "hardmail_landlock", "yes", "Confine the processes by Landlock; off in a weakened twin.", serves="kernel-jail"
     ),
     own.text(
