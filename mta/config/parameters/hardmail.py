@@ -15,7 +15,7 @@ PARAMETERS = (
     own.boolean(
         "hardmail_starttls_injection",
         "no",
-        "Take what a client says behind STARTTLS for what it says under TLS, as CVE-2011-0411 did; for a weakened twin.",
+        "Take what a client says behind STARTTLS as if TLS protected it (CVE-2011-0411); for a weakened twin.",
         serves="no-starttls-injection",
     ),
     own.boolean(
