@@ -31,5 +31,9 @@ class QueueLocked(QueueError):
     """Another queue manager already works on this queue."""
 
 
+class QueueDamaged(QueueError):
+    """The database itself is torn: `Queue.repair` saves what can be read."""
+
+
 class ForeignQueue(QueueError):
     """The database was written by a newer hardmail: it is left as it is and not opened."""

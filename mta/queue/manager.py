@@ -20,7 +20,7 @@ from mta.queue.completion import Completion
 from mta.queue.corrupt import set_aside
 from mta.queue.deliverers import Agents
 from mta.queue.destinations import Destination, Transport
-from mta.queue.errors import QueueError
+from mta.queue.errors import QueueDamaged, QueueError
 from mta.queue.message import QueuedMessage, QueuedRecipient
 from mta.queue.reading import MessageCorrupt
 from mta.queue.routing import Resolver, routes
@@ -155,9 +155,19 @@ class Manager:
             self._admission.look()
         try:
             await self._admit()
+        except QueueDamaged as error:
+            self._repair(str(error))
         except QueueError as error:
             logger.error("%s", error)
         self._dispatch()
+
+    def _repair(self, fault: str) -> None:
+        """Sequences stay what they were, so what is active goes on; the queue is gone through once more."""
+        try:
+            self._queue.repair(fault)
+        except QueueError as error:
+            logger.error("%s", error)
+        self._admission = Admission(self._queue, self._clock())
 
     def _begin_run(self) -> None:
         now = self._clock()

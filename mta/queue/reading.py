@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mta.queue import schema
-from mta.queue.errors import QueueError
+from mta.queue.errors import QueueDamaged, QueueError
 from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, QueueName, Recipient
 
 COLUMNS: Final = (
@@ -30,12 +30,25 @@ class Reader:
     """A reading connection. Use it from one thread."""
 
     def __init__(self, database: Path, bodies: Path) -> None:
-        self._connection = schema.connect(database)
-        self._connection.execute("PRAGMA query_only = ON")
+        self._database = database
         self._bodies = bodies
+        self._connection: sqlite3.Connection | None = None
+        self._file = 0
+        self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        """The connection; a new one if the database was replaced by a repair."""
+        file = self._database.stat().st_ino
+        if self._connection is None or file != self._file:
+            self.close()
+            self._connection, self._file = schema.connect(self._database), file
+            self._connection.execute("PRAGMA query_only = ON")
+        return self._connection
 
     def close(self) -> None:
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def arrivals(self, after: int, limit: int) -> list[QueuedMessage]:
         return self._select("sequence > ? AND queue = 'incoming' ORDER BY sequence LIMIT ?", (after, limit))
@@ -109,8 +122,10 @@ class Reader:
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+            return self._connect().execute(sql, values).fetchall()
+        except (OSError, sqlite3.Error) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise QueueDamaged(str(error)) from error
             raise QueueError(f"queue read error: {error}") from error
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from mta.queue import layout
 from mta.queue.errors import ForeignQueue, QueueError
+from mta.queue.salvage import salvage
 
 logger = logging.getLogger("postfix.queue")
 
@@ -102,12 +103,30 @@ def ensure(directory: Path) -> Path:
         with locked(directory / layout.WRITE_LOCK):
             fault = _fault(path)
             if fault:
-                set_aside(directory, path, fault)
-            if not path.exists():
+                _replace(directory, path, fault)
+            elif not path.exists():
                 _create(path)
     except (OSError, sqlite3.Error) as error:
         raise QueueError(f"{path}: {error}") from error
     return path
+
+
+def repair(directory: Path, fault: str) -> None:
+    """Set the database aside while it is in use, and go on with what can be read of it.
+
+    Other processes notice that another file stands in its place (Writer, Reader) and open that. Raises QueueError.
+    """
+    path = directory / layout.DATABASE
+    try:
+        with locked(directory / layout.WRITE_LOCK):
+            _replace(directory, path, fault)
+    except (OSError, sqlite3.Error) as error:
+        raise QueueError(f"{path}: {error}") from error
+
+
+def _replace(directory: Path, path: Path, fault: str) -> None:
+    damaged = set_aside(directory, path, fault)
+    _create(path, damaged)
 
 
 def _fault(path: Path) -> str:
@@ -134,7 +153,7 @@ def _fault(path: Path) -> str:
     return ""
 
 
-def _create(path: Path) -> None:
+def _create(path: Path, damaged: Path | None = None) -> None:
     # Made under another name, so that a crash never leaves half a database under the real one.
     fresh = path.with_name(path.name + ".new")
     for leftover in (fresh, *(Path(f"{fresh}{suffix}") for suffix in ("-wal", "-shm"))):
@@ -149,6 +168,8 @@ def _create(path: Path) -> None:
         # PRAGMA takes no parameters; the values are constants of this file.
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
+        if damaged is not None:
+            salvage(damaged, connection)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     fresh.rename(path)
     sync_directory(path.parent)

@@ -188,6 +188,10 @@ class Queue:
         """What there is of the content, unchecked, for a message that is set aside."""
         return self._reader.raw_content(message)
 
+    def repair(self, fault: str) -> None:
+        """The database is torn: set it aside, go on with what can be read. Raises QueueError."""
+        schema.repair(self.directory, fault)
+
     # --- changing --------------------------------------------------------------------------------------------------
 
     async def change(self, *changes: Change) -> None:

@@ -48,6 +48,8 @@ class Writer:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
+        self._file = 0
+        """Inode of the database that the connection is to."""
         self._synchronous = "FULL"
         self._lock_fd = -1
 
@@ -143,10 +145,11 @@ class Writer:
             job.change.undo()
 
     def _commit(self, batch: Sequence[_Job]) -> None:
-        connection = self._open()
-        self._set_synchronous("FULL" if any(job.change.durable for job in batch) else "NORMAL")
+        self._open_lock()
         fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
         try:
+            connection = self._open()
+            self._set_synchronous("FULL" if any(job.change.durable for job in batch) else "NORMAL")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 for job in batch:
@@ -159,12 +162,19 @@ class Writer:
         finally:
             fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
 
+    def _open_lock(self) -> None:
+        if self._lock_fd < 0:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._lock_fd = os.open(self._directory / layout.WRITE_LOCK, flags, layout.FILE_MODE)
+
     def _open(self) -> sqlite3.Connection:
+        """The connection. Under the lock: a database that was replaced (schema.repair) is never written to again."""
+        file = self._database.stat().st_ino
+        if self._connection is not None and file != self._file:
+            self._connection.close()
+            self._connection = None
         if self._connection is None:
-            if self._lock_fd < 0:
-                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._lock_fd = os.open(self._directory / layout.WRITE_LOCK, flags, layout.FILE_MODE)
-            self._connection = schema.connect(self._database)
+            self._connection, self._file = schema.connect(self._database), file
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
             self._synchronous = "FULL"
         return self._connection

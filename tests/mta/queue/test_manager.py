@@ -493,3 +493,25 @@ async def test_recipients_of_a_domain_go_together(start, queue, letter) -> None:
         ["ok@a.example", "ok1@b.example", "ok2@b.example"],
         ["ok@c.example"],
     ]
+
+
+async def test_a_torn_database_is_repaired_and_work_goes_on(start, queue, letter, monkeypatch, caplog) -> None:
+    from mta.queue.errors import QueueDamaged
+
+    for _ in range(5):
+        queue.put_blocking(letter("ok@a.example"))
+    real = queue.arrivals
+    faults = iter([QueueDamaged("database disk image is malformed")])
+
+    def arrivals(after: int, limit: int) -> list[object]:
+        for error in faults:
+            raise error
+        return real(after, limit)
+
+    monkeypatch.setattr(queue, "arrivals", arrivals)
+    bench = start()
+    await bench.until(lambda: len(bench.agent.deliveries) == 5 and not bench.left())
+    assert "5 messages recovered, 0 could not be read" in caplog.text
+    assert len(list((queue.directory / layout.CORRUPT).glob("queue.db.*"))) >= 1
+    await queue.put(letter("ok@b.example"))
+    await bench.until(lambda: len(bench.agent.deliveries) == 6)
