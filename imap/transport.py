@@ -17,6 +17,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped,unused-ignore]
 
+from imap.admission import Admission
 from imap.session import Session
 from tls.starttls_twisted import handshake_error, upgrade_server
 
@@ -60,6 +61,7 @@ class Connection(protocol.Protocol):
         self._last = 0.0
         self._paused: asyncio.Future[None] | None = None
         self._greeted = False
+        self._admission: asyncio.Task[None] | None = None
 
     # From Twisted
 
@@ -69,6 +71,25 @@ class Connection(protocol.Protocol):
             transport.setTcpNoDelay(True)
         self.local, self.remote = _address(transport.getHost()), _address(transport.getPeer())
         self.server.connections.add(self)
+        if self.server.admission is None:
+            self._begin()
+        else:
+            transport.pauseProducing()  # what the client says waits with the kernel, its TLS handshake too
+            self._admission = self._loop.create_task(self._admit(self.server.admission))
+
+    async def _admit(self, admission: Admission) -> None:
+        """Ask hosts.allow and hosts.deny; a client that they refuse hears no greeting."""
+        admitted, banner = await admission.admit(self.remote[0], self.local[0])
+        if banner and not self.implicit_tls:
+            self.write(banner)
+        if not admitted:
+            self._abort() if self.implicit_tls else self._transport.loseConnection()
+            return
+        self._transport.resumeProducing()
+        self._begin()
+
+    def _begin(self) -> None:
+        transport = self._transport
         self.session = self.server.make_session(self)
         transport.registerProducer(self, True)
         if self.implicit_tls:
@@ -93,6 +114,8 @@ class Connection(protocol.Protocol):
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._cancel_timer()
+        if self._admission is not None:
+            self._admission.cancel()
         self.server.connections.discard(self)
         self.resumeProducing()
         session, self.session = self.session, None
@@ -194,11 +217,16 @@ class Server:
     """The connections of one service in one process."""
 
     def __init__(
-        self, make_session: MakeSession, tls: IOpenSSLServerConnectionCreator | None, loop: asyncio.AbstractEventLoop
+        self,
+        make_session: MakeSession,
+        tls: IOpenSSLServerConnectionCreator | None,
+        loop: asyncio.AbstractEventLoop,
+        admission: Admission | None = None,
     ) -> None:
         self.make_session = make_session
         self.tls = tls
         self.loop = loop
+        self.admission = admission
         self.connections: set[Connection] = set()
         self._ports: list[Any] = []
         self._gone = asyncio.Event()

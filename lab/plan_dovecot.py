@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auth.tcpwrap import dovecot as tcpwrap
 from lab import python_paths
 from lab.errors import PlanError
 from lab.identity import Identity, UnknownUser, group_id, identity, privileged, service_identity, user_id
@@ -15,6 +16,7 @@ from lab.listeners import InetListener, Listener, UnixListener
 from lab.logs import LogTarget
 from lab.plan import processors
 from lab.service import Directory, Plan, Rules, Service
+from lab.wrapped import wrapped
 
 if TYPE_CHECKING:
     from auth.dovecotconf import DovecotConfig
@@ -134,13 +136,25 @@ class _Reader:
             workers=self._workers(block),
             identity=self.mail,
             rules=Rules(
-                read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir),
+                read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *self._wrapped(name)),
                 write=(self.root,) if self.root else (),
                 landlock=self.config.bool("hardmail_landlock"),
             ),
             log=self.log,
             instance=self.name,
         )
+
+    def _wrapped(self, name: str) -> tuple[Path, ...]:
+        """What hosts.allow and hosts.deny need in front of a log-in service."""
+        if name == "lmtp":
+            return ()
+        try:
+            paths, problems = wrapped(*tcpwrap.names(self.config.protocol(name)))
+        except ValueError as error:
+            self.errors.append(f"{self.confdir / 'dovecot.conf'}: {error}")
+            return ()
+        self.warnings += [problem for problem in problems if problem not in self.warnings]
+        return paths
 
     @staticmethod
     def _workers(block: ServiceBlock) -> int:

@@ -16,6 +16,7 @@ from lab.listeners import InetListener, UnixListener
 from lab.logs import LogTarget
 from lab.plan import processors
 from lab.service import Directory, Plan, Rules, Service
+from lab.wrapped import wrapped
 
 if TYPE_CHECKING:
     from mta.config import MainConfig, MasterService
@@ -146,10 +147,20 @@ class _Reader:
             listeners=tuple(listeners),
             workers=asked,
             identity=self.owner,
-            rules=self._rules(config),
+            rules=self._rules(config, read=self._wrapped(config)),
             log=self.log(config),
             instance=self.name,
         )
+
+    def _wrapped(self, config: MainConfig) -> tuple[Path, ...]:
+        """What hosts.allow and hosts.deny need; their problems are told once, however many lines share them."""
+        try:
+            paths, problems = wrapped(config.str("hardmail_hosts_allow"), config.str("hardmail_hosts_deny"))
+        except ValueError as error:
+            self.errors.append(f"{config.where('hardmail_hosts_deny')}: {error}")
+            return ()
+        self.warnings += [problem for problem in problems if problem not in self.warnings]
+        return paths
 
     def _anvil(self) -> Service:
         """Counts clients for services of more than one process."""
@@ -224,10 +235,10 @@ class _Reader:
 
     # -- the sandbox -----------------------------------------------------------------------------------------
 
-    def _rules(self, config: MainConfig, connect: bool = False) -> Rules:
+    def _rules(self, config: MainConfig, connect: bool = False, read: tuple[Path, ...] = ()) -> Rules:
         queue, data = Path(config.str("queue_directory")), Path(config.str("data_directory"))
         return Rules(
-            read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *named_paths(config)),
+            read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *named_paths(config), *read),
             write=(queue, data),
             connect=True if connect or _reaches_out(config) else _dns_ports(config),
             landlock=config.bool("hardmail_landlock"),

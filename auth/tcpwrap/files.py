@@ -11,7 +11,7 @@ from typing import Final
 
 from auth.tcpwrap.access import Decision, decide, expand
 from auth.tcpwrap.patterns import Request, needs_name
-from auth.tcpwrap.syntax import Table, parse
+from auth.tcpwrap.syntax import Problem, Table, parse
 
 log = logging.getLogger("hardmail.tcpwrap")
 
@@ -78,7 +78,7 @@ class AccessFiles:
 
     @classmethod
     def open(cls, allow: Path | None, deny: Path | None) -> AccessFiles:
-        """Read both; None is a table without rules. Problems go to the log. Raises FileError."""
+        """Read both; None is a table without rules. What is wrong with them is in `problems`. Raises FileError."""
         files = cls(_File(allow) if allow else None, _File(deny) if deny else None)
         for each in (files.allow, files.deny):
             if each is not None:
@@ -101,11 +101,18 @@ class AccessFiles:
         """The rules in force: what grants, what refuses."""
         return self._tables
 
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with the tables, or asked for in vain. Changes that `decide` sees go to the log as well."""
+        return [problem for table in self._tables for problem in table.problems]
+
     def decide(self, request: Request) -> Decision:
         """The verdict by the files as they are now. Raises nothing."""
         changed = [each.refresh() for each in (self.allow, self.deny) if each is not None]
         if any(changed):
             self._parse()
+            for problem in self.problems:
+                log.warning("%s", problem)
         return decide(*self._tables, request, self._words)
 
     def banner(self, decision: Decision, request: Request) -> bytes:
@@ -135,8 +142,6 @@ class AccessFiles:
 
     def _parse(self) -> None:
         first, second = (parse(each.text, str(each.path)) if each else Table() for each in (self.allow, self.deny))
-        for problem in (*first.problems, *second.problems):
-            log.warning("%s", problem)
         self._tables = first, second
 
     def _words(self, path: str) -> Sequence[str]:

@@ -12,6 +12,7 @@ SLUGS = (
     "loopback-only",
     "inet-protocols",
     "port-taken",
+    "tcp-wrappers",
     "connection-limits",
     "reverse-dns",
     "dns-blocklists",

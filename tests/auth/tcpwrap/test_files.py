@@ -32,6 +32,20 @@ def test_changes_are_seen(tmp_path: Path) -> None:
     assert access.decide(CLIENT).granted
 
 
+def test_problems_are_told_at_the_start_and_logged_after_a_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    deny = tmp_path / "hosts.deny"
+    deny.write_text("ALL\n")
+    access = AccessFiles.open(None, deny)
+    assert [str(each) for each in access.problems] == [f'{deny}, line 1: missing ":" separator; the line is ignored']
+    access.decide(CLIENT)
+    assert not caplog.records
+    deny.write_text("ALL: ALL")
+    access.decide(CLIENT)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [f"{deny}, line 1"]
+
+
 def test_files_of_patterns_are_read_and_followed(tmp_path: Path) -> None:
     friends = tmp_path / "friends"
     friends.write_text("198.51.100.\n")
