@@ -240,12 +240,26 @@ async def _run_queue(config: MainConfig) -> int:
     fd = await lock(directory, patience=0.0)
     try:
         to_stderr("sendmail", logging.INFO if sys.stderr.isatty() else logging.WARNING)
-        service = Service(make_plan(config))
+        plan = make_plan(config)
+        _become_owner(directory)
+        service = Service(plan)
         service.manager.flush()
         await service.run(asyncio.Event(), lambda: None, until_idle=True)
     finally:
         os.close(fd)
     return os.EX_OK
+
+
+def _become_owner(directory: Path) -> None:
+    """What talks to the network does not do it as root: the queue's owner is who would do it in a daemon."""
+    owner = directory.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    import encodings.idna  # noqa: F401  late imports may not be possible any more
+
+    os.setgroups([])
+    os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)
 
 
 def _smtp(config: MainConfig) -> int:
