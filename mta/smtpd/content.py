@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from mta.address import quote_821
 from mta.message import Rejected, Submission
 from mta.queue import QueueError, QueueFull
-from mta.smtpd import filters, replies
+from mta.smtpd import filters, proxyfilter, replies
 from mta.smtpd.arguments import Word, is_digits
 from mta.smtpd.dotreader import Newlines, normalize_chunks
 from mta.smtpd.replies import Reply
-from mta.smtpd.session import Session, Transaction
+from mta.smtpd.session import UNKNOWN, Session, Transaction
 
 if TYPE_CHECKING:
     from mta.smtpd.connection import Connection
@@ -114,7 +116,11 @@ async def _accept(connection: Connection, content: bytes) -> Reply:
         return refusal
     queue_id = transaction.queue_id
     done = Reply(250, "2.0.0", f"Ok: queued as {queue_id}")
-    if not transaction.actions.discard:
+    if not transaction.actions.discard and server.proxy_filter is not None:
+        done = await server.proxy_filter.pass_on(*_for_proxy(connection, content))
+        if done.is_error:
+            return done
+    elif not transaction.actions.discard:
         try:
             message = await server.cleanup.process(await _submission(connection, content))
             if message is not None and session.filters is not None:
@@ -154,6 +160,30 @@ async def _submission(connection: Connection, content: bytes) -> Submission:
         attributes=_attributes(session, transaction),
         client=session.label,
     )
+
+
+def _for_proxy(connection: Connection, content: bytes) -> tuple[proxyfilter.Envelope, bytes]:
+    """What a before-queue filter gets: the mail with our trace header, and who sent it (SMTPD_PROXY_README)."""
+    server, session, transaction = connection.server, connection.session, connection.envelope
+    peer = session.peer_info
+    forward = [
+        ("NAME", peer.name if peer.name != UNKNOWN else "[UNAVAILABLE]"),
+        ("ADDR", peer.literal),
+        ("PORT", str(peer.port)),
+        ("PROTO", session.protocol),
+        ("HELO", session.helo_name or "[UNAVAILABLE]"),
+        ("IDENT", transaction.queue_id),
+        ("SOURCE", "REMOTE"),
+    ]
+    envelope = proxyfilter.Envelope(
+        quote_821(transaction.sender) if transaction.sender else "",
+        [replace(recipient, address=quote_821(recipient.address)) for recipient in transaction.recipients],
+        transaction.body,
+        transaction.smtp_utf8,
+        [(name, session.forwarded.get(name, value)) for name, value in forward],
+    )
+    prepend = "".join(f"{line}\r\n" for line in transaction.actions.prepend).encode("utf-8", "surrogateescape")
+    return envelope, prepend + server.trace(session, transaction) + content
 
 
 _FORWARDED: Final = {

@@ -38,6 +38,7 @@ from mta.smtpd.dotreader import Newlines
 from mta.smtpd.footer import Footer
 from mta.smtpd.limits import Limits
 from mta.smtpd.peers import Peers
+from mta.smtpd.proxyfilter import ProxyFilter
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session, Transaction
 from mta.smtpd.starttls import TlsService
@@ -140,6 +141,7 @@ class Server:
     footer: Footer
     authenticated_header: bool
     soft_bounce: bool
+    proxy_filter: ProxyFilter | None
     milters: Filters
     milter_maps: Maps
     milter_macros: dict[str, str]
@@ -204,6 +206,7 @@ class Server:
             footer=Footer.from_config(config),
             authenticated_header=yes("smtpd_sasl_authenticated_header"),
             soft_bounce=yes("soft_bounce"),
+            proxy_filter=ProxyFilter.from_config(config),
             milters=Filters.from_config(config, "smtpd_milters"),
             milter_maps=maps_of(config, "smtpd_milter_maps"),
             milter_macros=filters.site_macros(config),
