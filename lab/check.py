@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 from lab import plan
+from lab.dangers import DANGERS
 from lab.errors import PlanError
-from lab.service import Plan
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,6 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.text}"
-
-
-class Danger(NamedTuple):
-    """A combination of settings that works but opens a hole."""
-
-    slug: str  # the behaviour that it defeats
-    source: str  # where the source documents warn of it
-    text: str
-    holds: Callable[[Plan], bool]
-
-
-# Dangerous combinations, each with the section that says why; `hardmail check` names the ones that hold.
-DANGERS: tuple[Danger, ...] = ()
 
 
 def check(confdirs: Iterable[Path]) -> list[Finding]:

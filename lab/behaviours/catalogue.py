@@ -61,6 +61,7 @@ SLUGS = (
     "last-value-wins",
     "master-cf",
     "no-root",
+    "config-check",
 )
 
 # What `hardmail demo` shows: the core of every chapter, in less than a minute.

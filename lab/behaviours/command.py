@@ -108,12 +108,13 @@ def _show(console: Console, everything: Sequence[Shown], seconds: float, *, verb
     for shown in everything:
         if verbose or not shown.works:
             _show_wire(console, shown)
-    table = Table("behaviour", "source", "hardened stack", "weakened twin", "s", "works")
+    table = Table()
+    for heading in ("behaviour", "hardened stack", "weakened twin", "s", "works"):
+        table.add_column(heading, no_wrap=True)
     for shown in everything:
         runs = [one for one in (shown.hardened, shown.twin) if one is not None]
         table.add_row(
             shown.behaviour.slug,
-            shown.behaviour.source.split(" ")[0],
             _cell(shown.hardened),
             _cell(shown.twin),
             f"{sum(one.seconds for one in runs):.1f}",

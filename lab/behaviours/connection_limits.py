@@ -6,9 +6,10 @@ from contextlib import AsyncExitStack
 
 from lab.behaviours.base import Behaviour, Change, Finding, ProbeFailed, Twin, exposed, hardened
 from lab.behaviours.stack import Lab
-from lab.wire import Transcript
+from lab.wire import SMTP, Transcript
 
 CONNECTIONS, MESSAGES, RECIPIENTS, SESSIONS = 3, 2, 4, 2
+TRIED = 3 * CONNECTIONS
 # Each limit is met by an address of its own, so that no other counter interferes.
 MANY_CONNECTIONS, MANY_MESSAGES, MANY_RECIPIENTS = "127.0.0.81", "127.0.0.82", "127.0.0.83"
 
@@ -18,20 +19,24 @@ LIMITS = Change(
     f"smtpd_client_message_rate_limit = {MESSAGES}\n"
     f"smtpd_client_recipient_rate_limit = {RECIPIENTS}",
 )
+# One more port, which several processes serve: they count together.
+PROCESSES = Change("mailhost/master.cf", "127.0.0.2:@{nullclient.smtp} inet n - n - 4 smtpd")
 IMAP_LIMIT = Change("mailhost/dovecot.conf", f"mail_max_userip_connections = {SESSIONS}")
 
 
 async def connections(lab: Lab, evidence: Transcript) -> str:
-    """The greeting of the first connection beyond the limit; connections that go away make room."""
+    """The greeting of the last of many connections at once to several processes, of which CONNECTIONS are served."""
+    address, port = lab.address("mailhost.smtp"), lab.port("nullclient.smtp")
+    greetings = []
     async with AsyncExitStack() as held:
-        for _ in range(CONNECTIONS):
-            smtp = await held.enter_async_context(await lab.smtp("mailhost.smtp", evidence, source=MANY_CONNECTIONS))
-            if smtp.greeting.code != 220:
-                raise ProbeFailed(f"refused below the limit: {smtp.greeting}")
-        async with await lab.smtp("mailhost.smtp", evidence, source=MANY_CONNECTIONS) as smtp:
-            beyond = smtp.greeting
+        for _ in range(TRIED):
+            opened = await SMTP.open(address, port, source=MANY_CONNECTIONS, transcript=evidence)
+            greetings.append((await held.enter_async_context(opened)).greeting)
         await smtp_elsewhere(lab, evidence)
-    return str(beyond)
+    served = sum(greeting.code == 220 for greeting in greetings)
+    if served not in (CONNECTIONS, TRIED):
+        raise ProbeFailed(f"{served} of {TRIED} connections are served")
+    return str(greetings[-1])
 
 
 async def smtp_elsewhere(lab: Lab, evidence: Transcript) -> None:
@@ -96,9 +101,9 @@ BEHAVIOUR = Behaviour(
     why="A server has room for so many connections; one client that holds them all keeps everybody else out. Counted "
     "by address, each client has its share, and the mails and recipients of a minute have a limit as well.",
     configuration=(LIMITS, IMAP_LIMIT),
-    expectation="421 4.7.0 Error: too many connections from x; 450 4.7.1 for mails and recipients; IMAP NO [LIMIT]",
+    expectation="421 4.7.0 Error: too many connections from x, over all processes; 450 4.7.1 for mail; NO [LIMIT]",
     probe=probe,
-    given=(LIMITS, IMAP_LIMIT),
+    given=(LIMITS, IMAP_LIMIT, PROCESSES),
     twin=Twin(
         (
             Change(

@@ -10,7 +10,7 @@ from lab.wire import Transcript, WireClosed
 FALSE_ENDS = (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\n.\r")
 
 
-async def smuggle(end: bytes, lab: Lab, evidence: Transcript) -> str:
+async def smuggle(end: bytes, lab: Lab, evidence: Transcript) -> list[str]:
     """Send a message that hides a second one behind `end`; what the server says to it, and after it."""
     alice = lab.user("alice").address
     async with await lab.smtp("mailhost.smtp", evidence) as smtp:
@@ -27,20 +27,21 @@ async def smuggle(end: bytes, lab: Lab, evidence: Transcript) -> str:
                 answers.append(str(await smtp.reply()))
         except WireClosed:
             answers.append("closed")
-    return " | ".join(answers)
+    return answers
 
 
 async def probe(lab: Lab, evidence: Transcript) -> Finding:
     """No false end of data makes a second message."""
-    answers = ""
+    answers: list[str] = []
     for end in FALSE_ENDS:
         answers = await smuggle(end, lab, evidence)
         # Two messages taken, or the hidden envelope answered: the server has seen two messages.
-        if answers.count("queued as") > 1 or "354" in answers or "2.1.5" in answers:
-            return exposed(f"{end!r} ends the message: {answers}")
-        if not answers.startswith(("250", "5")):
-            raise ProbeFailed(f"{end!r}: {answers}")
-    return hardened(f"{len(FALSE_ENDS)} false ends of data make no second message; the last: {answers}")
+        taken = sum("queued as" in answer for answer in answers)
+        if taken > 1 or any(answer.startswith(("354 ", "250 2.1.5 ")) for answer in answers):
+            return exposed(f"{end!r} ends the message: {' | '.join(answers)}")
+        if not answers[0].startswith(("250 ", "5")):
+            raise ProbeFailed(f"{end!r}: {' | '.join(answers)}")
+    return hardened(f"{len(FALSE_ENDS)} false ends of data make no second message; the last: {' | '.join(answers)}")
 
 
 BEHAVIOUR = Behaviour(

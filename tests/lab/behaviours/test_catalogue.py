@@ -19,7 +19,7 @@ WITHOUT_TWIN = {
     "port-taken", "local-domains", "null-client", "sendmail-command", "queue-without-daemon", "smarthost-auth",
     "queue-survives-crash", "no-system-users", "implicit-tls", "pop3", "last-value-wins", "no-root", "backup-mx",
     "virtual-aliases", "virtual-mailboxes", "authenticated-relay", "central-root-mail", "generic-maps",
-    "transport-maps", "relay-only", "proxy-authorization", "sasl-mechanisms", "postconf", "master-cf",
+    "transport-maps", "relay-only", "proxy-authorization", "sasl-mechanisms", "postconf", "master-cf", "config-check",
 }  # fmt: skip
 
 
