@@ -41,7 +41,8 @@ class _Draft:
         self.domain: bytes | None = None
 
     def finished(self) -> Address:
-        return Address(self.name, self.route, self.mailbox or MISSING_MAILBOX, self.domain or MISSING_DOMAIN)
+        mailbox = MISSING_MAILBOX if self.mailbox is None else self.mailbox
+        return Address(self.name, self.route, mailbox, self.domain or MISSING_DOMAIN)
 
 
 def addresses(value: bytes) -> list[Address]:
@@ -62,20 +63,26 @@ def addresses(value: bytes) -> list[Address]:
 
 def _phrase(cursor: Cursor) -> bytes | None:
     """``1*word`` with one space between words, or None where no phrase stands; may be empty before ``<``."""
-    words: list[bytes] = []
     if cursor.peek() == 0x2E:
         return None
+    words = _words(cursor)
+    return b" ".join(words) if cursor.more() else None
+
+
+def _words(cursor: Cursor) -> list[bytes]:
+    """The words of a phrase, as far as they can be read."""
+    words: list[bytes] = []
     while cursor.peek() in _WORD_START:
         if cursor.peek() == 0x22:
             quoted = cursor.quoted_string()
             if quoted is None:
-                return None
+                break
             words.append(quoted)
         else:
             words.append(_atom_or_dot(cursor))
         if not cursor.skip_white():
-            return None
-    return b" ".join(words)
+            break
+    return words
 
 
 def _atom_or_dot(cursor: Cursor) -> bytes:
@@ -178,9 +185,11 @@ def _bare_address(cursor: Cursor, draft: _Draft) -> None:
         draft.name = cursor.comment
     elif not at:
         # One word is a mailbox without a domain; several words are a name without an address.
-        more = _phrase(cursor)
+        more = _words(cursor)
         if more:
-            draft.name, draft.mailbox = b" ".join((draft.mailbox or b"", more)), None
+            # Dovecot keeps a second space behind a dot, which shows in that the name goes as a literal.
+            gap = b"  " if draft.mailbox and draft.mailbox.endswith(b".") else b" "
+            draft.name, draft.mailbox = (draft.mailbox or b"") + gap + b" ".join(more), None
         elif quoted:
             draft.name, draft.mailbox = draft.mailbox, None
 
@@ -198,6 +207,8 @@ def _local_part(cursor: Cursor, draft: _Draft) -> bool:
             if not piece or cursor.peek() != 0x2E:
                 break
         text = b"".join(pieces) or None
+    if cursor.broken:
+        text = None
     draft.mailbox = text
     return text is not None
 

@@ -93,7 +93,7 @@ def _single(part: Part, message: bytes, extended: bool) -> bytes:
         kind = b'"text" "plain"'
     else:
         kind = string(media.type) + b" " + string(media.subtype)
-    encoding = _encoding(part, message)
+    encoding = transfer_encoding(part, message)
     pieces = [
         kind,
         _parameters(parameters, default_charset=is_text),
@@ -124,17 +124,18 @@ def _extension(part: Part, message: bytes) -> bytes:
 
 def _value(part: Part, message: bytes, name: bytes) -> bytes:
     found = part.content.get(name)
-    return nstring(None) if found is None else one_line(unfold(message, found))
+    return nstring(None) if found is None else one_line(unfold(message, found[0]))
 
 
-def _encoding(part: Part, message: bytes) -> bytes | None:
-    found = part.content.get(b"content-transfer-encoding")
-    if found is None:
-        return None
-    cursor = Cursor(unfold(message, found))
-    cursor.skip_white()
-    token = cursor.token()
-    return None if cursor.skip_white() or cursor.broken else token or None
+def transfer_encoding(part: Part, message: bytes) -> bytes | None:
+    """The first Content-Transfer-Encoding that is one word, as written; None where there is none."""
+    for found in part.content.get(b"content-transfer-encoding", ()):
+        cursor = Cursor(unfold(message, found))
+        cursor.skip_white()
+        token = cursor.token()
+        if token and not cursor.skip_white() and not cursor.broken:
+            return token
+    return None
 
 
 def _parameters(parameters: Parameters, *, default_charset: bool = False) -> bytes:
@@ -145,20 +146,27 @@ def _parameters(parameters: Parameters, *, default_charset: bool = False) -> byt
 
 
 def _disposition(part: Part, message: bytes) -> bytes:
-    found = part.content.get(b"content-disposition")
-    parsed = disposition(unfold(message, found)) if found is not None else None
-    if parsed is None:
-        return b"NIL"
-    kind, parameters = parsed
-    return b"(" + string(kind) + b" " + _parameters(parameters) + b")"
+    """Content-Disposition: the first field that has parameters, else the last one."""
+    text = b"NIL"
+    for found in part.content.get(b"content-disposition", ()):
+        parsed = disposition(unfold(message, found))
+        if parsed is not None:
+            text = b"(" + string(parsed[0]) + b" " + _parameters(parsed[1]) + b")"
+            if parsed[1]:
+                break
+    return text
 
 
 def _languages(part: Part, message: bytes) -> bytes:
-    """Content-Language (RFC 3282) as a list of tags."""
-    found = part.content.get(b"content-language")
-    if found is None:
-        return b"NIL"
-    cursor = Cursor(unfold(message, found))
+    """Content-Language (RFC 3282) as a list of tags: the first field that has any."""
+    for found in part.content.get(b"content-language", ()):
+        tags = _tags(Cursor(unfold(message, found)))
+        if tags:
+            return b"(" + b" ".join(map(string, tags)) + b")"
+    return b"NIL"
+
+
+def _tags(cursor: Cursor) -> list[bytes]:
     tags: list[bytes] = []
     while cursor.skip_white() and len(tags) < MAX_LANGUAGES:
         tag = cursor.token()
@@ -168,4 +176,4 @@ def _languages(part: Part, message: bytes) -> bytes:
         if not cursor.skip_white() or cursor.peek() != 0x2C:
             break
         cursor.position += 1
-    return b"(" + b" ".join(map(string, tags)) + b")" if tags and not cursor.broken else b"NIL"
+    return [] if cursor.broken else tags

@@ -92,7 +92,7 @@ class Cursor:
         return self._run(_ATEXT)
 
     def dot_atom(self) -> bytes:
-        """atext runs joined by dots, white space and comments allowed around them; possibly empty."""
+        """atext runs joined by dots, white space and comments allowed around them; empty where a run is missing."""
         pieces = [self._run(_ATEXT)]
         self.skip_white()
         while self.peek() == 0x2E:
@@ -100,7 +100,7 @@ class Cursor:
             self.skip_white()
             pieces.append(self._run(_ATEXT))
             self.skip_white()
-        return b".".join(pieces)
+        return b".".join(pieces) if all(pieces) else b""
 
     def _run(self, pattern: re.Pattern[bytes]) -> bytes:
         found = pattern.match(self.data, self.position)

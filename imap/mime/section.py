@@ -106,7 +106,7 @@ class Section:
         picked = [
             header[found.start : found.end] for found in fields(header, 0) if (found.name.upper() in wanted) is keep
         ]
-        if picked and not picked[-1].endswith(b"\n"):
+        if picked and keep and not picked[-1].endswith(b"\n"):
             picked[-1] += b"\r\n"
         # A header that never ends in a blank line gets one only where fields were picked by name, as Dovecot does.
         if keep or header.endswith(b"\n\r\n") or header == b"\r\n":

@@ -43,7 +43,7 @@ class Part:
     is_message: bool = False
     is_multipart: bool = False
     children: list[Part] = field(default_factory=list)
-    content: dict[bytes, Field] = field(default_factory=dict)
+    content: dict[bytes, list[Field]] = field(default_factory=dict)
     envelope: dict[bytes, list[Field]] = field(default_factory=dict)
 
     @property
@@ -96,10 +96,10 @@ class _Parser:
         """Read header and body of ``part``; returns the offset where the line of the ending boundary begins."""
         self.parts += 1
         stop = self._header(part, with_envelope=with_envelope)
+        self._classify(part, digest_child=default == "digest")
         if stop is not None:
             part.end = part.body
             return stop
-        self._classify(part, digest_child=default == "digest")
         if part.is_multipart and depth < MAX_DEPTH and part.media is not None:
             boundary = next((v for k, v in part.media.parameters if k.lower() == b"boundary"), None)
             if boundary is not None:
@@ -124,14 +124,11 @@ class _Parser:
         end = header_end(message, part.start)
         for found in fields(message, part.start, end):
             if self.starts and found.name.startswith(b"--") and self._matches(found.start):
-                part.body = found.start
+                part.body = self._before(part.start, found.start)
                 return found.start
             name = found.name.lower()
             if name in _CONTENT_FIELDS:
-                # The first of repeated fields counts, but an empty one other than Content-Type says nothing.
-                earlier = part.content.get(name)
-                if earlier is None or (name != b"content-type" and not unfold(message, earlier).strip()):
-                    part.content[name] = found
+                part.content.setdefault(name, []).append(found)
             elif name == b"mime-version":
                 part.is_mime = True
             elif with_envelope and name in _ENVELOPE_FIELDS:
@@ -143,7 +140,7 @@ class _Parser:
         declared = part.content.get(b"content-type")
         if declared is None and not part.is_mime:
             part.content.clear()  # not MIME at all: other Content- fields say nothing (RFC 2045 section 4)
-        part.media = content_type(unfold(self.message, declared)) if declared is not None else None
+        part.media = content_type(unfold(self.message, declared[0])) if declared is not None else None
         if declared is None:
             part.is_message = digest_child
             return

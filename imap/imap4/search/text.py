@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from imap.mime import Part
 from imap.mime.address import addresses
+from imap.mime.describe import transfer_encoding as declared_encoding
 from imap.mime.header import fields, unfold
-from imap.mime.rfc822 import Cursor
 
 _WORD = re.compile(rb"=\?([^?*\s]{1,64})(?:\*[^?\s]{0,32})?\?([bBqQ])\?([^?\s]*)\?=")
 _BETWEEN = re.compile(rb"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,96}\?[bBqQ]\?)")
@@ -96,12 +96,7 @@ def transfer_decoded(message: bytes, part: Part) -> bytes:
 
 def transfer_encoding(message: bytes, part: Part) -> bytes:
     """The Content-Transfer-Encoding in lower case, ``7bit`` where there is none."""
-    field = part.content.get(b"content-transfer-encoding")
-    if field is None:
-        return b"7bit"
-    cursor = Cursor(unfold(message, field))
-    cursor.skip_white()
-    return cursor.token().lower() or b"7bit"
+    return (declared_encoding(part, message) or b"7bit").lower()
 
 
 def part_text(message: bytes, part: Part) -> str | None:
