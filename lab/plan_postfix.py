@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mta.config import MainConfig, MasterService
 
 SMTPD_ENTRY, QMGR_ENTRY = "mta.smtpd.service:prepare", "mta.queue.service:prepare"
+PROXYMAP_ENTRY = "mta.proxymap.service:prepare"
 ANVIL_ENTRY = "mta.anvil.service:prepare"
 
 # Services that /etc/services may not know yet (RFC 8314).
@@ -34,7 +35,7 @@ QUEUE_COMMANDS = frozenset(
     (
         *("pickup", "cleanup", "qmgr", "nqmgr", "oqmgr", "bounce", "trivial-rewrite", "flush", "showq", "scache"),
         *("smtp", "lmtp", "local", "virtual", "error", "discard", "pipe"),
-        *("tlsmgr", "tlsproxy", "anvil", "proxymap", "verify", "postlogd"),
+        *("tlsmgr", "tlsproxy", "anvil", "verify", "postlogd"),
     )
 )
 # Lines whose work is done inside smtpd, or that have nothing to do here.
@@ -42,6 +43,10 @@ SMTPD_COMMANDS = frozenset(["smtpd", "postscreen"])
 
 # `type:/path` anywhere in a value names a table that the services must be able to read.
 TABLE_PATH = re.compile(r"(?:^|[\s,:=(\[{])(/[^\s,;:(){}\[\]]+)")
+# `proxy:type:/path`: a table that proxymap opens, where it runs.
+PROXIED = re.compile(r"\bproxy:[^\s,{}]*")
+# Tables with a file of settings that may name further files (a database, certificates).
+SETTINGS = re.compile(r"\b(?:sqlite|pgsql|mysql|ldap):(/[^\s,;:(){}\[\]]+)")
 
 
 def load(confdir: Path, name: str) -> Plan:
@@ -101,6 +106,7 @@ class _Reader:
         self.config = config
         self.errors: list[str] = []
         self.warnings: list[str] = []
+        self.proxied = False  # whether proxymap opens `proxy:` tables for the others
         self.owner = service_identity(
             config.str("mail_owner"), explicit=config.is_set("mail_owner"), role="mta", parameter="mail_owner"
         )
@@ -109,18 +115,23 @@ class _Reader:
         """smtpd services in the order of their first line, then the queue manager."""
         groups: dict[tuple[tuple[str, str], ...], list[MasterService]] = {}
         wants_queue = False
+        lines = list(lines)
+        proxies = [line for line in lines if line.type == "unix" and line.command == "proxymap"]
+        self.proxied = bool(proxies) and mentions_proxy(self.config)
         for line in lines:
             program = line.command
             if line.type == "inet" and program in SMTPD_COMMANDS:
                 groups.setdefault(tuple(sorted(line.overrides.items())), []).append(line)
             elif program in QUEUE_COMMANDS:
                 wants_queue = True
-            elif program not in SMTPD_COMMANDS:
+            elif program not in SMTPD_COMMANDS and line not in proxies:
                 self.warnings.append(f"{self._at(line)}: {program} is not part of hardmail; the line is ignored")
         services = [service for group in groups.values() if (service := self._smtpd(group))]
         if any(service.workers > 1 for service in services):
             services.insert(0, self._anvil())
-        return [*services, self._qmgr()] if wants_queue else services
+        if wants_queue:
+            services.append(self._qmgr())
+        return [*services, self._proxymap(proxies)] if self.proxied else services
 
     def _smtpd(self, lines: list[MasterService]) -> Service | None:
         from mta.config import ConfigErrors
@@ -196,6 +207,33 @@ class _Reader:
             instance=self.name,
         )
 
+    def _proxymap(self, lines: list[MasterService]) -> Service:
+        """proxymap and proxywrite: one process that opens tables for the others."""
+        queue, writer = Path(self.config.str("queue_directory")), self.config.str("proxywrite_service_name")
+        owner = self.owner or myself()
+        listeners = tuple(
+            UnixListener(
+                queue / "private" / line.name,
+                0o600,
+                "proxywrite" if line.name == writer else "proxymap",
+                owner.uid,
+                owner.gid,
+            )
+            for line in lines
+        )
+        return Service(
+            name="proxymap",
+            entry=PROXYMAP_ENTRY,
+            preload=python_paths.late_modules(charsets=False),
+            config=self.config,
+            listeners=listeners,
+            identity=self.owner,
+            rules=self._rules(self.config, connect=True, proxied=False),
+            log=self.log(self.config),
+            outlives=True,
+            instance=self.name,
+        )
+
     def log(self, config: MainConfig) -> LogTarget:
         """maillog_file and syslog_name of one master.cf line; without maillog_file the lines go to standard error."""
         name = config.str("maillog_file")
@@ -235,12 +273,20 @@ class _Reader:
 
     # -- the sandbox -----------------------------------------------------------------------------------------
 
-    def _rules(self, config: MainConfig, connect: bool = False, read: tuple[Path, ...] = ()) -> Rules:
+    def _rules(
+        self,
+        config: MainConfig,
+        connect: bool = False,
+        read: tuple[Path, ...] = (),
+        proxied: bool | None = None,
+    ) -> Rules:
+        """proxied: whether another process opens `proxy:` tables; None: whether there is one."""
+        elsewhere = self.proxied if proxied is None else proxied
         queue, data = Path(config.str("queue_directory")), Path(config.str("data_directory"))
         return Rules(
-            read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *named_paths(config), *read),
+            read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *named_paths(config, elsewhere), *read),
             write=(queue, data),
-            connect=True if connect or _reaches_out(config) else _dns_ports(config),
+            connect=True if connect or _reaches_out(config, elsewhere) else _dns_ports(config),
             landlock=config.bool("hardmail_landlock"),
         )
 
@@ -277,27 +323,57 @@ def resolve(host: str, config: MainConfig) -> list[str]:
     return usable
 
 
-def named_paths(config: MainConfig) -> tuple[Path, ...]:
-    """Files that the explicit settings name (tables, certificates), with what stands beside them (`.db`, `-wal`)."""
+def named_paths(config: MainConfig, proxied: bool = False) -> tuple[Path, ...]:
+    """Files that the explicit settings name (tables, certificates), with what stands beside them (`.lmdb`).
+
+    proxied: tables behind `proxy:` are another process's matter.
+    """
+    from mta.proxymap.access import SENSITIVE
+
     found: dict[Path, None] = {}
     for name in config.settings:
         try:
             value = config.str(name)
         except ValueError:
             continue
-        for match in TABLE_PATH.finditer(value):
-            path = Path(match.group(1))
-            if path.is_file() or path.is_symlink():
+        if proxied and name not in SENSITIVE:
+            value = PROXIED.sub("", value)
+        for path in _files(value):
+            found.setdefault(path)
+        for match in SETTINGS.finditer(value):
+            try:
+                text = Path(match.group(1)).read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            for path in _files(text):
                 found.setdefault(path)
-                if path.is_symlink():
-                    found.setdefault(path.resolve())
     return tuple(found)
 
 
-def _reaches_out(config: MainConfig) -> bool:
+def _files(text: str) -> Iterator[Path]:
+    """The files that a text names, what symbolic links lead to, and the tables built of them."""
+    for match in TABLE_PATH.finditer(text):
+        source = Path(match.group(1))
+        for path in (source, source.with_name(source.name + ".lmdb")):
+            if path.is_file() or path.is_symlink():
+                yield path
+                if path.is_symlink():
+                    yield path.resolve()
+
+
+def mentions_proxy(config: MainConfig) -> bool:
+    """Whether any explicit setting names a `proxy:` table: master(8) starts proxymap when it is first asked for one."""
+    return any("proxy:" in (config.raw(name) or "") for name in config.settings)
+
+
+def _reaches_out(config: MainConfig, proxied: bool = False) -> bool:
     """Whether smtpd itself talks to others beside DNS: policy servers, milters, network tables."""
     words = ("inet:", "tcp:", "mysql:", "pgsql:", "ldap:", "socketmap:", "check_policy_service")
-    return any(word in (config.raw(name) or "") for name in config.settings for word in words)
+    for name in config.settings:
+        value = config.raw(name) or ""
+        if any(word in (PROXIED.sub("", value) if proxied else value) for word in words):
+            return True
+    return False
 
 
 def _dns_ports(config: MainConfig) -> frozenset[int]:

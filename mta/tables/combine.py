@@ -1,4 +1,4 @@
-"""Tables made of tables: unionmap:, pipemap:, randmap: and proxy:."""
+"""Tables made of tables: unionmap:, pipemap: and randmap:."""
 
 import random
 from collections.abc import Sequence
@@ -77,11 +77,3 @@ def open_pipe(name: str, options: Options) -> Table:
 def open_random(name: str, _options: Options) -> Table:
     """randmap:. Raises SpecError."""
     return RandomTable(name, braced_words(name, "{result...}"))
-
-
-def open_proxy(name: str, options: Options) -> Table:
-    """proxy:type:name: the table itself, opened in this process. Raises SpecError."""
-    inner = name.partition(":")[2]
-    if ":" not in inner or inner.startswith("proxy:"):
-        raise SpecError(f'expecting "proxy:type:name" form instead of "{name}"')
-    return options.open(inner)

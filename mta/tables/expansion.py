@@ -1,7 +1,7 @@
 """The `%s %u %d ...` templates of database tables, and what becomes of their answers: mysql_table(5), ldap_table(5)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,12 +45,15 @@ def expansions(value: str, key: str) -> dict[str, str | None]:
     return found
 
 
-def fill(template: str, value: str, key: str) -> str | None:
-    """A template with its letters filled in; None when one cannot be, so the key is not asked or the row dropped."""
+def fill(template: str, value: str, key: str, quote: Callable[[str], str] = str) -> str | None:
+    """A template with its letters filled in; None when one cannot be, so the key is not asked or the row dropped.
+
+    quote is applied to what is filled in, for texts in which characters have a meaning.
+    """
     known = expansions(value, key)
     if any(known[letter] is None for letter in PERCENT.findall(template)):
         return None
-    return PERCENT.sub(lambda match: known[match[1]] or "", template)
+    return PERCENT.sub(lambda match: "%" if match[1] == "%" else quote(known[match[1]] or ""), template)
 
 
 def check_template(template: str, what: str) -> None:

@@ -1,11 +1,14 @@
 """mysql: tables: a query to a MySQL or MariaDB server, as mysql_table(5)."""
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mta.tables.base import Options, Table, UnusableTable
+import pymysql
+
+from mta.tables.base import Options, SpecError, Table, UnusableTable
 from mta.tables.expansion import source_of, yes
 from mta.tables.server import (
     ANSWER_TIMEOUT,
@@ -14,12 +17,11 @@ from mta.tables.server import (
     QueryRefused,
     ServerGone,
     ServerTable,
-    driver,
 )
 from mta.tables.sql import DatabaseSource
-
-if TYPE_CHECKING:
-    import pymysql
+from tls.context import client_context
+from tls.errors import TLSConfigError
+from tls.policy import Policy
 
 # Rows read of one answer: a query without a proper WHERE must not fill the memory.
 ROW_LIMIT = 10_000
@@ -39,7 +41,7 @@ class MysqlConnection(Connection[list[str], Rows]):
     hexadecimal literals, in which no character can mean anything, into variables that EXECUTE binds.
     """
 
-    def __init__(self, session: "pymysql.Connection[Any]", source: DatabaseSource) -> None:
+    def __init__(self, session: Any, source: DatabaseSource) -> None:
         self._session = session
         self._require_result = yes(source.settings, "require_result_set", True, source.path)
         self._prepare = source.query.text
@@ -49,8 +51,6 @@ class MysqlConnection(Connection[list[str], Rows]):
         return await asyncio.to_thread(self._ask, request)
 
     def _ask(self, values: list[str]) -> Rows:
-        import pymysql
-
         names = [f"@hardmail_{n}" for n in range(len(values))]
         try:
             with self._session.cursor() as cursor:
@@ -94,15 +94,28 @@ class MysqlTable(ServerTable[list[str], Rows]):
         return None if values is None else self.source.combine(_texts(await self.ask(values)), key)
 
     async def connect(self, host: str) -> MysqlConnection:
-        import pymysql
-
         try:
-            session = await asyncio.to_thread(
-                lambda: pymysql.connect(**connection_settings(host, self.source), autocommit=True, use_unicode=False)
-            )
+            session = await asyncio.to_thread(_open, connection_settings(host, self.source))
         except pymysql.err.MySQLError as error:
             raise ServerGone(_reason(error)) from error
         return MysqlConnection(session, self.source)
+
+
+def _open(settings: dict[str, Any]) -> Any:
+    """A session, as PyMySQL makes it; but a unix socket is made here, as its own is left open where nobody listens."""
+    path = settings.pop("unix_socket", None)
+    session = pymysql.connect(**settings, autocommit=True, use_unicode=False, defer_connect=True)
+    sock = None
+    if path is not None:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(CONNECT_TIMEOUT)
+        try:
+            sock.connect(path)
+        except OSError:
+            sock.close()
+            raise
+    session.connect(sock)
+    return session
 
 
 def connection_settings(host: str, source: DatabaseSource) -> dict[str, Any]:
@@ -136,18 +149,24 @@ def connection_settings(host: str, source: DatabaseSource) -> dict[str, Any]:
 
 def tls_context(settings: dict[str, str], source: DatabaseSource) -> ssl.SSLContext | None:
     """The TLS side of a connection; None where the settings name neither certificates nor authorities."""
+
+    def file(name: str) -> Path | None:
+        return Path(settings[name]) if settings.get(name) else None
+
+    ca = file("tls_CAfile") or file("tls_CApath")
     if not any(settings.get(name) for name in ("tls_CAfile", "tls_CApath", "tls_cert_file", "tls_key_file")):
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = yes(settings, "tls_verify_cert", False, source.path)
-    if settings.get("tls_CAfile") or settings.get("tls_CApath"):
-        context.load_verify_locations(settings.get("tls_CAfile") or None, settings.get("tls_CApath") or None)
-    else:
-        context.verify_mode = ssl.CERT_NONE
-    if certificate := settings.get("tls_cert_file"):
-        context.load_cert_chain(certificate, settings.get("tls_key_file") or None)
-    return context
+    try:
+        return client_context(
+            Policy(),
+            file("tls_CAfile"),
+            None if file("tls_CAfile") else file("tls_CApath"),
+            "name" if yes(settings, "tls_verify_cert", False, source.path) else "chain" if ca else "none",
+            file("tls_cert_file"),
+            file("tls_key_file") or file("tls_cert_file"),
+        )
+    except (TLSConfigError, OSError) as error:
+        raise SpecError(f"{source.path}: {error}") from error
 
 
 def _literal(value: str) -> str:
@@ -177,6 +196,5 @@ def open_mysql(name: str, options: Options) -> Table:
         return path
     source = DatabaseSource.load(path, options, mysql=True)
     yes(source.settings, "require_result_set", True, path)
-    yes(source.settings, "tls_verify_cert", False, path)
-    driver("pymysql", "mysql", "mysql")
+    tls_context(source.settings, source)
     return MysqlTable(name, source)

@@ -1,16 +1,14 @@
 """pgsql: tables: a query to a PostgreSQL server, or one that speaks its protocol, as pgsql_table(5)."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
+
+import psycopg
+import psycopg.conninfo
 
 from mta.tables.base import Options, Table, UnusableTable
 from mta.tables.expansion import source_of
-from mta.tables.server import CONNECT_TIMEOUT, Connection, QueryRefused, ServerGone, ServerTable, driver
+from mta.tables.server import CONNECT_TIMEOUT, Connection, QueryRefused, ServerGone, ServerTable
 from mta.tables.sql import DatabaseSource
-
-if TYPE_CHECKING:
-    from psycopg import AsyncConnection
-    from psycopg.rows import TupleRow
 
 # Rows taken of one answer: a query without a proper WHERE must not fill the memory.
 ROW_LIMIT = 10_000
@@ -23,13 +21,11 @@ Rows = list[list[str | None]]
 class PgsqlConnection(Connection[list[str], Rows]):
     """One session with a server."""
 
-    def __init__(self, session: "AsyncConnection[TupleRow]", query: str) -> None:
+    def __init__(self, session: psycopg.AsyncConnection[Any], query: str) -> None:
         self._session = session
         self._query = query
 
     async def ask(self, request: list[str]) -> Rows:
-        import psycopg
-
         try:
             async with psycopg.AsyncRawCursor(self._session) as cursor:
                 await cursor.execute(self._query.encode(), request)
@@ -59,29 +55,25 @@ class PgsqlTable(ServerTable[list[str], Rows]):
         return None if values is None else self.source.combine(await self.ask(values), key)
 
     async def connect(self, host: str) -> PgsqlConnection:
-        import psycopg
-
         try:
             session = await psycopg.AsyncConnection.connect(
+                psycopg.conninfo.make_conninfo(**connection_settings(host, self.source.settings)),
                 autocommit=True,
                 prepare_threshold=None,  # connection poolers between us and the server know no prepared statements
-                **connection_settings(host, self.source.settings),
             )
         except psycopg.Error as error:
             raise ServerGone(_one_line(error)) from error
         return PgsqlConnection(session, self.source.query.text)
 
 
-def connection_settings(host: str, settings: dict[str, str]) -> dict[str, str | int]:
+def connection_settings(host: str, settings: dict[str, str]) -> dict[str, str]:
     """libpq's parameters for one word of `hosts =`. Raises ServerGone for a bad URI."""
-    import psycopg.conninfo
-
-    found: dict[str, str | int] = {}
+    found: dict[str, str] = {}
     if host.startswith(("postgresql:", "postgres:")):
         try:
             given = psycopg.conninfo.conninfo_to_dict(host)
-        except psycopg.Error as error:
-            raise ServerGone(_one_line(error)) from error
+        except psycopg.Error as error:  # its text holds the URI, and so perhaps a password
+            raise ServerGone("bad connection URI") from error
         found.update({name: str(value) for name, value in given.items() if value is not None})
     else:
         name = host.removeprefix("unix:").removeprefix("inet:")
@@ -96,7 +88,7 @@ def connection_settings(host: str, settings: dict[str, str]) -> dict[str, str | 
                 found[parameter] = value
     return {
         "sslcert": NO_CERTIFICATE,
-        "connect_timeout": int(CONNECT_TIMEOUT),
+        "connect_timeout": f"{CONNECT_TIMEOUT:.0f}",
         "application_name": "hardmail",
         **found,
         "client_encoding": "UTF8",
@@ -117,5 +109,4 @@ def open_pgsql(name: str, options: Options) -> Table:
     if isinstance(path, UnusableTable):
         return path
     source = DatabaseSource.load(path, options, lambda n: f"${n}")
-    driver("psycopg", "pgsql", "postgres")
     return PgsqlTable(name, source)

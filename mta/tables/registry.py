@@ -3,15 +3,18 @@
 import logging
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 
 import mta.tables.cidr
 import mta.tables.combine
 import mta.tables.inline
 import mta.tables.network
+import mta.tables.proxy
 import mta.tables.regexp
 import mta.tables.textfile  # noqa: F401 (loaded for TYPES)
 from mta.config import ConfigError, ConfigErrors, Kind, MainConfig, declared
 from mta.config.lines import split_list
+from mta.proxymap.access import SENSITIVE
 from mta.tables.base import Opener, Options, SpecError, Table
 from mta.tables.maps import Maps
 
@@ -33,7 +36,7 @@ TYPES: Mapping[str, tuple[str, str]] = {
     "pcre": ("mta.tables.regexp", "open_pcre"),
     "pgsql": ("mta.tables.pgsql", "open_pgsql"),
     "pipemap": ("mta.tables.combine", "open_pipe"),
-    "proxy": ("mta.tables.combine", "open_proxy"),
+    "proxy": ("mta.tables.proxy", "open_proxy"),
     "randmap": ("mta.tables.combine", "open_random"),
     "regexp": ("mta.tables.regexp", "open_regexp"),
     "socketmap": ("mta.tables.network", "open_socketmap"),
@@ -45,6 +48,9 @@ TYPES: Mapping[str, tuple[str, str]] = {
     "unix": ("mta.tables.inline", "open_unix"),
 }
 
+# Types whose library is no part of every installation, and the extra that brings it.
+EXTRAS = {"ldap": "ldap", "mysql": "mysql", "pgsql": "postgres"}
+
 
 def open_spec(spec: str, options: Options) -> Table:
     """Open one `type:name`. Raises SpecError; a table that is merely unavailable fails at lookup instead."""
@@ -54,14 +60,35 @@ def open_spec(spec: str, options: Options) -> Table:
     if kind not in TYPES:
         raise SpecError(f"unsupported dictionary type: {kind}")
     module, function = TYPES[kind]
-    opener: Opener = getattr(import_module(module), function)
+    try:
+        opener: Opener = getattr(import_module(module), function)
+    except ImportError as error:
+        if kind not in EXTRAS:
+            raise
+        wanted = f'pip install "hardmail[{EXTRAS[kind]}]"'
+        raise SpecError(f"{kind}: needs the library {error.name}, which is not installed: {wanted}") from error
     return opener(f"{kind}:{rest}", options)
 
 
-def open_table(spec: str, config: MainConfig | None = None, *, aliases: bool = False) -> Table:
-    """Open one `type:name`. Raises SpecError. With aliases, text sources are in aliases(5) format."""
+def open_table(
+    spec: str, config: MainConfig | None = None, *, aliases: bool = False, through_proxy: bool = True
+) -> Table:
+    """Open one `type:name`. Raises SpecError. With aliases, text sources are in aliases(5) format.
+
+    through_proxy: `proxy:` tables are asked of proxymap where it runs; else they are opened in this process.
+    """
     base = config.str("queue_directory") if config else "/"
-    return open_spec(spec, Options(open_spec, aliases=aliases, base=base))
+    proxy = proxy_socket(config) if config and through_proxy else None
+    return open_spec(spec, Options(open_spec, aliases=aliases, base=base, proxy=proxy, config=config))
+
+
+def proxy_socket(config: MainConfig) -> Path | None:
+    """The socket of proxymap(8); None where there is none: not configured, or out of our reach (tools)."""
+    path = Path(config.str("queue_directory"), "private", config.str("proxymap_service_name"))
+    try:
+        return path if path.is_socket() else None
+    except OSError:
+        return None
 
 
 def open_maps(spec: str, config: MainConfig, *, parameter: str = "", aliases: bool = False) -> Maps:
@@ -72,7 +99,7 @@ def open_maps(spec: str, config: MainConfig, *, parameter: str = "", aliases: bo
     tables, errors = list[Table](), list[ConfigError]()
     for word in split_list(spec):
         try:
-            tables.append(open_table(word, config, aliases=aliases))
+            tables.append(open_table(word, config, aliases=aliases, through_proxy=parameter not in SENSITIVE))
         except SpecError as error:
             errors.append(ConfigError(config.where(parameter), f"{parameter}: {error}" if parameter else str(error)))
     if errors:

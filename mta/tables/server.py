@@ -3,14 +3,13 @@
 import asyncio
 import logging
 import random
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from importlib import import_module
-from types import ModuleType
 from typing import Generic, TypeVar
 
-from mta.tables.base import SpecError, Table, TableError
+from mta.tables.base import Table, TableError
 
 log = logging.getLogger("postfix.tables")
 
@@ -52,6 +51,8 @@ class Host:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # For the log: a connection URI without the user and password in it.
+        self.label = re.sub(r"//[^/]*@", "//", name.partition("?")[0])
         self.retry_at = 0.0
         self._pause = FIRST_PAUSE
 
@@ -128,7 +129,7 @@ class ServerTable(Table, Generic[Request, Answer]):
                     self._connection = await self.connect(host.name)
             except (ServerGone, OSError) as error:  # OSError: TimeoutError is one
                 reason = str(error) or "no answer"
-                log.warning("%s: connect to server %s: %s", self.name, host.name, reason)
+                log.warning("%s: connect to server %s: %s", self.name, host.label, reason)
                 host.failed()
                 continue
             host.works()
@@ -140,20 +141,10 @@ class ServerTable(Table, Generic[Request, Answer]):
         """Drop the connection; with a reason, its host is left alone for a while."""
         connection, self._connection = self._connection, None
         if reason and self._host is not None:
-            log.warning("%s: server %s: %s", self.name, self._host.name, reason)
+            log.warning("%s: server %s: %s", self.name, self._host.label, reason)
             self._host.failed()
         if connection is not None:
             await connection.aclose()
 
     async def aclose(self) -> None:
         await self._lost("")
-
-
-def driver(module: str, kind: str, extra: str) -> ModuleType:
-    """The library of a table type. Raises SpecError that names the extra where it is not installed."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise SpecError(
-            f'{kind}: tables need the library {module}, which is not installed: pip install "hardmail[{extra}]"'
-        ) from error

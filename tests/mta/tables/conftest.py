@@ -1,10 +1,16 @@
-"""Fixtures: tables made of given texts."""
+"""Fixtures: tables made of given texts, database servers, and the real postmap to compare with."""
 
-from collections.abc import Callable
+import importlib.util
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
+from mta.config import MainConfig
 from mta.tables import Table, open_table
 
 MakeTable = Callable[..., Table]
@@ -20,3 +26,71 @@ def table(tmp_path: Path) -> MakeTable:
         return open_table(f"{kind}:{path}", aliases=aliases)
 
     return make
+
+
+def _servers() -> ModuleType:
+    """The helper module beside this file."""
+    path = Path(__file__).with_name("servers.py")
+    spec = importlib.util.spec_from_file_location("mta_tables_servers", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+servers = _servers()
+
+
+@pytest.fixture(scope="session")
+def pgsql_server() -> Iterator[Any]:
+    with servers.pgsql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[Any]:
+    with servers.mysql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ldap_server() -> Iterator[Any]:
+    with servers.ldap() as server:
+        yield server
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[..., Table]]:
+    """Opens tables; they are closed at the end."""
+    tables = list[Table]()
+
+    def make(spec: str, config: MainConfig | None = None) -> Table:
+        tables.append(open_table(spec, config))
+        return tables[-1]
+
+    yield make
+    for table in tables:
+        await table.aclose()
+
+
+@pytest.fixture
+def ask_postfix(tmp_path: Path) -> Callable[[str, Sequence[str]], list[str | None]]:
+    """What the real postmap -q answers for keys; None when it finds nothing."""
+
+    def ask(spec: str, keys: Sequence[str]) -> list[str | None]:
+        confdir = tmp_path / "postfix"
+        confdir.mkdir(exist_ok=True)
+        (confdir / "main.cf").write_text("compatibility_level = 3.6\n")
+        done = subprocess.run(
+            ["postmap", "-c", confdir, "-q", "-", spec],
+            input="".join(f"{key}\n" for key in keys).encode(),
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert b"fatal" not in done.stderr, done.stderr.decode()
+        found = dict(line.split("\t", 1) for line in done.stdout.decode().splitlines())
+        return [found.get(key) for key in keys]
+
+    return ask
