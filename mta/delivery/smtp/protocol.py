@@ -90,6 +90,11 @@ class ClientProtocol(SMTPProtocol):
         """The connection stands and the server owes no reply."""
         return self._failure is None and self.is_connected and self._expected == 0 and not self._replies
 
+    @property
+    def has_reply(self) -> bool:
+        """A reply came that nobody has fetched."""
+        return bool(self._replies)
+
     def send(self, commands: Sequence[bytes]) -> None:
         """Write commands (without CRLF) at once; one reply is expected for each. Raises Disconnected."""
         if any(_UNSAFE.search(command) for command in commands):

@@ -171,8 +171,8 @@ class Transaction:
         octets = dot_stuffed(short)
         count = len(accepted) if session.settings.lmtp else 1
         for start in range(0, len(octets), CHUNK):
-            last = start + CHUNK >= len(octets)
-            self._send_octets(octets[start : start + CHUNK], count if last else 0, "body")
+            # The replies are owed from the first octet on: a refusal may come before the last.
+            self._send_octets(octets[start : start + CHUNK], 0 if start else count, "body")
             await self._drain()
         if session.settings.lmtp:
             for number in accepted:
@@ -218,7 +218,9 @@ class Transaction:
         try:
             await self._session.protocol.drain(self._timeouts.data_xfer)
         except (Disconnected, TimedOut) as error:
-            raise self._lost(error, "body") from error
+            # A server may refuse in the middle and hang up: its word counts, not the broken connection.
+            if not self._session.protocol.has_reply:
+                raise self._lost(error, "body") from error
 
     async def _reply(self, stage: str, timeout: float) -> Reply:
         try:

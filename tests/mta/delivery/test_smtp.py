@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -317,3 +318,35 @@ async def test_the_client_is_told_to_a_content_filter(peer, agent, request_to, o
     ]
     await agent().deliver(request)
     assert server.verbs.count("XFORWARD") == 2
+
+
+async def test_a_refusal_in_the_middle_of_the_message_counts(agent, request_to, outcome) -> None:
+    gone = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 x\r\n")
+        while line := await reader.readline():
+            if line == b"DATA\r\n":
+                writer.write(b"354 go\r\n")
+                await reader.readline()
+                writer.write(b"552 5.3.4 too much\r\n")
+                break
+            writer.write(b"250 ok\r\n")
+        await writer.drain()
+        # Unread data would make the kernel reset the connection and take the reply with it.
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1 << 16):
+                pass
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    content = b"Subject: big\r\n\r\n" + b"x" * 70 * 60_000 + b"\r\n"
+    results = await agent(line_length_limit=0).deliver(request_to(f"[127.0.0.1]:{port}", content=content))
+    [(status, code, reason)] = outcome(results).values()
+    assert (status, code) == ("bounced", "5.3.4")
+    assert reason.endswith("said: 552 5.3.4 too much (in reply to end of DATA command)")
+    await gone.wait()
+    server.close()
+    await server.wait_closed()
