@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from mta.message import checks, expansion, headers, missing, rewriting
@@ -14,7 +14,7 @@ from mta.message.checks import Checks, Findings
 from mta.message.expansion import Find
 from mta.message.headers import Field
 from mta.message.submission import Rejected, Submission
-from mta.queue import NewMessage, Recipient
+from mta.queue import NewMessage, Notify, Recipient
 from mta.tables import TableError
 
 log = logging.getLogger("postfix.cleanup")
@@ -89,7 +89,8 @@ class Cleanup:
             raise findings.rejected
         if findings.discard:
             return None
-        recipients = await self._recipients(submission, sender, findings)
+        expanded: list[Recipient] = []
+        recipients = await self._recipients(submission, sender, findings, expanded)
         attributes = dict(submission.attributes)
         attributes["rewrite_context"] = "local" if submission.local else "remote"
         return NewMessage(
@@ -104,6 +105,7 @@ class Cleanup:
             hold=findings.hold,
             filter=findings.filter,
             attributes=attributes,
+            expanded=expanded,
         )
 
     # Content.
@@ -187,7 +189,10 @@ class Cleanup:
 
     # Recipients.
 
-    async def _recipients(self, submission: Submission, sender: str, findings: Findings) -> list[Recipient]:
+    async def _recipients(
+        self, submission: Submission, sender: str, findings: Findings, expanded: list[Recipient]
+    ) -> list[Recipient]:
+        """Who gets the message; aliases of which the sender is told go to `expanded`."""
         rules = self.rules
         given = []
         for recipient in submission.recipients:
@@ -198,20 +203,20 @@ class Cleanup:
         copies = [*findings.bcc, *await self._automatic_copies(sender, given)]
         given += [Recipient(full, full, f"rfc822;{full}") for full in map(rules.rewrite, submission.bcc)]
         given += expansion.copies(copies, rules.rewrite)
-        expanded: list[Recipient] = []
+        found: list[Recipient] = []
         for recipient in given:
-            expanded += await self._aliases(recipient)
-        recipients = expansion.without_duplicates(expanded, rules.by_original, rules.duplicate_limit)
+            found += await self._aliases(recipient, expanded)
+        recipients = expansion.without_duplicates(found, rules.by_original, rules.duplicate_limit)
         if findings.redirect:
             recipients = expansion.redirected(recipients[:1], rules.rewrite(findings.redirect))
         return recipients
 
-    async def further_recipients(self, addresses: Sequence[str]) -> list[Recipient]:
+    async def further_recipients(self, addresses: Sequence[str], notify: Notify = Notify.DEFAULT) -> list[Recipient]:
         """Recipients that a content filter adds, mapped as those that the client named. Raises Rejected."""
         found: list[Recipient] = []
         for address in addresses:
             full = await self._map(self.rules.rewrite(address), "envelope_recipient")
-            found += await self._aliases(Recipient(full, full, f"rfc822;{full}"))
+            found += await self._aliases(Recipient(full, full, f"rfc822;{full}", notify), [])
         return found
 
     async def _automatic_copies(self, sender: str, recipients: list[Recipient]) -> list[str]:
@@ -228,12 +233,17 @@ class Cleanup:
             raise Rejected(*expansion.MAPPING_PROBLEM) from None
         return [address for address in found if address]
 
-    async def _aliases(self, recipient: Recipient) -> list[Recipient]:
+    async def _aliases(self, recipient: Recipient, expanded: list[Recipient]) -> list[Recipient]:
+        """What virtual_alias_maps make of a recipient; it was delivered to as far as NOTIFY=SUCCESS is concerned."""
         rules = self.rules
         if rules.virtual_alias is None:
             return [recipient]
         addresses = await expansion.expand_alias(recipient.address, rules.virtual_alias, rules.limits)
-        return [replace(recipient, address=address) for address in addresses]
+        notify = recipient.notify
+        if addresses != [recipient.address] and notify & Notify.SUCCESS:
+            expanded.append(recipient)
+            notify = notify & ~Notify.SUCCESS or Notify.NEVER
+        return [Recipient(address, recipient.original, recipient.orcpt, notify) for address in addresses]
 
 
 def _prepended(lines: Sequence[str]) -> list[Field]:

@@ -44,8 +44,6 @@ class Submission:
     smtputf8: bool = False
     fullname: str = ""
     """The sender's name for a From: header that has to be made (sendmail -F)."""
-    extract_recipients: bool = False
-    """Take the recipients from the headers (sendmail -t); `recipients` then come beside them."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     client: str = ""
     """`name[address]` for the log."""

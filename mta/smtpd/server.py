@@ -11,19 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mta.address import (
-    AddressError,
     NameAddressList,
     Resolver,
     StringList,
     domain_list,
-    extract_address,
     name_address_list,
     quote_821,
     string_list,
-    valid_hostname,
-    valid_mailhost_literal,
 )
-from mta.config import ConfigError, ConfigErrors, MainConfig
+from mta.config import MainConfig
 from mta.dns import Resolver as Dns
 from mta.message import Cleanup
 from mta.message.received import Trace, received_header
@@ -31,8 +27,9 @@ from mta.message.settings import rules_from
 from mta.milter import Filters
 from mta.queue import NewMessage
 from mta.queue.wakeup import IGNORE_TIME, SCAN_DEFERRED, Wakeup
-from mta.smtpd import filters, greeting
+from mta.smtpd import filters, greeting, parameters
 from mta.smtpd.access.engine import Access
+from mta.smtpd.addresses import Addresses
 from mta.smtpd.authentication import Sasl
 from mta.smtpd.dotreader import Newlines
 from mta.smtpd.footer import Footer
@@ -53,8 +50,6 @@ log = logging.getLogger("postfix.smtpd")
 SPACE_CHECK_SECONDS = 0.5
 """Between two looks at the free space: far more than queue_minfree fits in between, and put() finds a full disk too."""
 
-KEYWORDS_NOT_HIDDEN = frozenset({"silent-discard"})
-
 
 class MailQueue(Protocol):
     """What smtpd needs of mta.queue.Queue."""
@@ -62,35 +57,6 @@ class MailQueue(Protocol):
     def new_id(self) -> str: ...
     def check_space(self, size: int = 0) -> None: ...
     async def put(self, message: NewMessage) -> str: ...
-
-
-class Addresses:
-    """Envelope addresses as smtpd(8) accepts them."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self.resolver = resolver
-
-    def extract(self, text: str, *, allow_empty: bool, strict: bool) -> str | None:
-        """The address in a MAIL or RCPT argument, internal form; None where there is not exactly one."""
-        try:
-            return extract_address(text, strict=strict, allow_empty=allow_empty)
-        except AddressError:
-            return None
-
-    async def is_valid(self, address: str, smtputf8: bool) -> bool:
-        """Whether mail could be addressed so. A table that cannot answer says nothing against it.
-
-        A client that did not ask for SMTPUTF8 may not name an internationalized domain; local parts are its own affair.
-        """
-        try:
-            resolution = await self.resolver.resolve(address)
-        except TableError:
-            return True
-        return not resolution.error and (smtputf8 or resolution.domain.isascii())
-
-    def is_valid_destination(self, domain: str) -> bool:
-        """A host name or an address literal, as ETRN takes it."""
-        return valid_hostname(domain) or valid_mailhost_literal(domain)
 
 
 @dataclass
@@ -190,17 +156,17 @@ class Server:
             smtputf8=yes("smtputf8_enable"),
             disable_vrfy=yes("disable_vrfy_command"),
             forbid_pipelining=yes("smtpd_forbid_unauth_pipelining"),
-            newlines=_newlines(config),
+            newlines=parameters.newlines(config),
             bare_newline_code=number("smtpd_forbid_bare_newline_reject_code"),
-            bare_newline_exclusions=_clients(config, "smtpd_forbid_bare_newline_exclusions"),
-            event_limit_exceptions=_clients(config, "smtpd_client_event_limit_exceptions"),
+            bare_newline_exclusions=parameters.clients(config, "smtpd_forbid_bare_newline_exclusions"),
+            event_limit_exceptions=parameters.clients(config, "smtpd_client_event_limit_exceptions"),
             xclient_hosts=name_address_list(config, "smtpd_authorized_xclient_hosts"),
             xforward_hosts=name_address_list(config, "smtpd_authorized_xforward_hosts"),
-            upstream_proxy=_upstream_proxy(config),
+            upstream_proxy=parameters.upstream_proxy(config),
             upstream_proxy_timeout=seconds("smtpd_upstream_proxy_timeout"),
             noop_commands=string_list(config, "smtpd_noop_commands"),
             forbidden_commands=string_list(config, "smtpd_forbidden_commands"),
-            keywords_discarded=_keywords(config.list("smtpd_discard_ehlo_keywords")),
+            keywords_discarded=parameters.keywords(config.list("smtpd_discard_ehlo_keywords")),
             keyword_maps=maps_of(config, "smtpd_discard_ehlo_keyword_address_maps"),
             command_maps=maps_of(config, "smtpd_command_filter"),
             footer=Footer.from_config(config),
@@ -230,7 +196,7 @@ class Server:
 
     def new_session(self, loop: asyncio.AbstractEventLoop, peer: Any, local: Any) -> Session:
         """A session for a connection; addresses as the event loop gives them."""
-        session = Session(loop, _numeric(peer[0]), peer[1], (_numeric(local[0]), local[1]))
+        session = Session(loop, parameters.numeric(peer[0]), peer[1], (parameters.numeric(local[0]), local[1]))
         session.instance = f"{loop.time():.6f}.{id(session):x}"
         return session
 
@@ -262,7 +228,7 @@ class Server:
             except TableError:
                 return self.keywords_discarded
             if value is not None:
-                return _keywords(value.replace(",", " ").split())
+                return parameters.keywords(value.replace(",", " ").split())
         return self.keywords_discarded
 
     def finish_refusal(self, session: Session, reply: Reply) -> Reply:
@@ -322,39 +288,3 @@ class Server:
     async def flushes(self, domain: str) -> bool:
         """Whether the site takes ETRN for a domain (fast_flush_domains)."""
         return await domain_list(self.config, "fast_flush_domains").match(domain)
-
-
-def _numeric(address: str) -> str:
-    """IPv4 addresses never in their IPv6-mapped form, and no scope identifiers."""
-    return address.partition("%")[0].removeprefix("::ffff:") if "." in address or "%" in address else address
-
-
-def _clients(config: MainConfig, parameter: str) -> NameAddressList | None:
-    """A list of clients; None where it is the same as mynetworks, its default."""
-    return None if config.str(parameter) == config.str("mynetworks") else name_address_list(config, parameter)
-
-
-def _keywords(words: list[str]) -> frozenset[str]:
-    return frozenset(word.lower() for word in words) - KEYWORDS_NOT_HIDDEN
-
-
-def _upstream_proxy(config: MainConfig) -> bool:
-    """Whether a PROXY header comes first (smtpd_upstream_proxy_protocol = haproxy)."""
-    value = config.str("smtpd_upstream_proxy_protocol")
-    where = config.where("smtpd_upstream_proxy_protocol")
-    if value not in ("", "haproxy"):
-        raise ConfigErrors([ConfigError(where, f"unknown smtpd_upstream_proxy_protocol: {value}")])
-    if value and config.bool("smtpd_tls_wrappermode"):
-        raise ConfigErrors(
-            [ConfigError(where, "the PROXY protocol in front of smtpd_tls_wrappermode is not supported")]
-        )
-    return bool(value)
-
-
-def _newlines(config: MainConfig) -> Newlines:
-    value = config.str("smtpd_forbid_bare_newline")
-    try:
-        return Newlines.parse(value)
-    except ValueError:
-        where = config.where("smtpd_forbid_bare_newline")
-        raise ConfigErrors([ConfigError(where, f"bad value for smtpd_forbid_bare_newline: {value}")]) from None

@@ -11,9 +11,12 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from mta.address import Resolver
 from mta.anvil import AnvilClient
-from mta.config import MainConfig
+from mta.config import ConfigErrors, MainConfig
+from mta.dns import Resolver as Dns
 from mta.queue import Queue
+from mta.smtpd.access.engine import Access
 from mta.smtpd.connection import Connection
 from mta.smtpd.server import Server
 
@@ -68,6 +71,15 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
             queue.close()
 
     return serve
+
+
+def check(config: MainConfig) -> list[str]:
+    """What would keep the service from starting: restrictions that do not exist, tables that cannot be, a line each."""
+    try:
+        Access(config, Resolver(config), Dns.of(config))
+    except ConfigErrors as errors:
+        return [str(error) for error in errors.errors]
+    return []
 
 
 def _shared_counter(config: MainConfig, sockets: Sequence[Bound]) -> AnvilClient | None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mta.address import AddressClass, AddressSearch, Keys, NameAddressList, Resolution, Resolver, name_address_list
-from mta.address.search import DEFAULT
+from mta.address import AddressClass, AddressSearch, NameAddressList, Resolution, Resolver, name_address_list
 from mta.config import ConfigError, ConfigErrors, MainConfig
 from mta.config.lines import split_list
 from mta.config.values import seconds as parse_seconds
 from mta.dns import Resolver as Dns
+from mta.smtpd.access import users
 from mta.smtpd.access.check import PERMIT, Check, Stage, Title, Verdict
 from mta.smtpd.access.codes import Codes
 from mta.smtpd.access.lists import BadRestriction, Step, compile_list, errors_in
@@ -21,7 +20,7 @@ from mta.smtpd.access.sender import reject_unlisted_sender
 from mta.smtpd.lookups import Lookups
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session
-from mta.tables import Maps, SpecError, TableError, maps_of, open_table
+from mta.tables import TableError, maps_of
 
 if TYPE_CHECKING:
     from mta.smtpd.connection import Connection
@@ -39,16 +38,6 @@ LISTS: Final = {
 
 COMPILED_LIMIT: Final = 1000
 """Compiled lists that came out of access tables and are kept; pattern tables can make any number of different ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserList:
-    """Who exists in the domains of one address class."""
-
-    maps: Maps
-    code: int
-    title: str
-    keys: Keys = DEFAULT
 
 
 class Access:
@@ -75,7 +64,8 @@ class Access:
         self.allow_untrusted_routing = config.bool("allow_untrusted_routing")
         self._unsafe = _complement(config.raw("smtpd_expansion_filter") or "")
         self.policy_services: list[Service] = []
-        self._open_user_lists(config)
+        self.recipient_mapping, self.sender_mapping = users.mapping(config)
+        self.user_lists = users.user_lists(config, self.codes)
         self.relay_first = config.bool("smtpd_relay_before_recipient_restrictions")
         self.unlisted_recipient = config.bool("smtpd_reject_unlisted_recipient")
         self.unlisted_sender = config.bool("smtpd_reject_unlisted_sender")
@@ -86,23 +76,6 @@ class Access:
         self._compiled: dict[tuple[str, Stage], tuple[Step, ...]] = {}
         self.lists = self._compile(config)
         self.rewrite_clients = self._compile_rewrite_clients(config)
-
-    def _open_user_lists(self, config: MainConfig) -> None:
-        canonical, virtual = maps_of(config, "canonical_maps"), maps_of(config, "virtual_alias_maps")
-        recipients = (maps_of(config, "recipient_canonical_maps"), canonical, virtual)
-        self.recipient_mapping = tuple(maps for maps in recipients if maps)
-        senders = (*recipients, maps_of(config, "sender_canonical_maps"))
-        self.sender_mapping = tuple(maps for maps in senders if maps)
-        codes = self.codes
-        self.user_lists = {
-            AddressClass.LOCAL: UserList(_local_users(config), codes.unknown_local, "local recipient table"),
-            AddressClass.VIRTUAL_MAILBOX: UserList(
-                maps_of(config, "virtual_mailbox_maps"), codes.unknown_virtual_mailbox, "virtual mailbox table"
-            ),
-            AddressClass.RELAY: UserList(
-                maps_of(config, "relay_recipient_maps"), codes.unknown_relay, "relay recipient table"
-            ),
-        }
 
     def _compile(self, config: MainConfig) -> dict[Stage, tuple[Step, ...]]:
         compiled: dict[Stage, tuple[Step, ...]] = {}
@@ -340,20 +313,6 @@ class Access:
 def _only_recipient(connection: Connection) -> str | None:
     recipients = connection.envelope.rcpt_tos
     return recipients[0] if len(recipients) == 1 else None
-
-
-def _local_users(config: MainConfig) -> Maps:
-    """local_recipient_maps; tables that are in alias_maps too have the format of aliases(5)."""
-    aliases = {*config.list("alias_maps"), *config.list("alias_database")}
-    tables, errors = [], []
-    for spec in config.list("local_recipient_maps"):
-        try:
-            tables.append(open_table(spec, config, aliases=spec in aliases))
-        except SpecError as error:
-            errors.append(ConfigError(config.where("local_recipient_maps"), f"local_recipient_maps: {error}"))
-    if errors:
-        raise ConfigErrors(errors)
-    return Maps("local_recipient_maps", tables)
 
 
 def _complement(allowed: str) -> re.Pattern[str]:

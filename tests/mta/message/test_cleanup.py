@@ -106,6 +106,19 @@ async def test_virtual_aliases(process: Any) -> None:
     ]
 
 
+async def test_expanded_aliases_are_told_of(process: Any) -> None:
+    """RFC 3461 section 5.2.7: an alias that is expanded ends the sender's wish to hear of success."""
+    maps = "virtual_alias_maps = inline:{{team@example.com = bob, carol@far.example}}"
+    asked = [Recipient("team@example.com", notify=Notify.SUCCESS), Recipient("dave@example.com", notify=Notify.SUCCESS)]
+    message = await process(maps, recipients=asked)
+    assert [(each.address, each.notify) for each in message.recipients] == [
+        ("bob@example.com", Notify.NEVER),
+        ("carol@far.example", Notify.NEVER),
+        ("dave@example.com", Notify.SUCCESS),
+    ]
+    assert [each.address for each in message.expanded] == ["team@example.com"]
+
+
 async def test_canonical_forms(process: Any) -> None:
     settings = """
 canonical_maps = inline:{{al@example.com = alice@example.com}}
