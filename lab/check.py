@@ -12,6 +12,8 @@ from typing import Self
 from lab import plan
 from lab.dangers import DANGERS
 from lab.errors import PlanError
+from lab.plan_postfix import SMTPD_ENTRY
+from lab.service import Plan
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ def check(confdirs: Iterable[Path]) -> list[Finding]:
         except PlanError as error:
             findings += [Finding("error", line) for line in error.lines]
             continue
+        findings += [Finding("error", line) for line in _policy(found)]
         findings += [Finding("warning", line) for line in (*_tables(confdir), *found.warnings)]
         findings += [
             Finding("danger", f"{danger.text} ({danger.slug}; {danger.source})")
@@ -41,6 +44,16 @@ def check(confdirs: Iterable[Path]) -> list[Finding]:
             if danger.holds(found)
         ]
     return findings
+
+
+def _policy(found: Plan) -> list[str]:
+    """Restrictions that do not exist: smtpd would not start, for fear of leaving out what was meant to protect."""
+    from mta.config import MainConfig
+    from mta.smtpd.service import check as check_smtpd
+
+    configs = [s.config for s in found.services if s.entry == SMTPD_ENTRY and isinstance(s.config, MainConfig)]
+    with _Said():  # tables that are not there yet are told below
+        return list(dict.fromkeys(line for config in configs for line in check_smtpd(config)))
 
 
 def _tables(confdir: Path) -> list[str]:

@@ -98,6 +98,18 @@ def test_check_tells_warnings_and_succeeds(tmp_path: Path) -> None:
     assert not (tmp_path / "q").exists()  # looking makes nothing
 
 
+def test_check_refuses_a_restriction_that_does_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text(
+        f"compatibility_level = 3.6\nqueue_directory = {tmp_path}/q\n"
+        "smtpd_helo_restrictions = permit_mynetworks, reject_everything_bad\n"
+    )
+    (tmp_path / "master.cf").write_text("127.0.0.1:2525 inet n - n - - smtpd\n")
+    done = hardmail("check", "-c", str(tmp_path))
+    assert done.returncode == os.EX_CONFIG
+    assert f"error: {tmp_path}/main.cf, line 3: " in done.stdout
+    assert 'unknown smtpd restriction: "reject_everything_bad"' in done.stdout
+
+
 def test_unknown_behaviour(tmp_path: Path) -> None:
     done = hardmail("behaviours", "show", "no-such")
     assert done.returncode == os.EX_USAGE
