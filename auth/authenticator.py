@@ -22,6 +22,7 @@ class Authenticator:
         self.settings = settings
         self.hasher = hasher
         databases = Databases(self.exists, userdbs=len(settings.userdbs))
+        self.directories = databases.directories
         self._passdbs = Passdbs(
             [Passdb(block, databases.passdb(block.driver, block.args)) for block in settings.passdbs],
         )

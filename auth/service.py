@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from .client_connection import ClientConnection
@@ -84,6 +85,13 @@ def check(config: DovecotConfig) -> list[str]:
     except BadArguments as error:
         return [str(error)]
     return []
+
+
+def directories(config: DovecotConfig) -> list[Path]:
+    """The directories the databases read: what the kernel jail has to leave open. Raises BadArguments."""
+    core = Core(config.protocol("auth"))
+    core.close()
+    return core.authenticator.directories()
 
 
 async def _accept(core: Core, bound: Bound, limit: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase
 from .passwd_file import PasswdFile, PasswdFilePassdb, PasswdFileUserdb
@@ -46,6 +47,10 @@ class Databases:
         if driver not in self._userdbs:
             raise BadArguments(f"Unknown userdb driver '{driver}' (known: {', '.join(sorted(self._userdbs))})")
         return self._userdbs[driver](args)
+
+    def directories(self) -> list[Path]:
+        """The directories the opened databases read files of (a file may be put in place anew)."""
+        return sorted({file.directory for file in self._files.values()})
 
     def _file(self, args: str) -> PasswdFile:
         if args not in self._files:

@@ -106,6 +106,11 @@ class PasswdFile:
         """Whether the path has no variables."""
         return "%" not in self.path
 
+    @property
+    def directory(self) -> Path:
+        """The directory that holds the file, or all files that the variables of the path can lead to."""
+        return Path(self.path.partition("%")[0] + "x").parent
+
     def find(self, request: AuthRequest) -> User | None:
         """The user's line. Raises DatabaseError."""
         path = self.path if self.fixed else variables.expand(self.path, request.variable, _first_component)
