@@ -146,7 +146,7 @@ class _Reader:
         listeners = []
         asked = max(self._workers(line) for line in lines)
         for line in lines:
-            options = {**line.overrides, "service_name": line.name, "workers": str(asked)}
+            options = {**line.overrides, "service_name": line.name, "command": line.command, "workers": str(asked)}
             for host, port in self._endpoints(line, config):
                 listeners.append(InetListener(host, port, tag, options))
         return Service(

@@ -177,6 +177,16 @@ class Connection(aiosmtpd.SMTP):
                 self.input.put_back(octets)
                 await self._more_input()
 
+    async def talks_within(self, seconds: float) -> bool:
+        """Whether the client says something, unasked, before the time is over. Raises Disconnected."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not len(self.input):
+                    await self._more_input()
+        except TimeoutError:
+            return False
+        return True
+
     async def read_octets(self, count: int, keep: bool) -> list[bytes]:
         """Exactly `count` octets of a BDAT chunk; `keep` false reads them away."""
         chunks: list[bytes] = []
@@ -247,6 +257,10 @@ class Connection(aiosmtpd.SMTP):
             self.session.hung_up = True
         if self._output_size > OUTPUT_LIMIT:
             self.flush()
+
+    def say(self, line: str) -> None:
+        """A line that is no whole reply (the first half of a greeting)."""
+        self._output.append(line.encode("utf-8", "surrogateescape") + b"\r\n")
 
     def flush(self) -> None:
         if not self._output:

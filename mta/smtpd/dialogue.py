@@ -62,6 +62,9 @@ async def _greet(connection: Connection) -> None:
     session, server = connection.session, connection.server
     if server.upstream_proxy and not await _learn_from_proxy(connection):
         return
+    if session.local[1] in server.screened_ports and (verdict := await server.greet_pause.admit(connection)):
+        await connection.reply(verdict)
+        return
     session.peer_info = await server.peers.identify(session.peer_info)
     server.wrapper.admit(connection)
     log.info("connect from %s", session.label)

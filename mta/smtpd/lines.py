@@ -34,6 +34,10 @@ class InputBuffer:
         self._skipping = None
         return dropped
 
+    def peek(self, count: int) -> bytes:
+        """The first octets, which stay where they are."""
+        return bytes(self._data[:count])
+
     def take_all(self) -> bytes:
         octets = bytes(self._data)
         self._data.clear()

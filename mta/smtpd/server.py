@@ -33,6 +33,7 @@ from mta.smtpd.addresses import Addresses
 from mta.smtpd.authentication import Sasl
 from mta.smtpd.dotreader import Newlines
 from mta.smtpd.footer import Footer
+from mta.smtpd.greetpause import GreetPause
 from mta.smtpd.limits import Limits
 from mta.smtpd.peers import Peers
 from mta.smtpd.proxyfilter import ProxyFilter
@@ -111,6 +112,9 @@ class Server:
     milters: Filters
     milter_maps: Maps
     milter_macros: dict[str, str]
+    greet_pause: GreetPause
+    screened_ports: frozenset[int] = frozenset()
+    """Ports of listeners that run postscreen."""
     keep_injected_plaintext: bool = False
     """The weakened twin of no-starttls-injection: plaintext sent ahead of a handshake is obeyed after it."""
     clock: Callable[[], float] = time.time
@@ -176,6 +180,7 @@ class Server:
             milters=Filters.from_config(config, "smtpd_milters"),
             milter_maps=maps_of(config, "smtpd_milter_maps"),
             milter_macros=filters.site_macros(config),
+            greet_pause=GreetPause.from_config(config),
             keep_injected_plaintext=config.raw("hardmail_starttls_injection") == "yes",
         )
 

@@ -56,6 +56,9 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
     names = [bound.options["service_name"] for bound in sockets if "service_name" in bound.options]
     server.limits.service = names[0] if names else "smtp"
 
+    screened = (bound.socket for bound in sockets if bound.options.get("command") == "postscreen")
+    server.screened_ports = frozenset(sock.getsockname()[1] for sock in screened)
+
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
         queue = Queue.from_config(config)
         anvil = _shared_counter(config, sockets)

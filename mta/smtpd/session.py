@@ -106,6 +106,8 @@ class Session(aiosmtpd.Session):
         self.counted = False
         """The connection counts against the client's limits until it ends."""
         self.hung_up = False
+        self.screened_out: Reply | None = None
+        """The greet test or a deny list refuses this client's recipients."""
         self.may_xclient = False
         self.may_xforward = False
         self.forwarded: dict[str, str] = {}

@@ -94,7 +94,7 @@ async def rcpt(connection: Connection, words: list[Word]) -> Reply:
         if transaction.overshoot > server.recipient_overshoot_limit:
             session.errors += 1
         return TOO_MANY_RECIPIENTS
-    if refusal := await server.access.check_rcpt(connection, recipient):
+    if refusal := session.screened_out or await server.access.check_rcpt(connection, recipient):
         return refusal
     if refusal := await filters.rcpt(connection, recipient, words[3:]):
         return refusal
