@@ -9,6 +9,7 @@ from pathlib import Path
 from .errors import ConfigError
 from .filters import BadFilter, normalise
 from .lexer import Assign, BadLine, Begin, End, Include, logical_lines, parse
+from .obsolete import NOTE, translate
 from .parameters import FREE_BLOCKS, SECTIONS
 from .tree import FILTERS, Node, Value
 from .values import BadValue, check
@@ -163,6 +164,18 @@ class _FileReader:
             raise
 
     def _assign(self, token: Assign, line: int) -> None:
+        old = translate(token) if not self._node.path else None
+        if old is None:
+            self._set(token, line)
+            return
+        if NOTE not in self._reader.warnings:
+            self._reader.warnings.append(NOTE)
+        for warning in old.warnings:
+            self._reader.warnings.append(f"Obsolete setting in {self._file}:{line}: {warning}")
+        for today in old.assigns:
+            self._set(today, line)
+
+    def _set(self, token: Assign, line: int) -> None:
         node = self._node
         *blocks, key = _split_key(token.key)
         for kind, name in zip(blocks[::2], blocks[1::2], strict=True):

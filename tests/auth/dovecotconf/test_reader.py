@@ -66,6 +66,14 @@ def test_value(write: Write, text: str, expected: str) -> None:
         ("passdb a {\n driver=static\n}\npassdb a {\n}", "line 4: passdb/a already exists"),
         ("passdb {\n args = x\n}", "passdb is missing driver"),
         ("protocols = imap xyz", "protocols: Unknown protocol: xyz"),
+        ("default_internal_user = nosuchuserhere", "default_internal_user doesn't exist: nosuchuserhere"),
+        ("imap_client_workarounds = nosuch", "imap_client_workarounds: Unknown workaround: nosuch"),
+        ("namespace a {\n mailbox B {\n  special_use = \\C\n }\n}", "mailbox B: unknown special_use: \\C"),
+        ("syslog_facility = nosuch", "Unknown syslog_facility: nosuch"),
+        ("ssl_options = nosuch", "ssl_options: unknown flag: 'nosuch'"),
+        ("auth_worker_max_count = 0", "auth_worker_max_count must be above zero"),
+        ("ssl_verify_client_cert = yes", "ssl_verify_client_cert set, but ssl_ca not"),
+        ("remote 10.0.0.0/33 {\n}", "line 1: Invalid network mask: 33"),
         ("listen =", "listen can't be set empty"),
         ("service auth {\n process_limit = 5\n}", "service(auth): process_limit must be 1"),
         ("service auth {\n unix_listener {\n mode=0\n}\n}", "service(auth): unix_listener: path must not be empty"),
@@ -121,6 +129,35 @@ def test_missing_file_is_an_error_of_a_start_but_not_of_doveconf(write: Write) -
     with pytest.raises(ConfigErrors, match=r"ssl_cert: Can't open file .*missing.pem: No such file or directory"):
         DovecotConfig.load(path)
     assert DovecotConfig.load(path, expand=False).raw("ssl_cert") == "missing.pem"
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "value", "warning"),
+    [
+        ("ssl_protocols = !SSLv3", "ssl_min_protocol", "TLSv1", "ssl_protocols has been replaced by ssl_min_protocol"),
+        ("ssl_protocols = !SSLv3 !TLSv1 !TLSv1.1", "ssl_min_protocol", "TLSv1.2", "ssl_protocols has been replaced"),
+        ("ssl_protocols = TLSv1.2", "ssl_min_protocol", "TLSv1.2", "ssl_protocols has been replaced"),
+        ("ssl_dh_parameters_length = 2048", "ssl_dh", "", "ssl_dh_parameters_length is no longer needed"),
+        ("protocols = imaps", "protocols", "imap", "'imaps' protocol can no longer be specified (use protocols=imap)."),
+        ("protocols = imap imaps", "protocols", "imap", "'imaps' protocol is no longer necessary, remove it"),
+    ],
+)
+def test_settings_of_older_versions(write: Write, text: str, setting: str, value: str, warning: str) -> None:
+    config = DovecotConfig.load(write(text + "\n"))
+    assert config.str(setting) == value
+    assert config.warnings[0].startswith("NOTE: You can get a new clean config file")
+    assert f":1: {warning}" in config.warnings[1]
+
+
+def test_imaps_alone_closes_the_plain_port(write: Write) -> None:
+    config = DovecotConfig.load(write("protocols = imaps\n"))
+    assert {getattr(one, "port", 0) for one in config.service("imap-login").listeners} == {993}
+
+
+def test_a_setting_outside_filters_after_one_inside_is_warned_of(write: Write) -> None:
+    config = DovecotConfig.load(write("protocol imap {\n mail_plugins = a\n}\nmail_plugins = b\n"))
+    assert "line 4: Global setting mail_plugins won't change the setting inside an earlier filter" in config.warnings[0]
+    assert config.protocol("imap").str("mail_plugins") == "a"
 
 
 def test_filters(write: Write) -> None:
