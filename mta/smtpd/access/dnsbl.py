@@ -161,6 +161,14 @@ async def reject_rbl_client(check: Check, zone: Zone) -> Verdict:
     return await _reject(check, zone, listing, address, Title.CLIENT) if listing else None
 
 
+async def reject_maps_rbl(check: Check) -> Verdict:
+    """The old way: every domain in maps_rbl_domains."""
+    for domain in check.access.config.list("maps_rbl_domains"):
+        if verdict := await reject_rbl_client(check, Zone(domain)):
+            return verdict
+    return None
+
+
 async def permit_dnswl_client(check: Check, zone: Zone) -> Verdict:
     """The client is on a list of good ones. It does not override reject_unauth_destination in our own lists."""
     return PERMIT if await _listing(check, question(check.session.peer_info.address, zone.domain), zone) else None

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 WARN_IF_REJECT = "warn_if_reject"
 
+UNSUPPORTED = {
+    "reject_unverified_sender": "address verification probes (verify(8)) are not part of hardmail",
+    "reject_unverified_recipient": "address verification probes (verify(8)) are not part of hardmail",
+    "check_relay_domains": "removed from Postfix; use permit_mynetworks, reject_unauth_destination",
+    "permit_naked_ip_address": "removed from Postfix; use permit_mynetworks or permit_sasl_authenticated",
+}
+"""Names that once meant something, or that need what is not here: an error that says so, never a list that is weaker."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -65,6 +73,8 @@ def _bind(
         return row.bind(access, argument)
     if word in access.class_names:
         return lambda check: access.run_class(word, check)
+    if name in UNSUPPORTED:
+        raise BadRestriction(f"{name}: {UNSUPPORTED[name]}")
     raise BadRestriction(f'unknown smtpd restriction: "{word}"')
 
 

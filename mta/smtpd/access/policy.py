@@ -157,7 +157,8 @@ def attributes(check: Check, context: str) -> dict[str, str]:
         "recipient": check.recipient or "",
         "recipient_count": str(len(transaction.recipients) if check.stage in (Stage.DATA, Stage.END_OF_DATA) else 0),
         "queue_id": transaction.queue_id,
-        "instance": session.instance,
+        # The same for all requests about one message (SMTPD_POLICY_README), another for the next of the session.
+        "instance": f"{session.instance}.{session.counts.get('mail', [0])[0]:x}",
         "size": str(transaction.size),
         "etrn_domain": check.etrn_domain,
         "stress": "",

@@ -97,6 +97,7 @@ RESTRICTIONS: Final[dict[str, Restriction]] = {
     # Lists in the DNS.
     "reject_rbl_client": Restriction(dnsbl.reject_rbl_client, _zone),
     "reject_rbl": Restriction(dnsbl.reject_rbl_client, _zone),
+    "reject_maps_rbl": Restriction(dnsbl.reject_maps_rbl),
     "permit_dnswl_client": Restriction(dnsbl.permit_dnswl_client, _zone),
     "reject_rhsbl_client": Restriction(dnsbl.reject_rhsbl_client, _zone),
     "permit_rhswl_client": Restriction(dnsbl.permit_rhswl_client, _zone),
