@@ -33,4 +33,10 @@ PARAMETERS = (
         "File of clients that smtpd drops before it greets them, unless hardmail_hosts_allow has them; empty: none.",
         serves="tcp-wrappers",
     ),
+    own.text(
+        "hardmail_spf_skip_addresses",
+        "127.0.0.0/8, ::1",
+        "Clients that the policy service asks nothing about (skip_addresses of policyd-spf).",
+        serves="spf",
+    ),
 )
