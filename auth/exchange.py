@@ -94,11 +94,6 @@ class Exchange:
         except (Refused, BadUsername) as error:
             return self._refused(str(error))
 
-    def fail(self, reason: str) -> Outcome:
-        """End the exchange from outside."""
-        self._steps.close()
-        return self._refused(reason)
-
     async def lookup(self, question: VerifyPassword | Credentials | VerifyToken) -> Next:
         """Ask the databases, then ``advance``."""
         request, authenticator = self.request, self._authenticator
@@ -114,7 +109,8 @@ class Exchange:
                 self._result = await authenticator.verify(request, token.encode("utf-8", "surrogateescape"))
                 return self.advance(None if self._result is Result.OK else "refused")
         if self._result is not Result.OK:
-            return self.fail(self._result.value)
+            self._steps.close()  # the databases have already told the log why
+            return Outcome(False, self._result)
         return self.advance(answer)
 
     def _at_once(self, question: Question) -> Answer:

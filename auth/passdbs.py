@@ -99,16 +99,21 @@ class Passdbs:
         return Result.INTERNAL if internal else result
 
     async def _ask_one(self, request: AuthRequest, passdb: Passdb, ask: Ask) -> Result:
+        request.database = passdb.database.driver
         try:
             for name, value in passdb.settings.default_fields:
                 request.set_field(name, request.expand(value))
             result = await ask(passdb)
+            if result is Result.UNKNOWN:
+                log.info("%s: unknown user", describe(request))
             if result in (Result.OK, Result.NEXT):
                 for name, value in passdb.settings.override_fields:
                     request.set_field(name, request.expand(value))
         except (DatabaseError, UnknownVariable, Busy) as error:
             log.error("%s: %s", describe(request), error)
             return Result.INTERNAL
+        finally:
+            request.database = ""
         return result
 
     def _judge(self, request: AuthRequest, passdb: Passdb, result: Result) -> tuple[str | None, Result]:

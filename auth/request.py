@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import secrets
 import time
@@ -13,6 +14,8 @@ from .fields import Fields
 from .identities import identities
 from .protocol import Parameters
 from .settings import AuthSettings
+
+log = logging.getLogger("dovecot.auth")
 
 FIELD_CHARS_REFUSED = frozenset("\x01\t\r\n")
 """Characters Dovecot refuses in passwords: they end words and lines of its protocols."""
@@ -43,6 +46,8 @@ class AuthRequest:
         self.login_user: str | None = None
         """Whom a master user wants to act as, while the master user itself is being checked."""
         self.master_user: str | None = None
+        self.database = ""
+        """Driver of the database that is being asked, for the log."""
         self.extra = Fields()
         self.userdb: Fields | None = None
         self.prefetched = False
@@ -94,7 +99,9 @@ class AuthRequest:
         name = name.translate(settings.username_translation)
         for char in name:
             if settings.username_chars and char not in settings.username_chars:
-                raise BadUsername(f"Username character disallowed by auth_username_chars: 0x{ord(char):02x}")
+                raise BadUsername(
+                    f"Username character disallowed by auth_username_chars: 0x{ord(char):02x} (username: {name!r})"
+                )
         if settings.username_format:
             before, self.user = self.user, name
             try:
@@ -191,7 +198,9 @@ class AuthRequest:
         """``allow_nets``: the client must come from one of them; ``local`` stands for an unknown address."""
         words = networks.replace(",", " ").split()
         if not address:
-            self.failed = self.failed or "local" not in words
+            if "local" not in words:
+                log.info("%s: allow_nets check failed: Remote IP not known and 'local' missing", describe(self))
+                self.failed = True
             return
         try:
             ip = ipaddress.ip_address(address)
@@ -204,6 +213,7 @@ class AuthRequest:
                     return
             except ValueError:
                 continue
+        log.info("%s: allow_nets check failed: IP %s not in allowed networks", describe(self), address)
         self.failed = True
 
     def expand(self, text: str) -> str:
@@ -259,11 +269,17 @@ class AuthRequest:
 
 
 def describe(request: AuthRequest) -> str:
-    """``mechanism(user,address)`` as Dovecot's log lines begin."""
+    """``driver(user,address,<session>)``, as Dovecot's log lines begin; the mechanism where no database is asked.
+
+    What a client may have chosen cannot begin a line of its own: control characters become question marks.
+    """
     words = [request.user or "?"]
     if request.parameters.rip:
         words.append(request.parameters.rip)
-    return f"{(request.mechanism or 'userdb').lower()}({','.join(words)})"
+    if request.parameters.session:
+        words.append(f"<{request.parameters.session}>")
+    who = "".join(char if char.isprintable() else "?" for char in ",".join(words))
+    return f"{request.database or request.mechanism.lower() or 'userdb'}({who})"
 
 
 def _unsuffixed(name: str) -> tuple[str, bool]:

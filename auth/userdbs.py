@@ -74,11 +74,13 @@ class Userdbs:
         return UserResult.INTERNAL if internal else UserResult.UNKNOWN
 
     async def _ask_one(self, request: AuthRequest, userdb: Userdb) -> UserResult:
+        request.database = userdb.database.driver
         try:
             for name, value in userdb.settings.default_fields:
                 request.set_userdb_field(name, request.expand(value))
             pairs = await userdb.database.lookup(request)
             if pairs is None:
+                log.info("%s: unknown user", describe(request))
                 return UserResult.UNKNOWN
             for name, value in pairs:
                 request.set_userdb_field(name, request.expand(value) if userdb.database.templates else value)
@@ -87,6 +89,8 @@ class Userdbs:
         except (DatabaseError, UnknownVariable) as error:
             log.error("%s: %s", describe(request), error)
             return UserResult.INTERNAL
+        finally:
+            request.database = ""
         return UserResult.OK
 
     async def users(self) -> AsyncIterator[str]:

@@ -302,6 +302,21 @@ async def test_draining_lets_requests_end(start: Start, conf: str) -> None:
     assert (await waiting)[0] == "FAIL"
 
 
+async def test_log_lines_as_dovecot_writes_them(start: Start, conf: str, caplog: pytest.LogCaptureFixture) -> None:
+    running = await start(conf + "auth_verbose = yes\nauth_username_chars =\n", users=USERS)
+    peer = await running.connect()
+    await plain(peer, "alice", "wrong", "rip=10.0.0.1", "session=abc")
+    await plain(peer, "nobody", "x", "rip=10.0.0.1", id=2)
+    await plain(peer, "netuser", "secret", "rip=11.0.0.1", id=3)
+    await plain(peer, "x\nauth: forged", "x", id=4)
+    assert [record.getMessage() for record in caplog.records] == [
+        "passwd-file(alice,10.0.0.1,<abc>): Password mismatch",
+        "passwd-file(nobody,10.0.0.1): unknown user",
+        "passwd-file(netuser,11.0.0.1): allow_nets check failed: IP 11.0.0.1 not in allowed networks",
+        "passwd-file(x?auth: forged): unknown user",
+    ]
+
+
 async def test_an_unknown_user_costs_as_much_work_as_a_known_one(
     start: Start, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
