@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from aiosmtpd import smtp as aiosmtpd
@@ -61,6 +62,7 @@ class Connection(aiosmtpd.SMTP):
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._deadline = 0.0
+        self._request_ends = inf
         self._timer: asyncio.TimerHandle | None = None
         self._upgrading = False
 
@@ -79,6 +81,8 @@ class Connection(aiosmtpd.SMTP):
 
     def data_received(self, data: bytes) -> None:
         self.input.feed(data)
+        if self._request_ends != inf:
+            self._request_ends += len(data) / self.server.least_data_rate
         self._wake()
         if len(self.input) > INPUT_HIGH_WATER and not self._reading_paused:
             self._reading_paused = True
@@ -141,6 +145,7 @@ class Connection(aiosmtpd.SMTP):
     async def read_line(self) -> bytes:
         """The next command line, cut at line_length_limit octets."""
         limit = self.server.line_limit
+        self._begin_request()
         while (line := self.input.line(limit)) is None:
             await self._more_input()
         return line
@@ -156,6 +161,7 @@ class Connection(aiosmtpd.SMTP):
     async def read_content(self, newlines: Newlines, limit: int) -> DotReader:
         """The content of DATA, to its end."""
         reader = DotReader(newlines, limit)
+        self._begin_request()
         while True:
             if octets := self.input.take_all():
                 rest = reader.feed(octets)
@@ -200,6 +206,10 @@ class Connection(aiosmtpd.SMTP):
                 chunks.append(octets)
         return chunks
 
+    def _begin_request(self) -> None:
+        if self.server.per_request_deadline:
+            self._request_ends = self.loop.time() + self.server.timeout
+
     async def _more_input(self) -> None:
         """Wait for the client. Everything said so far is sent first."""
         self.flush()
@@ -216,9 +226,14 @@ class Connection(aiosmtpd.SMTP):
         await self._timed(self._waiter)
 
     async def _timed(self, future: asyncio.Future[None]) -> None:
-        """Wait with smtpd_timeout. One timer serves the whole session: it looks whether the deadline has moved on."""
-        self._deadline = self.loop.time() + self.server.timeout
-        if self._timer is None:
+        """Wait with smtpd_timeout, and with what is left of the request where smtpd_per_request_deadline = yes.
+
+        One timer serves the whole session: it looks whether the deadline has moved on.
+        """
+        self._deadline = min(self.loop.time() + self.server.timeout, self._request_ends)
+        if self._timer is None or self._timer.when() > self._deadline:
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = self.loop.call_at(self._deadline, self._check_deadline)
         try:
             await future

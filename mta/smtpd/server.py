@@ -79,6 +79,10 @@ class Server:
     banner: Reply
     line_limit: int
     timeout: float
+    per_request_deadline: bool
+    """smtpd_timeout is for a whole command or the whole content, prolonged by least_data_rate, not for one read."""
+    least_data_rate: int
+    """smtpd_min_data_rate, octets a second."""
     starttls_timeout: float
     error_sleep: float
     soft_error_limit: int
@@ -147,6 +151,8 @@ class Server:
             banner=Reply(220, "", text("smtpd_banner")),
             line_limit=number("line_length_limit"),
             timeout=seconds("smtpd_timeout"),
+            per_request_deadline=yes("smtpd_per_request_deadline"),
+            least_data_rate=max(number("smtpd_min_data_rate"), 1),
             starttls_timeout=starttls_timeout,
             error_sleep=seconds("smtpd_error_sleep_time"),
             soft_error_limit=number("smtpd_soft_error_limit"),

@@ -20,7 +20,7 @@ UNSUPPORTED = {
     "check_relay_domains": "removed from Postfix; use permit_mynetworks, reject_unauth_destination",
     "permit_naked_ip_address": "removed from Postfix; use permit_mynetworks or permit_sasl_authenticated",
 }
-"""Names that once meant something, or that need what is not here: an error that says so, never a list that is weaker."""
+"""Names that once meant something, or that need what is not here: an error that says so, never a weaker list."""
 
 
 @dataclass(frozen=True, slots=True)

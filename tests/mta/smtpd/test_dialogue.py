@@ -136,6 +136,16 @@ async def test_a_silent_client_is_told_and_left(start: Any) -> None:
     assert await client.closed()
 
 
+async def test_a_client_that_dribbles_has_no_more_time_than_one_that_is_silent(start: Any) -> None:
+    site = await start("smtpd_timeout = 1s\nsmtpd_per_request_deadline = yes\nsmtpd_min_data_rate = 500")
+    client = await site.say("C: EHLO x\nS: 250-*")
+    reply = asyncio.create_task(client.reply())
+    while not reply.done():
+        await client.send(b"N")
+        await asyncio.wait({reply}, timeout=0.1)
+    assert reply.result() == "421 4.4.2 mx.example.com Error: timeout exceeded"
+
+
 async def test_a_client_that_hangs_up_in_the_middle_leaves_no_mail(start: Any) -> None:
     site = await start()
     client = await site.say("""
