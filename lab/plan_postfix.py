@@ -6,6 +6,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from lab.identity import Identity, myself, service_identity
 from lab.listeners import InetListener, UnixListener
 from lab.logs import LogTarget
 from lab.plan import processors
+from lab.plan_policyd import is_policy, policy_service
 from lab.service import Directory, Plan, Rules, Service
 from lab.wrapped import wrapped
 
@@ -118,17 +120,20 @@ class _Reader:
         lines = list(lines)
         proxies = [line for line in lines if line.type == "unix" and line.command == "proxymap"]
         self.proxied = bool(proxies) and mentions_proxy(self.config)
+        policies = [line for line in lines if is_policy(line)]
         for line in lines:
             program = line.command
             if line.type == "inet" and program in SMTPD_COMMANDS:
                 groups.setdefault(tuple(sorted(line.overrides.items())), []).append(line)
             elif program in QUEUE_COMMANDS:
                 wants_queue = True
-            elif program not in SMTPD_COMMANDS and line not in proxies:
+            elif program not in SMTPD_COMMANDS and line not in (*proxies, *policies):
                 self.warnings.append(f"{self._at(line)}: {program} is not part of hardmail; the line is ignored")
         services = [service for group in groups.values() if (service := self._smtpd(group))]
         if any(service.workers > 1 for service in services):
             services.insert(0, self._anvil())
+        if policies:
+            services.insert(0, self._policyd(policies))
         if wants_queue:
             services.append(self._qmgr())
         return [*services, self._proxymap(proxies)] if self.proxied else services
@@ -162,6 +167,11 @@ class _Reader:
             log=self.log(config),
             instance=self.name,
         )
+
+    def _policyd(self, lines: list[MasterService]) -> Service:
+        rules = self._rules(self.config)
+        asks = replace(rules, write=(), connect=_dns_ports(self.config))
+        return policy_service(lines, self.config, self.owner, asks, self.log(self.config), self.name)
 
     def _wrapped(self, config: MainConfig) -> tuple[Path, ...]:
         """What hosts.allow and hosts.deny need; their problems are told once, however many lines share them."""

@@ -26,6 +26,7 @@ TOOLS = {
     "sendmail": Tool("mta.sendmail.command:main", "submit mail as every Unix program does"),
     "mailq": Tool("mta.sendmail.command:mailq", "list the mail queue"),
     "newaliases": Tool("mta.sendmail.command:newaliases", "rebuild the alias database"),
+    "policyd": Tool("mta.policyd.command:main", "answer Postfix policy requests (SPF) on standard input"),
     "doveconf": Tool("auth.doveconf:main", "show dovecot.conf settings"),
     "doveadm": Tool("auth.doveadm:main", "test log-ins, look users up, hash passwords"),
     "ca": Tool("tls.tool:main", "issue and renew certificates of the lab's authority"),

@@ -20,6 +20,7 @@ SLUGS = (
     "helo-checks",
     "sender-checks",
     "early-talkers",
+    "spf",
     "no-open-relay",
     "recipient-verify",
     "trusted-networks",
