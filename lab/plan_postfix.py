@@ -221,6 +221,7 @@ class _Reader:
         """proxymap and proxywrite: one process that opens tables for the others."""
         queue, writer = Path(self.config.str("queue_directory")), self.config.str("proxywrite_service_name")
         owner = self.owner or myself()
+        rules = self._rules(self.config, connect=True, proxied=False)
         listeners = tuple(
             UnixListener(
                 queue / "private" / line.name,
@@ -238,7 +239,7 @@ class _Reader:
             config=self.config,
             listeners=listeners,
             identity=self.owner,
-            rules=self._rules(self.config, connect=True, proxied=False),
+            rules=replace(rules, write=(Path(self.config.str("data_directory")),)),
             log=self.log(self.config),
             outlives=True,
             instance=self.name,

@@ -52,7 +52,7 @@ class Host:
     def __init__(self, name: str) -> None:
         self.name = name
         # For the log: a connection URI without the user and password in it.
-        self.label = re.sub(r"//[^/]*@", "//", name.partition("?")[0])
+        self.label = re.sub(r"//.*@", "//", name.partition("?")[0])
         self.retry_at = 0.0
         self._pause = FIRST_PAUSE
 

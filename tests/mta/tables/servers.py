@@ -106,7 +106,23 @@ def running(
             process.wait()
 
 
+def once(command: Sequence[str | Path], identity: dict[str, str | int]) -> None:
+    """Run a command to its end as the server's user; what it prints is shown if it fails."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        cwd="/",
+        extra_groups=[] if identity else None,
+        **identity,  # type: ignore[call-overload]
+    )
+    assert done.returncode == 0, done.stdout.decode(errors="replace")
+
+
 def answers(command: Sequence[str | Path], text: str = "", **environment: str) -> tuple[bool, str]:
+    """Whether a client's command succeeds, and what it prints."""
     done = subprocess.run(
         [str(word) for word in command],
         input=text.encode(),
@@ -127,12 +143,9 @@ def pgsql() -> Iterator[Server]:
         secret = base / "pw"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
-        subprocess.run(
+        once(
             [find("initdb", *bin_places), "-D", data, "-U", "mail", *AUTHENTICATION, f"--pwfile={secret}"],
-            check=True,
-            capture_output=True,
-            cwd="/",
-            **identity,  # type: ignore[call-overload]
+            identity,
         )
         psql = [find("psql", *bin_places), "-h", base, "-p", str(port), "-U", "mail", "-d", "postgres", "-qAtX"]
 
@@ -156,7 +169,7 @@ def pgsql() -> Iterator[Server]:
 def mysql() -> Iterator[Server]:
     with place("mysql") as (base, identity):
         data, path, port = base / "data", base / "sock", free_port()
-        subprocess.run(
+        once(
             [
                 find("mariadb-install-db"),
                 "--no-defaults",
@@ -164,10 +177,7 @@ def mysql() -> Iterator[Server]:
                 "--skip-test-db",
                 "--auth-root-authentication-method=normal",
             ],
-            check=True,
-            capture_output=True,
-            cwd="/",
-            **identity,  # type: ignore[call-overload]
+            identity,
         )
         client = [find("mariadb"), "--no-defaults", "-u", "root", "-S", path, "-N", "--default-character-set=utf8mb4"]
 
@@ -261,12 +271,9 @@ def ldap() -> Iterator[Server]:
             (base / name).chmod(0o644)
         path, port = base / "sock", free_port()
         slapd = find("slapd", "/usr/sbin")
-        subprocess.run(
+        once(
             [slapd, "-Ta", "-f", base / "conf", "-l", base / "ldif"],
-            check=True,
-            capture_output=True,
-            cwd="/",
-            **identity,  # type: ignore[call-overload]
+            identity,
         )
         url = "ldapi://" + str(path).replace("/", "%2F")
         ask = [find("ldapsearch"), "-x", "-H", url, "-s", "base", "-b", ""]

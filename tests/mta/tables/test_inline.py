@@ -66,7 +66,6 @@ async def test_fail_always_fails() -> None:
         ("unionmap:{foo:x}", "unsupported dictionary type: foo"),
         ("pipemap:", "need"),
         ("proxy:hash", "proxy:type:name"),
-        ("proxy:proxy:hash:x", "proxy:type:name"),
         ("unix:shadow", "unknown table"),
         ("tcp:host", "need"),
         ("socketmap:inet:host:name", "need"),
