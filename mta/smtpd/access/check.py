@@ -109,11 +109,13 @@ class Check:
         self.log("reject_warning" if self.warn_only else "reject", str(reply))
         return None if self.warn_only else reply
 
-    def refuse(self, code: int, status: str, reason: str) -> Verdict:
-        """A refusal in the usual form: `<subject>: Title rejected: reason`."""
-        return self.reject(
-            code, fitting_status(status, self.title), f"<{self.subject}>: {self.title} rejected: {reason}"
-        )
+    def refuse(self, code: int, status: str, reason: str, about: tuple[str, str] | None = None) -> Verdict:
+        """A refusal in the usual form: `<subject>: Title rejected: reason`.
+
+        `about`: subject and title of a restriction that is about the same thing in every list, such as the HELO name.
+        """
+        subject, title = about or (self.subject, self.title)
+        return self.reject(code, fitting_status(status, title), f"<{subject}>: {title} rejected: {reason}")
 
     def defer_later(self, status: str, text: str, code: int | None = None) -> None:
         """defer_if_permit: whatever permits later is a deferral; the first such reason is kept."""

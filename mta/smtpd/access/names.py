@@ -20,7 +20,7 @@ async def reject_invalid_helo_hostname(check: Check) -> Verdict:
     name = without_last_dot(check.helo)
     if valid_hostname(name, utf8=check.access.smtputf8) or valid_hostaddr(name):
         return None
-    return check.refuse(check.access.codes.invalid_hostname, "5.5.2", "Invalid name")
+    return check.refuse(check.access.codes.invalid_hostname, "5.5.2", "Invalid name", (check.helo, Title.HELO))
 
 
 async def reject_non_fqdn_helo_hostname(check: Check) -> Verdict:
@@ -31,7 +31,7 @@ async def reject_non_fqdn_helo_hostname(check: Check) -> Verdict:
     name = without_last_dot(check.helo)
     if valid_hostname(name, utf8=check.access.smtputf8) and "." in name:
         return None
-    return check.refuse(check.access.codes.non_fqdn, "5.5.2", "need fully-qualified hostname")
+    return check.refuse(check.access.codes.non_fqdn, "5.5.2", "need fully-qualified hostname", (check.helo, Title.HELO))
 
 
 async def reject_unknown_helo_hostname(check: Check) -> Verdict:
@@ -45,44 +45,44 @@ async def reject_unknown_helo_hostname(check: Check) -> Verdict:
         if await check.access.lookups.receives_or_exists(without_last_dot(check.helo)):
             return None
     except NameFailure:
-        text = f"<{check.subject}>: {check.title} rejected: Host not found"
+        text = f"<{check.helo}>: {Title.HELO} rejected: Host not found"
         return check.tempfail(codes.unknown_helo_tempfail, 450, "4.7.1", text)
-    return check.refuse(codes.unknown_hostname, "4.7.1", "Host not found")
+    return check.refuse(codes.unknown_hostname, "4.7.1", "Host not found", (check.helo, Title.HELO))
 
 
 def _reject_invalid_literal(check: Check, name: str) -> Verdict:
     if name.endswith("]") and valid_mailhost_literal(name):
         return None
-    return check.refuse(check.access.codes.invalid_hostname, "5.5.2", "invalid ip address")
+    return check.refuse(check.access.codes.invalid_hostname, "5.5.2", "invalid ip address", (name, Title.HELO))
 
 
-def reject_non_fqdn_address(check: Check, address: str) -> Verdict:
+def reject_non_fqdn_address(check: Check, address: str, title: str) -> Verdict:
     _, at, domain = address.rpartition("@")
     if domain.startswith("[") and at:
         return None
     domain = without_last_dot(domain) if at else ""
     if domain and valid_hostname(domain, utf8=check.access.smtputf8) and "." in domain:
         return None
-    return check.refuse(check.access.codes.non_fqdn, "5.5.2", "need fully-qualified address")
+    return check.refuse(check.access.codes.non_fqdn, "5.5.2", "need fully-qualified address", (address, title))
 
 
-async def reject_unknown_domain(check: Check, address: str) -> Verdict:
+async def reject_unknown_domain(check: Check, address: str, title: str) -> Verdict:
     """The domain of an address that is not ours has neither MX nor address records, or refuses mail (RFC 7505)."""
     resolution = await check.access.resolve(address, "")
     _, at, domain = resolution.recipient.rpartition("@")
     if not at or domain.startswith("[") or check.access.is_final(resolution):
         return None
-    is_sender = check.title == Title.SENDER
+    is_sender = title == Title.SENDER
     codes = check.access.codes
     try:
         if await check.access.lookups.accepts_mail(domain):
             return None
     except check.access.lookups.NullMx:
         code, status = (550, "5.7.27") if is_sender else (556, "5.1.10")
-        text = f"<{check.subject}>: {check.title} rejected: Domain {domain} does not accept mail (nullMX)"
+        text = f"<{address}>: {title} rejected: Domain {domain} does not accept mail (nullMX)"
         return check.reject(code, status, text)
     except NameFailure:
         status = "4.1.8" if is_sender else "4.1.2"
-        text = f"<{check.subject}>: {check.title} rejected: Domain not found"
+        text = f"<{address}>: {title} rejected: Domain not found"
         return check.tempfail(codes.unknown_address_tempfail, 450, status, text)
-    return check.refuse(codes.unknown_address, "4.1.8", "Domain not found")
+    return check.refuse(codes.unknown_address, "4.1.8", "Domain not found", (address, title))

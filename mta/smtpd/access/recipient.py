@@ -61,11 +61,11 @@ async def permit_mx_backup(check: Check) -> Verdict:
 async def reject_non_fqdn_recipient(check: Check) -> Verdict:
     if not check.recipient or check.recipient.lower() == "postmaster":
         return None
-    return names.reject_non_fqdn_address(check, check.recipient)
+    return names.reject_non_fqdn_address(check, check.recipient, Title.RECIPIENT)
 
 
 async def reject_unknown_recipient_domain(check: Check) -> Verdict:
-    return await names.reject_unknown_domain(check, check.recipient) if check.recipient else None
+    return await names.reject_unknown_domain(check, check.recipient, Title.RECIPIENT) if check.recipient else None
 
 
 async def reject_multi_recipient_bounce(check: Check) -> Verdict:

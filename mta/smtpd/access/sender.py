@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from mta.smtpd.access import names
-from mta.smtpd.access.check import Check, Verdict
+from mta.smtpd.access.check import Check, Title, Verdict
 from mta.smtpd.access.recipient import reject_unlisted
 
 
 async def reject_non_fqdn_sender(check: Check) -> Verdict:
-    return names.reject_non_fqdn_address(check, check.sender) if check.sender else None
+    return names.reject_non_fqdn_address(check, check.sender, Title.SENDER) if check.sender else None
 
 
 async def reject_unknown_sender_domain(check: Check) -> Verdict:
-    return await names.reject_unknown_domain(check, check.sender) if check.sender else None
+    return await names.reject_unknown_domain(check, check.sender, Title.SENDER) if check.sender else None
 
 
 async def reject_unlisted_sender(check: Check) -> Verdict:

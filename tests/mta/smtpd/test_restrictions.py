@@ -92,6 +92,32 @@ VERDICTS = [
         helo="no.example",
     ),
     case("smtpd_helo_restrictions = reject_unknown_hostname", "250 *", helo="mailonly.example"),
+    # whichever list they stand in, these are about the HELO name and the sender, not about the recipient
+    case(
+        "smtpd_recipient_restrictions = reject_invalid_hostname",
+        "501 5.5.2 <bad!name>: Helo command rejected: Invalid name",
+        helo="bad!name",
+    ),
+    case(
+        "smtpd_recipient_restrictions = reject_non_fqdn_hostname",
+        "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname",
+        helo="localhost",
+    ),
+    case(
+        "smtpd_recipient_restrictions = reject_unknown_helo_hostname",
+        "450 4.7.1 <no.example>: Helo command rejected: Host not found",
+        helo="no.example",
+    ),
+    case(
+        "smtpd_recipient_restrictions = reject_non_fqdn_sender",
+        "504 5.5.2 <a>: Sender address rejected: need fully-qualified address",
+        sender="a",
+    ),
+    case(
+        "smtpd_recipient_restrictions = reject_unknown_sender_domain",
+        "450 4.1.8 <a@no.example>: Sender address rejected: Domain not found",
+        sender="a@no.example",
+    ),
     # the sender
     case(
         "smtpd_sender_restrictions = reject_non_fqdn_sender",
