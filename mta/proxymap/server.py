@@ -63,7 +63,7 @@ class Server:
             writer.write(encode(GREETING))
             while data := await reader.read(CHUNK):
                 for request in incoming.feed(data):
-                    writer.write(encode(await self.answer(request, cursor)))
+                    writer.write(_message(await self.answer(request, cursor), request))
                 await writer.drain()
         except ProtocolError as error:
             log.warning("%s", error)
@@ -153,6 +153,15 @@ REPLIES: dict[str, tuple[str, ...]] = {
     "delete": (),
     "sequence": ("key", "value"),
 }
+
+
+def _message(reply: Attributes, request: Attributes) -> bytes:
+    """A reply on the wire; a value that the protocol cannot carry is an error of the table, not of the connection."""
+    try:
+        return encode(reply)
+    except ValueError as error:
+        log.warning("%s: %s", request.get("table", ""), error)
+        return encode(_reply(Status.RETRY, *REPLIES.get(request.get("request", ""), ())))
 
 
 def _reply(status: Status, *empty: str, **attributes: str) -> Attributes:

@@ -10,7 +10,10 @@
 
 Open tables before the process is jailed: text files are read at once and again, at most a second later, when they
 change. ConfigErrors (file, line) for an unknown type or bad syntax; a missing file is a TableError at each lookup,
-as in Postfix. check_tables(config) opens every configured table once and returns the mistakes.
+as in Postfix, and so is a server that is down. `proxy:` tables are asked of proxymap (mta.proxymap) where its socket
+is there, else opened here; those of SENSITIVE parameters always here. Types with a library of their own (pgsql, mysql,
+ldap) are SpecErrors that name the extra where it is not installed. check_tables(config) opens every configured table
+once and returns the mistakes.
 
 The search orders of access(5), virtual(5), canonical(5), transport(5), generic(5) are in mta.address.search.
 """

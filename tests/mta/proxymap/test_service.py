@@ -16,6 +16,7 @@ from mta.proxymap.access import Approved, proxied
 from mta.proxymap.protocol import DEFAULT_FLAGS, GREETING, Flags, Reader, encode
 from mta.proxymap.service import prepare
 from mta.tables import Table, TableError, maps_of, open_table
+from mta.tables.lmdbfile import write
 
 
 @dataclass
@@ -287,6 +288,17 @@ async def test_broken_clients(stand: Place, caplog: pytest.LogCaptureFixture) ->
             await writer.wait_closed()
         replies = await ask(path, {"request": "lookup", "table": "static:x", "flags": "0", "key": "k"})
         assert replies[1] == {"status": "0", "value": "x"}
+
+
+async def test_a_value_that_cannot_be_carried(stand: Place) -> None:
+    write(stand.base / "cache.lmdb", [("key", "a\0b"), ("long", "x" * 600_000), ("good", "x")])
+    config = stand.config(f"transport_maps = proxy:lmdb:{stand.base}/cache")
+    flags = {"request": "lookup", "table": f"lmdb:{stand.base}/cache", "flags": "0"}
+    async with stand.serving(config):
+        path = stand.base / "queue" / "private" / "proxymap"
+        replies = await ask(path, *({**flags, "key": key} for key in ("key", "long", "good")))
+    temporary = {"status": "2", "value": ""}
+    assert replies[1:] == [temporary, temporary, {"status": "0", "value": "x"}]
 
 
 def test_names_in_lists(stand: Place) -> None:
