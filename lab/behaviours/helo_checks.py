@@ -33,7 +33,8 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
         reply = await recipient_after(name, lab, evidence)
         if reply.code == 250 and code != 250:
             return exposed(f"HELO {name}: {reply}")
-        if reply.code != code or (enhanced and reply.enhanced != enhanced):
+        about_the_name = code == 250 or f"<{name}>: Helo command rejected" in reply.text
+        if reply.code != code or (enhanced and reply.enhanced != enhanced) or not about_the_name:
             raise ProbeFailed(f"HELO {name}: {reply}")
     return hardened("503 without HELO, 501 for a malformed name, 504 for one without a domain, 250 for a proper one")
 
