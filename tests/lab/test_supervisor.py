@@ -94,6 +94,8 @@ def test_reload_takes_new_settings_without_dropping_a_connection(stand: Stand, p
     stand.plan({"name": "echo", "greeting": "two", "ports": [port]})
     stand.signal(signal.SIGHUP)
     helpers.wait_for(lambda: "serves" in stand.log())
+    # The old process may take a last connection until it is told to drain.
+    helpers.wait_for(lambda: stand.client(port).greeting == "two")
     new = stand.client(port)
     assert (old.greeting, new.greeting) == ("one", "two")
     assert old.ask("still here") == "still here"
