@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tls.authority import Authority
+
 PASSWORD = "s3cret 'quoted'"
 # Loaded machines take long to start a database.
 START_LIMIT = 60.0
@@ -44,6 +46,8 @@ class Server:
     socket: Path
     port: int
     run: Callable[[str], str]
+    tls_port: int = 0
+    ca_file: Path = Path()
 
 
 def free_port() -> int:
@@ -104,6 +108,19 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def certificates(base: Path, identity: dict[str, str | int]) -> tuple[Path, Path, Path]:
+    """Authority, certificate and key of a server at 127.0.0.1, readable by its user."""
+    authority = Authority.create(base / "ca")
+    issued = authority.issue_server(["127.0.0.1", "localhost"])
+    copies = []
+    for name in (authority.certificate_file, issued.certificate_file, issued.key_file):
+        copies.append(Path(shutil.copy(name, base / f"tls-{len(copies)}.pem")))
+        copies[-1].chmod(0o600 if len(copies) == 3 else 0o644)
+        if identity:
+            os.chown(copies[-1], int(identity["user"]), int(identity["group"]))
+    return copies[0], copies[1], copies[2]
 
 
 def once(command: Sequence[str | Path], identity: dict[str, str | int]) -> None:
@@ -186,9 +203,11 @@ def mysql() -> Iterator[Server]:
             assert done, output
             return output
 
+        ca, certificate, key = certificates(base, identity)
         command = [find("mariadbd", "/usr/sbin"), "--no-defaults", f"--datadir={data}", f"--socket={path}"]
         command += [f"--port={port}", "--bind-address=127.0.0.1", "--skip-log-bin", "--innodb-buffer-pool-size=8M"]
         command += [f"--pid-file={base}/pid", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve"]
+        command += [f"--ssl-ca={ca}", f"--ssl-cert={certificate}", f"--ssl-key={key}"]
         with running(command, identity, base / "log", lambda: answers([*client, "-e", "SELECT 1"])[0]):
             run(
                 "CREATE DATABASE mail CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci; USE mail;"
@@ -202,7 +221,7 @@ def mysql() -> Iterator[Server]:
             )
             values = ", ".join(f"({sql(address)}, {sql(target)})" for address, target in PEOPLE).replace("\\", "\\\\")
             run("USE mail;" + "".join(f"INSERT INTO {name} (address, target) VALUES {values};" for name in TABLES))
-            yield Server(base, path, port, run)
+            yield Server(base, path, port, run, port, ca)
 
 
 def sql(text: str) -> str:
@@ -258,10 +277,12 @@ def ldap() -> Iterator[Server]:
         ldif += person("url", ("mail", "url@x.test"), ("description", f"ldap:///{ROOT}?labeledURI?sub?(mail=a@x.test)"))
         ldif += person("loop", ("mail", "loop@x.test"), ("member", f"cn=loop,{ROOT}"))
         ldif += person("delegated", ("mail", "d@x.test"), ("l", "terminal"), ("labeledURI", "not this"))
+        ca, certificate, key = certificates(base, identity)
         (base / "conf").write_text(
             "include /etc/ldap/schema/core.schema\ninclude /etc/ldap/schema/cosine.schema\n"
             "include /etc/ldap/schema/inetorgperson.schema\n"
             "modulepath /usr/lib/ldap\nmoduleload back_mdb\nallow bind_v2\n"
+            f"TLSCACertificateFile {ca}\nTLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}\n"
             f"pidfile {base}/pid\nargsfile {base}/args\n"
             'access to attrs=userPassword by anonymous auth\naccess to dn.exact="" by * read\naccess to * by users read\n'
             f'database mdb\nsuffix "{ROOT}"\nrootdn "cn=root,{ROOT}"\nrootpw root\ndirectory {base}/db\n'
@@ -269,7 +290,7 @@ def ldap() -> Iterator[Server]:
         (base / "ldif").write_text(ldif)
         for name in ("conf", "ldif"):
             (base / name).chmod(0o644)
-        path, port = base / "sock", free_port()
+        path, port, tls_port = base / "sock", free_port(), free_port()
         slapd = find("slapd", "/usr/sbin")
         once(
             [slapd, "-Ta", "-f", base / "conf", "-l", base / "ldif"],
@@ -284,9 +305,17 @@ def ldap() -> Iterator[Server]:
             return output
 
         with running(
-            [slapd, "-d", "0", "-f", base / "conf", "-h", f"{url} ldap://127.0.0.1:{port}"],
+            [
+                slapd,
+                "-d",
+                "0",
+                "-f",
+                base / "conf",
+                "-h",
+                f"{url} ldap://127.0.0.1:{port} ldaps://127.0.0.1:{tls_port}",
+            ],
             identity,
             base / "log",
             lambda: answers(ask)[0],
         ):
-            yield Server(base, path, port, run)
+            yield Server(base, path, port, run, tls_port, ca)

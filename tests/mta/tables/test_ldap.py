@@ -115,6 +115,18 @@ async def test_unix_socket_and_a_host_that_is_down(make: Make, ldap_server: Any)
     assert await make(hosts=f"127.0.0.1:1 127.0.0.1:{ldap_server.port}").lookup("o'hara@x.test") == "o/"
 
 
+@interop
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_tls(wrapped: bool, make: Make, ldap_server: Any) -> None:
+    host = f"ldaps://127.0.0.1:{ldap_server.tls_port}" if wrapped else f"ldap://127.0.0.1:{ldap_server.port}"
+    text = "query_filter = (mail=%s)\nstart_tls = " + ("no" if wrapped else "yes")
+    trusted = f"{text}\ntls_require_cert = yes\ntls_ca_cert_file = {ldap_server.ca_file}"
+    assert await make(trusted, host).lookup("o'hara@x.test") == "o/"
+    assert await make(text, host).lookup("o'hara@x.test") == "o/"
+    with pytest.raises(TableError, match="certificate"):
+        await make(f"{text}\ntls_require_cert = yes", host).lookup("o'hara@x.test")
+
+
 async def test_nobody_listens(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "table.cf"
     path.write_text(f"server_host = ldapi://{tmp_path}/none\nbind_pw = topsecret\nsearch_base = {ROOT}\n")

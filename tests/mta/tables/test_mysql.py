@@ -90,6 +90,18 @@ async def test_over_tcp_and_by_option_file(make: Make, mysql_server: Any, tmp_pa
 
 
 @interop
+async def test_tls(make: Make, mysql_server: Any) -> None:
+    host = f"127.0.0.1:{mysql_server.tls_port}"
+    query = "query = SELECT variable_value FROM information_schema.session_status WHERE variable_name = 'Ssl_version'"
+    trusted = f"{query}\ntls_CAfile = {mysql_server.ca_file}\ntls_verify_cert = yes"
+    assert await make(trusted, host).lookup("x") == "TLSv1.3"
+    # Without settings it is taken where the server offers it, unverified, as MySQL's own library does.
+    assert await make(query, host).lookup("x") == "TLSv1.3"
+    with pytest.raises(TableError, match="no server can be reached"):
+        await make(f"{query}\ntls_CAfile = /etc/ssl/certs/ca-certificates.crt", host).lookup("x")
+
+
+@interop
 async def test_a_query_the_server_refuses(make: Make) -> None:
     for text, complaint in [
         ("query = SELECT nothing FROM nowhere WHERE x = '%s'", "nowhere"),
