@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mta.address import quote_821
+from mta.authres import Client
 from mta.message import Rejected, Submission
 from mta.queue import QueueError, QueueFull
 from mta.smtpd import filters, proxyfilter, replies
@@ -141,13 +142,17 @@ async def _submission(connection: Connection, content: bytes) -> Submission:
     server, session, transaction = connection.server, connection.session, connection.envelope
     actions = transaction.actions
     transaction.trace = server.trace(session, transaction)
+    prepend = list(actions.prepend)
+    if server.authenticator is not None:
+        content, results = await server.authenticator.judge(await _client(connection), content)
+        prepend.append(results)
     return Submission(
         queue_id=transaction.queue_id,
         sender=transaction.sender,
         recipients=transaction.recipients,
         content=content,
         received=transaction.trace,
-        prepend=actions.prepend,
+        prepend=prepend,
         local=await server.access.rewrites_headers(connection),
         bcc=actions.bcc,
         hold=actions.hold,
@@ -159,6 +164,19 @@ async def _submission(connection: Connection, content: bytes) -> Submission:
         smtputf8=transaction.smtp_utf8,
         attributes=_attributes(session, transaction),
         client=session.label,
+    )
+
+
+async def _client(connection: Connection) -> Client:
+    """Whom Authentication-Results is about."""
+    session = connection.session
+    return Client(
+        address=session.peer_info.address,
+        helo=session.helo_name or "",
+        sender=connection.envelope.sender,
+        user=session.sasl_username,
+        mechanism=session.sasl_method,
+        trusted=await connection.server.access.is_in_mynetworks(session),
     )
 
 

@@ -19,6 +19,7 @@ from mta.address import (
     quote_821,
     string_list,
 )
+from mta.authres import Authenticator
 from mta.config import MainConfig
 from mta.dns import Resolver as Dns
 from mta.message import Cleanup
@@ -67,6 +68,7 @@ class Server:
     config: MainConfig
     queue: MailQueue
     cleanup: Cleanup
+    authenticator: Authenticator | None
     access: Access
     addresses: Addresses
     wrapper: Wrapper
@@ -138,6 +140,9 @@ class Server:
         return cls(
             config=config,
             queue=queue,
+            authenticator=Authenticator(dns, text("hardmail_authserv_id"))
+            if yes("hardmail_authentication_results")
+            else None,
             cleanup=Cleanup(rules_from(config)),
             access=Access(config, resolver, dns),
             addresses=Addresses(resolver),

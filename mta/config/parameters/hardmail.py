@@ -33,6 +33,16 @@ PARAMETERS = (
         "File of clients that smtpd drops before it greets them, unless hardmail_hosts_allow has them; empty: none.",
         serves="tcp-wrappers",
     ),
+    own.boolean(
+        "hardmail_authentication_results",
+        "no",
+        "Whether accepted mail gets an Authentication-Results header with what SPF, DKIM and DMARC say (RFC 8601).",
+    ),
+    own.text(
+        "hardmail_authserv_id",
+        "$myhostname",
+        "The name in Authentication-Results that our own results go by; fields that arrive with it are removed.",
+    ),
     own.text(
         "hardmail_spf_skip_addresses",
         "127.0.0.0/8, ::1",
