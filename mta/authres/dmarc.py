@@ -43,10 +43,13 @@ def parse(name: str, texts: Iterable[str]) -> Policy | None:
 
 
 def walk(domain: str) -> Iterator[str]:
-    """The names to ask about: the domain, and its parents; of a long name only the last labels."""
+    """The names to ask about: the domain, and its parents; of a long name only the last labels.
+
+    A top-level domain is no organization, whatever it publishes, and is left in peace.
+    """
     yield domain
     labels = domain.split(".")[1:]
-    for start in range(max(0, len(labels) - WALK_LIMIT + 1), len(labels)):
+    for start in range(max(0, len(labels) - WALK_LIMIT), len(labels) - 1):
         yield ".".join(labels[start:])
 
 

@@ -131,11 +131,13 @@ def test_the_organization_is_where_the_records_say() -> None:
     assert dmarc.organizational("a.b.example", {}) == "a.b.example"
     assert dmarc.organizational("a.b.example", records(b_example=plain)) == "b.example"
     assert dmarc.organizational("a.b.example", records(b_example=plain, a_b_example=plain)) == "b.example"
-    assert dmarc.organizational("a.b.example", records(example=plain + "; psd=y")) == "b.example"
+    assert dmarc.organizational("a.b.c.example", records(c_example=plain + "; psd=y")) == "b.c.example"
     assert dmarc.organizational("a.b.example", records(b_example=plain, a_b_example=plain + "; psd=n")) == "a.b.example"
     assert dmarc.parse("x", ["v=DMARC1; p=none", "v=DMARC1; p=reject"]) is None
     assert dmarc.parse("x", ["v=DMARC1; p=sometimes"]) is None
-    assert len(list(dmarc.walk("a." * 100 + "example"))) <= dmarc.WALK_LIMIT
+    assert len(list(dmarc.walk("a." * 100 + "example"))) == dmarc.WALK_LIMIT
+    assert list(dmarc.walk("a.b.example")) == ["a.b.example", "b.example"]
+    assert list(dmarc.walk("example")) == ["example"]
 
 
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=40))
