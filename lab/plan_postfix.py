@@ -169,6 +169,9 @@ class _Reader:
         )
 
     def _policyd(self, lines: list[MasterService]) -> Service:
+        for line in lines:
+            if line.command == "spawn":
+                self.warnings.append(f"{self._at(line)}: hardmail's own policy service answers in place of the program")
         rules = self._rules(self.config)
         asks = replace(rules, write=(), connect=_dns_ports(self.config))
         return policy_service(lines, self.config, self.owner, asks, self.log(self.config), self.name)

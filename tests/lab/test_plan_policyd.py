@@ -33,6 +33,7 @@ def test_policy_lines(tmp_path: Path, line: str, ours: bool) -> None:
     services = {service.name: service for service in found.services}
     assert ("policyd" in services) is ours
     assert any("is not part of hardmail" in warning for warning in found.warnings) is not ours
+    assert any("in place of the program" in warning for warning in found.warnings) is (ours and " spawn" in line)
     if ours:
         (listener,) = services["policyd"].listeners
         assert isinstance(listener, UnixListener)
