@@ -6,8 +6,9 @@ import asyncio
 import logging
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from auth.client import MasterClient
 from imap.config import MailSettings
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from auth.dovecotconf import DovecotConfig
 
 log = logging.getLogger("dovecot.lmtp")
+
+# The socket file belongs to the supervisor; from Python 3.13 on a closing server would remove it.
+KEEP_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
 
@@ -83,8 +87,8 @@ async def _listen(
     loop = asyncio.get_running_loop()
     implicit = context if bound.options.get("ssl") == "yes" else None
     if bound.socket.family == socket.AF_UNIX:
-        return await loop.create_unix_server(session, sock=bound.socket, ssl=implicit)
-    return await loop.create_server(session, sock=bound.socket, ssl=implicit)
+        return await loop.create_unix_server(session, sock=bound.socket, ssl=implicit, **KEEP_FILE)
+    return await loop.create_server(session, sock=bound.socket, ssl=implicit, **KEEP_FILE)
 
 
 def tls_context(config: DovecotConfig) -> ssl.SSLContext | None:

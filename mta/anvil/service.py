@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from mta.anvil.counters import EVENTS, Counters
 from mta.anvil.protocol import AnvilError, RecordReader, write
+from mta.inherited import KEEP_FILE
 
 if TYPE_CHECKING:
     from mta.config import MainConfig
@@ -37,7 +38,7 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
         loop = asyncio.get_running_loop()
         connections: set[Connection] = set()
         servers = [
-            await loop.create_unix_server(lambda: Connection(counters, connections), sock=bound.socket)
+            await loop.create_unix_server(lambda: Connection(counters, connections), sock=bound.socket, **KEEP_FILE)
             for bound in sockets
         ]
         ready()

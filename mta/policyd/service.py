@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from mta.config import ConfigError, ConfigErrors, MainConfig
 from mta.dns import Resolver
+from mta.inherited import KEEP_FILE
 from mta.policyd.policy import Networks, Policy
 from mta.policyd.protocol import ProtocolError, RequestReader, answer
 from mta.policyd.spf import Checker
@@ -74,8 +75,11 @@ class PolicyServer:
     async def listen(self, sockets: Sequence[socket.socket]) -> None:
         """Accept on listening sockets."""
         for bound in sockets:
-            start = asyncio.start_unix_server if bound.family == socket.AF_UNIX else asyncio.start_server
-            self._servers.append(await start(self._client, sock=bound))
+            if bound.family == socket.AF_UNIX:
+                server = await asyncio.start_unix_server(self._client, sock=bound, **KEEP_FILE)
+            else:
+                server = await asyncio.start_server(self._client, sock=bound)
+            self._servers.append(server)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._clients) >= CLIENT_LIMIT:

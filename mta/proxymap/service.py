@@ -2,18 +2,15 @@
 
 import asyncio
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from mta.config import MainConfig
+from mta.inherited import KEEP_FILE
 from mta.proxymap.access import Approved
 from mta.proxymap.server import Server, Tables
 
 Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
-
-# The socket file belongs to the supervisor; from Python 3.13 on a closing server would remove it.
-KEEP: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 
 class Bound(Protocol):
@@ -59,7 +56,9 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
 
             return handle
 
-        listening = [await asyncio.start_unix_server(accept(server), sock=sock, **KEEP) for sock, server in servers]
+        listening = [
+            await asyncio.start_unix_server(accept(server), sock=sock, **KEEP_FILE) for sock, server in servers
+        ]
         try:
             ready()
             await drain.wait()
