@@ -151,6 +151,7 @@ def test_expiry_and_partial_bodies() -> None:
         ("nonsense", "permerror: malformed key"),
         (RSA_KEY + "; t=s", "pass: 1024"),
     ],
+    ids=["plain", "revoked", "version", "hashes", "service", "kind", "short", "nonsense", "no-subdomains"],
 )
 def test_keys(key: str, said: str) -> None:
     assert judge(sign(), key) == said
