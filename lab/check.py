@@ -12,8 +12,8 @@ from typing import Self
 from lab import plan
 from lab.dangers import DANGERS
 from lab.errors import PlanError
-from lab.plan_postfix import SMTPD_ENTRY
-from lab.service import Plan
+from lab.plan.postfix import SMTPD_ENTRY
+from lab.supervisor.service import Plan
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def run(confdirs: tuple[Path, ...], ready_fd: int | None) -> None:
     Example:
       hardmail run -c /etc/postfix -c /etc/dovecot
     """
-    from lab import plan, runner
+    from lab import plan
+    from lab.supervisor import runner
 
     names = [confdir.absolute().name for confdir in confdirs]
     if len(names) == 1:
@@ -154,7 +155,7 @@ def status(directory: Path | None, confdir: Path | None, as_json: bool) -> None:
     import time
     from dataclasses import asdict
 
-    from lab import state
+    from lab.supervisor import state
 
     states = [state.find(directory, confdir)] if directory or confdir else state.running()
     if as_json:
@@ -183,7 +184,7 @@ def reload(directory: Path | None, confdir: Path | None) -> None:
     """
     import signal
 
-    from lab import state
+    from lab.supervisor import state
 
     entry = state.find(directory, confdir)
     state.tell(entry, signal.SIGHUP)
@@ -199,7 +200,7 @@ def stop(directory: Path | None, confdir: Path | None) -> None:
     Example:
       hardmail stop --dir ./lab
     """
-    from lab import state
+    from lab.supervisor import state
 
     entry = state.find(directory, confdir)
     state.stop(entry)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from auth.dovecotconf import DovecotConfig
-from lab.listeners import UnixListener
-from lab.service import Plan, Service
+from lab.supervisor.listeners import UnixListener
+from lab.supervisor.service import Plan, Service
 from mta.config import MainConfig
 from tls.errors import TLSConfigError
 from tls.policy import FLOOR, Policy

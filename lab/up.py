@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lab import plan, profile, python_paths, runner
+from lab import plan, profiles
 from lab.errors import LabError
-from lab.identity import service_identity
-from lab.listeners import InetListener, Listener, Sockets
-from lab.logs import LogTarget
-from lab.plan_dovecot import REACTOR
-from lab.profile import Lab
-from lab.service import Plan, Rules, Service
+from lab.plan.dovecot import REACTOR
+from lab.profiles import Lab
+from lab.sandbox import python_paths
+from lab.sandbox.identity import service_identity
+from lab.supervisor import runner
+from lab.supervisor.listeners import InetListener, Listener, Sockets
+from lab.supervisor.logs import LogTarget
+from lab.supervisor.service import Plan, Rules, Service
 
 DNS_ENTRY = "lab.dns:prepare"
 
@@ -40,12 +42,12 @@ def up(
     temporary = directory is None
     place = Path(tempfile.mkdtemp(prefix="hardmail-")) if directory is None else directory.absolute()
     try:
-        if (place / profile.LAB_FILE).exists():
-            lab = profile.open_lab(place)
+        if (place / profiles.LAB_FILE).exists():
+            lab = profiles.open_lab(place)
             if changes:
                 raise LabError(f"{place} is a lab already: edit its files instead of --set")
         else:
-            lab = profile.render(profile_name, place, changes)
+            lab = profiles.render(profile_name, place, changes)
         unknown = [name for name in instances if name not in lab.instances]
         if unknown:
             raise LabError(f"no instance is called {unknown[0]}; there are: {', '.join(lab.instances)}")

@@ -12,7 +12,8 @@ import os
 import sys
 from pathlib import Path
 
-from lab import plan, process
+from lab import plan
+from lab.supervisor import process
 
 
 def main(confdir: str, service_name: str, *files: str) -> int:

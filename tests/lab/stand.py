@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab import runner
 from lab.errors import LabError, PlanError
-from lab.listeners import Bound, InetListener, Listener, UnixListener
-from lab.service import Plan, Rules, Service
+from lab.supervisor import runner
+from lab.supervisor.listeners import Bound, InetListener, Listener, UnixListener
+from lab.supervisor.service import Plan, Rules, Service
 
 Serve = Callable[[asyncio.Event, Callable[[], None]], object]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import plan, profile
+from lab import plan, profiles
 from lab.behaviours import find
 from lab.dangers import DANGERS
 
@@ -22,7 +22,7 @@ OWN = {
 
 def dangers(directory: Path, changes: list[tuple[str, str]]) -> set[str]:
     """The slugs of what `hardmail check` would name for the profile with these changes."""
-    lab = profile.render("hardened", directory / "lab", changes)
+    lab = profiles.render("hardened", directory / "lab", changes)
     for reserved in lab.reserved.values():
         for _, sock in reserved:
             sock.close()

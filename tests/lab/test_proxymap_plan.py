@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lab import plan
-from lab.listeners import UnixListener
-from lab.service import Service
+from lab.supervisor.listeners import UnixListener
+from lab.supervisor.service import Service
 
 MASTER = """\
 127.0.0.1:0 inet  n  -  n  -    -  smtpd

@@ -1,4 +1,4 @@
-"""`hardmail up`, status, reload and stop as a person uses them: real processes of the real profile."""
+"""`hardmail up`, status, reload and stop as a person uses them: real processes of the real profiles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import profile
+from lab import profiles
 from lab.errors import LabError
 
 if TYPE_CHECKING:
@@ -379,14 +379,14 @@ def test_render_refuses_a_directory_nobody_can_enter(place: Path) -> None:
         pytest.skip("an ordinary user's services run as that user")
     (place / "closed").mkdir(mode=0o700)
     with pytest.raises(LabError, match="lets nobody through"):
-        profile.render("hardened", place / "closed" / "lab")
+        profiles.render("hardened", place / "closed" / "lab")
 
 
 def test_rendered_lab_cannot_be_moved(place: Path) -> None:
-    lab = profile.render("hardened", place / "lab")
+    lab = profiles.render("hardened", place / "lab")
     for reserved in lab.reserved.values():
         for _, sock in reserved:
             sock.close()
     (place / "lab").rename(place / "moved")
     with pytest.raises(LabError, match="cannot be moved"):
-        profile.open_lab(place / "moved")
+        profiles.open_lab(place / "moved")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.errors import PlanError
-from lab.identity import UnknownUser
-from lab.logs import LogTarget
-from lab.service import Plan
+from lab.sandbox.identity import UnknownUser
+from lab.supervisor.logs import LogTarget
+from lab.supervisor.service import Plan
 
 MAIN_CF, MASTER_CF, DOVECOT_CONF = "main.cf", "master.cf", "dovecot.conf"
 
@@ -25,11 +25,11 @@ def load(confdir: Path, name: str = "") -> Plan:
     halves: list[Plan] = []
     errors: list[str] = []
     if (confdir / MAIN_CF).exists() or (confdir / MASTER_CF).exists():
-        from lab import plan_postfix
+        from lab.plan import postfix as plan_postfix
 
         halves += _attempt(lambda: plan_postfix.load(confdir, name), errors)
     if (confdir / DOVECOT_CONF).exists():
-        from lab import plan_dovecot
+        from lab.plan import dovecot as plan_dovecot
 
         halves += _attempt(lambda: plan_dovecot.load(confdir, name), errors)
     if errors:

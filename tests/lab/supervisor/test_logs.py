@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import logs
-from lab.logs import LogTarget
+from lab.supervisor import logs
+from lab.supervisor.logs import LogTarget
 
 STAMP = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d"
 

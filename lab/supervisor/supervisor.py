@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lab import logs, process
 from lab.errors import LabError
-from lab.identity import make_directory
-from lab.instance import GRACE_SECONDS, InstanceLock
-from lab.listeners import Sockets
-from lab.logs import LogTarget
-from lab.reload import Reload
-from lab.service import Plan, Service, listeners_of, services_of
-from lab.workers import START_SECONDS, Worker, Workers
+from lab.sandbox.identity import make_directory
+from lab.supervisor import logs, process
+from lab.supervisor.instance import GRACE_SECONDS, InstanceLock
+from lab.supervisor.listeners import Sockets
+from lab.supervisor.logs import LogTarget
+from lab.supervisor.reload import Reload
+from lab.supervisor.service import Plan, Service, listeners_of, services_of
+from lab.supervisor.workers import START_SECONDS, Worker, Workers
 
 log = logging.getLogger("hardmail")
 

@@ -9,8 +9,8 @@ import pytest
 
 from lab import plan
 from lab.errors import PlanError
-from lab.listeners import InetListener, UnixListener
-from lab.service import Plan, Service
+from lab.supervisor.listeners import InetListener, UnixListener
+from lab.supervisor.service import Plan, Service
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import state
 from lab.errors import AlreadyRunning, LabError, NotRunning
-from lab.instance import InstanceLock
-from lab.state import State
+from lab.supervisor import state
+from lab.supervisor.instance import InstanceLock
+from lab.supervisor.state import State
 
 
 @pytest.fixture(autouse=True)

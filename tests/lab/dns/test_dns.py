@@ -22,7 +22,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.zones import ZoneError, Zones
+from lab.dns.zones import ZoneError, Zones
 
 EXAMPLE = """\
 $ORIGIN example.org.

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
-from lab import process
-from lab.listeners import Sockets
-from lab.process import DRAIN_SECONDS, FAREWELL_SECONDS
-from lab.service import Service
+from lab.supervisor import process
+from lab.supervisor.listeners import Sockets
+from lab.supervisor.process import DRAIN_SECONDS, FAREWELL_SECONDS
+from lab.supervisor.service import Service
 
 log = logging.getLogger("hardmail")
 

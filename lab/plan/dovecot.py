@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auth.tcpwrap import dovecot as tcpwrap
-from lab import python_paths
 from lab.errors import PlanError
-from lab.identity import Identity, UnknownUser, group_id, identity, privileged, service_identity, user_id
-from lab.listeners import InetListener, Listener, UnixListener
-from lab.logs import LogTarget
 from lab.plan import processors
-from lab.service import Directory, Plan, Rules, Service
+from lab.sandbox import python_paths
+from lab.sandbox.identity import Identity, UnknownUser, group_id, identity, privileged, service_identity, user_id
+from lab.supervisor.listeners import InetListener, Listener, UnixListener
+from lab.supervisor.logs import LogTarget
+from lab.supervisor.service import Directory, Plan, Rules, Service
 from lab.wrapped import wrapped
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import python_paths
 from lab.errors import PlanError
-from lab.identity import Identity, myself, service_identity
-from lab.listeners import InetListener, UnixListener
-from lab.logs import LogTarget
 from lab.plan import processors
-from lab.plan_policyd import is_policy, policy_service
-from lab.service import Directory, Plan, Rules, Service
+from lab.plan.policyd import is_policy, policy_service
+from lab.sandbox import python_paths
+from lab.sandbox.identity import Identity, myself, service_identity
+from lab.supervisor.listeners import InetListener, UnixListener
+from lab.supervisor.logs import LogTarget
+from lab.supervisor.service import Directory, Plan, Rules, Service
 from lab.wrapped import wrapped
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import plan_postfix
-from lab.listeners import UnixListener
+from lab.plan import postfix as plan_postfix
+from lab.supervisor.listeners import UnixListener
 
 MASTER = "smtp inet n - n - 1 smtpd\n{line}\n"
 

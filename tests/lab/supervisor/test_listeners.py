@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import ListenError
-from lab.listeners import UNIX_PATH_MAX, InetListener, Sockets, UnixListener, port_holder
+from lab.supervisor.listeners import UNIX_PATH_MAX, InetListener, Sockets, UnixListener, port_holder
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
 
-from lab import logs
-from lab.listeners import Bound, Sockets
-from lab.service import Service
+from lab.supervisor import logs
+from lab.supervisor.listeners import Bound, Sockets
+from lab.supervisor.service import Service
 
 Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
 

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab.listeners import Sockets
-from lab.logs import LogTarget
-from lab.service import Plan
-from lab.state import State, birth, namespace
-from lab.supervisor import Supervisor
+from lab.supervisor.listeners import Sockets
+from lab.supervisor.logs import LogTarget
+from lab.supervisor.service import Plan
+from lab.supervisor.state import State, birth, namespace
+from lab.supervisor.supervisor import Supervisor
 
 
 def run(

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from lab import python_paths
-from lab.identity import Identity, myself
-from lab.listeners import UnixListener
-from lab.logs import LogTarget
-from lab.service import Rules, Service
+from lab.sandbox import python_paths
+from lab.sandbox.identity import Identity, myself
+from lab.supervisor.listeners import UnixListener
+from lab.supervisor.logs import LogTarget
+from lab.supervisor.service import Rules, Service
 
 if TYPE_CHECKING:
     from mta.config import MainConfig, MasterService

@@ -18,7 +18,7 @@ from twisted.names.server import DNSServerFactory
 from twisted.protocols.policies import TimeoutFactory
 
 from imap.transport import install_reactor
-from lab.zones import Answer, Zones
+from lab.dns.zones import Answer, Zones
 
 _logger = logging.getLogger("hardmail.dns")
 

@@ -23,7 +23,7 @@ def _packages() -> list[Path]:
     return [Path(spec.origin).parent.parent for spec in found if spec and spec.origin]
 
 
-_ROOMS = Path(__file__).parent.parent
+_ROOMS = Path(__file__).parent.parent.parent
 
 SYSTEM = _existing(
     sys.prefix,

@@ -15,8 +15,8 @@ from typing import Any
 
 from imap.config import MailSettings
 from imap.imap4 import service as imap4
-from lab import plan_dovecot
 from lab.cli import main
+from lab.plan import dovecot as plan_dovecot
 
 FILES = os.environ.get("INTRUDER_FILES", "").split(os.pathsep)
 REPORT = "intruder.json"

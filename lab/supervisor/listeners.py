@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lab.errors import ListenError
-from lab.identity import privileged
+from lab.sandbox.identity import privileged
 
 BACKLOG = 511  # connections the kernel keeps for a busy service; the usual ceiling is net.core.somaxconn
 EMPTY: Mapping[str, str] = MappingProxyType({})

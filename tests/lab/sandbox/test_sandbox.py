@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import landlock
-from lab.sandbox import Confinement, Enforcement, Limits, SandboxError, confine
+from lab.sandbox import Confinement, Enforcement, Limits, SandboxError, confine, landlock
 
 NOBODY = 65534
 ROOT = os.geteuid() == 0

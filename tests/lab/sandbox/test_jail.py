@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent.parent.parent
 SECRETS = ("/etc/passwd", "/etc/hostname", "/proc/1/environ")
 
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.listeners import Key, Sockets
-from lab.service import Plan, Service, listeners_of, services_of
-from lab.workers import Workers
+from lab.supervisor.listeners import Key, Sockets
+from lab.supervisor.service import Plan, Service, listeners_of, services_of
+from lab.supervisor.workers import Workers
 
 log = logging.getLogger("hardmail")
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.identity import Identity
-from lab.listeners import Listener
-from lab.logs import STANDARD_ERROR, LogTarget
+from lab.sandbox.identity import Identity
+from lab.supervisor.listeners import Listener
+from lab.supervisor.logs import STANDARD_ERROR, LogTarget
 
 
 @dataclass(frozen=True)

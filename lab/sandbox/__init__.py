@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import landlock
+from lab.sandbox import landlock
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _ROOT = 0

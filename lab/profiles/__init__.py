@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
-from lab.identity import Identity, myself, privileged, service_identity
-from lab.listeners import InetListener, Sockets
+from lab.sandbox.identity import Identity, myself, privileged, service_identity
+from lab.supervisor.listeners import InetListener, Sockets
 
-PROFILES = Path(__file__).with_name("profiles")
+PROFILES = Path(__file__).parent
 DEFAULT_PROFILE = "hardened"
 
 # Written into the lab directory: where everything is (for anyone), and the passwords (for its owner).
