@@ -18,7 +18,7 @@ from mta.delivery.smtp.content import prepended
 from mta.delivery.smtp.hosts import SMTP_PORT, HostAddress, HostFailure
 from mta.delivery.smtp.nexthop import Destination, NexthopError
 from mta.delivery.smtp.protocol import ClientProtocol
-from mta.delivery.smtp.session import Login, MessageFailure, Peer, RetryInPlaintext, Session, SiteFailure
+from mta.delivery.smtp.session import HandshakeFailure, Login, MessageFailure, Peer, Session, SiteFailure
 from mta.delivery.smtp.tlspolicy import Level, PolicyError, TlsPolicy
 from mta.delivery.smtp.transaction import Letter, Transaction
 from mta.queue.message import QueuedRecipient
@@ -194,9 +194,12 @@ class Delivery:
                 return None
             try:
                 await session.start(self._tools.tls, level_policy, login, destination.text)
-            except RetryInPlaintext:
+            except HandshakeFailure as failure:
                 session.protocol.abort()
-                continue
+                if level_policy is policy and self._may_go_in_plain_text(login):
+                    continue
+                self._fail(self._left, failure.dsn, session, site=False)
+                return None
             except SiteFailure as failure:
                 self._fail(self._left, failure.dsn, session, site=True)
                 await session.quit()
@@ -212,6 +215,17 @@ class Delivery:
             session.opened = self._tools.clock()
             return session
         return None
+
+    def _may_go_in_plain_text(self, login: Login) -> bool:
+        """After a failed handshake: whoever spoils it must not get a password, and once may be an accident.
+
+        As smtp(8) does (PLAINTEXT_FALLBACK_OK_AFTER_STARTTLS_FAILURE): only mail that has waited for
+        minimal_backoff_time, so that it was tried with TLS before.
+        """
+        if login.settings.enabled and login.credentials is not None:
+            return False
+        times = self._request.times
+        return (times.active or self._tools.clock()) - times.arrival >= self._settings.minimal_backoff
 
     async def _open(self, destination: Destination, host: HostAddress) -> Session | None:
         peer = Peer(host.host, host.address, destination.port)

@@ -19,6 +19,9 @@ MAX_SIZE_DIGITS: Final = 18
 """A SIZE announcement with more digits is no size."""
 
 
+NO_HANDSHAKE: Final = Dsn("4.7.5", "Cannot start TLS: handshake failure")
+
+
 class SiteFailure(Exception):
     """The whole server is of no use now: every recipient fails, and the destination is held responsible."""
 
@@ -35,8 +38,15 @@ class MessageFailure(Exception):
         self.dsn = dsn
 
 
-class RetryInPlaintext(Exception):
-    """Opportunistic TLS did not work out: the same server again, without it (smtp_tls_security_level = may)."""
+class HandshakeFailure(MessageFailure):
+    """The server agreed to STARTTLS, then the handshake failed; TLS is not required (smtp_tls_security_level = may).
+
+    The caller decides whether the message may go in plain text; no destination is throttled for this
+    (smtp_start_tls). Nothing more can be said on the connection.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(NO_HANDSHAKE)
 
 
 @dataclass(slots=True)
@@ -115,7 +125,7 @@ class Session:
     # --- greeting and EHLO -----------------------------------------------------------------------------------------
 
     async def start(self, tls: PolicyTable, policy: TlsPolicy, login: Login, nexthop: str) -> None:
-        """Everything up to the first MAIL. Raises SiteFailure or RetryInPlaintext."""
+        """Everything up to the first MAIL. Raises SiteFailure or HandshakeFailure."""
         if tls.defaults.wrappermode:
             await self._handshake(tls, policy, nexthop)
         await self._greeting()
@@ -216,8 +226,8 @@ class Session:
         except (ssl.SSLError, OSError, TimedOut, Disconnected, BadReply) as error:
             self.logger.info("SSL_connect error to %s: %s", self.peer.full_name, str(error) or type(error).__name__)
             if not policy.level.required:
-                raise RetryInPlaintext from error
-            raise SiteFailure(Dsn("4.7.5", "Cannot start TLS: handshake failure")) from error
+                raise HandshakeFailure from error
+            raise SiteFailure(NO_HANDSHAKE) from error
         self.tls = True
         self._check_certificate(tls, policy)
 

@@ -69,6 +69,8 @@ class ClientSettings:
     reuse_time_limit: float = 300.0
     reuse_count_limit: int = 0
     soft_bounce: bool = False
+    minimal_backoff: float = 300.0
+    """minimal_backoff_time, seconds: mail that has waited less does not go without the TLS that was agreed upon."""
     flags: frozenset[str] = frozenset()
     """flags= of master.cf: R Return-Path, O X-Original-To, D Delivered-To, X final delivery (smtp(8))."""
     queue_directory: str = "."
@@ -116,6 +118,7 @@ class ClientSettings:
             reuse_time_limit=config.seconds(f"{prefix}_connection_reuse_time_limit"),
             reuse_count_limit=config.int(f"{prefix}_connection_reuse_count_limit"),
             soft_bounce=config.bool("soft_bounce"),
+            minimal_backoff=config.seconds("minimal_backoff_time"),
             queue_directory=config.str("queue_directory"),
             timeouts=Timeouts.from_config(config, prefix),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ class Peer:
     wrapper: bool = False
     inject: bytes = b""
     """Sent in clear text behind the go-ahead of STARTTLS."""
+    spoil: bool = False
+    """Agree to STARTTLS, then answer the handshake with what is no TLS."""
     hang_up_at: str = ""
     lmtp: bool = False
     # What happened.
@@ -80,9 +83,15 @@ class Peer:
             if scripted is not None:
                 writer.write(scripted.encode() + b"\r\n")
             elif verb in ("EHLO", "LHLO"):
-                words = ["peer.example", *self.keywords, *(["STARTTLS"] if self.tls and not encrypted else [])]
+                starttls = (self.tls is not None or self.spoil) and not encrypted
+                words = ["peer.example", *self.keywords, *(["STARTTLS"] if starttls else [])]
                 lines = [f"250{' ' if n == len(words) - 1 else '-'}{word}" for n, word in enumerate(words)]
                 writer.write("\r\n".join(lines).encode() + b"\r\n")
+            elif verb == "STARTTLS" and self.spoil:
+                writer.write(b"220 2.0.0 go ahead\r\n")
+                await reader.read(1)
+                writer.write(b"this is no TLS\r\n")
+                return
             elif verb == "STARTTLS":
                 assert self.tls is not None
                 writer.write(b"220 2.0.0 go ahead\r\n" + self.inject)
@@ -208,8 +217,14 @@ CONTENT = b"From: alice@example.org\r\nSubject: test\r\n\r\nbody\r\n.dot\r\n"
 @pytest.fixture
 def request_to() -> Callable[..., Request]:
     def make(
-        nexthop: str, *recipients: str | Recipient, content: bytes = CONTENT, more: bool = False, **message: object
+        nexthop: str,
+        *recipients: str | Recipient,
+        content: bytes = CONTENT,
+        more: bool = False,
+        waited: float = 0.0,
+        **message: object,
     ):
+        now = time.time()
         to = [each if isinstance(each, Recipient) else Recipient(each) for each in recipients or ("bob@example.net",)]
         queued = QueuedMessage(
             **{
@@ -232,7 +247,7 @@ def request_to() -> Callable[..., Request]:
             }
             | message
         )
-        return Request(queued, queued.recipients, lambda: content, nexthop, Times(0.0), lambda: more)
+        return Request(queued, queued.recipients, lambda: content, nexthop, Times(now - waited, now), lambda: more)
 
     return make
 

@@ -7,6 +7,7 @@ import ssl
 
 import pytest
 
+from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.tlssettings import TlsDefaults
 from tls import fingerprint
 
@@ -38,17 +39,50 @@ async def test_none_does_not(peer, agent, request_to, server_tls) -> None:
     assert server.encrypted == [False]
 
 
-async def test_may_falls_back_to_plain_text_after_a_failed_handshake(peer, agent, request_to, server_tls) -> None:
+async def test_may_falls_back_to_plain_text_for_mail_that_has_waited(peer, agent, request_to, server_tls) -> None:
     context = server_tls()
     context.maximum_version = context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
     server = await peer(tls=context)
     results = await agent(tls=TlsDefaults(level="may", protocols=">=TLSv1.3")).deliver(
-        request_to(f"[127.0.0.1]:{server.port}")
+        request_to(f"[127.0.0.1]:{server.port}", waited=301)
     )
     assert fate(results)[0] == "sent"
     assert server.encrypted == [False]
     assert server.connections == 2
+
+
+NO_HANDSHAKE = ("deferred", "4.7.5", "Cannot start TLS: handshake failure")
+
+
+async def test_fresh_mail_waits_after_a_spoilt_handshake(peer, agent, request_to) -> None:
+    server = await peer(spoil=True)
+    [result] = results = await agent(minimal_backoff=300.0).deliver(
+        request_to(f"[127.0.0.1]:{server.port}", waited=299)
+    )
+    assert fate(results) == NO_HANDSHAKE
+    assert result.site_failure is None  # the destination is not throttled for it
+    assert server.commands == ["EHLO mx.here", "STARTTLS"]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("waited", [0, 100_000])
+async def test_a_spoilt_handshake_earns_no_password(peer, agent, request_to, waited: float) -> None:
+    server = await peer(keywords=("AUTH PLAIN LOGIN",), spoil=True, replies={"AUTH": "235 2.7.0 ok"})
+    results = await agent(
+        sasl=SaslSettings(enabled=True, options=("noanonymous",)), passwords=Table({"127.0.0.1": "user:secret"})
+    ).deliver(request_to(f"[127.0.0.1]:{server.port}", waited=waited))
+    assert fate(results) == NO_HANDSHAKE
+    assert server.commands == ["EHLO mx.here", "STARTTLS"]
+    assert server.contents == []
+
+
+async def test_the_next_server_is_tried_after_a_spoilt_handshake(peer, agent, request_to, names) -> None:
+    server = await peer(spoil=True)
+    names.hosts["mail.example.org"] = ["127.0.0.1", "127.0.0.2"]
+    results = await agent(randomize=False).deliver(request_to(f"[mail.example.org]:{server.port}"))
+    assert fate(results)[0] == "deferred"
+    assert "connect to mail.example.org[127.0.0.2]" in fate(results)[2]
 
 
 async def test_encrypt_does_not_fall_back(peer, agent, request_to, server_tls) -> None:
