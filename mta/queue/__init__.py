@@ -12,6 +12,7 @@ Interface for those who accept mail (smtpd, pickup, bounce):
     queue.close()                       # what was put before is written first
 
     QueueFull   .reply "452 4.3.1 Insufficient system storage"      nothing was kept
+    QueueRefused .reply "554 5.6.0 Error: message cannot be stored" nothing was kept, nor ever will be
     QueueError  .reply "451 4.3.0 Error: queue file write error"    nothing was kept; str(error) is for the log
 
 `content` is CRLF, not dot-stuffed. After `put` the queue manager is woken through `public/qmgr`.
@@ -22,7 +23,7 @@ Interface for whoever starts the services, as root:
     mta.queue.service.prepare(config, sockets)           # the queue manager with its delivery agents
 """
 
-from mta.queue.errors import ForeignQueue, QueueError, QueueFull, QueueLocked
+from mta.queue.errors import ForeignQueue, QueueError, QueueFull, QueueLocked, QueueRefused
 from mta.queue.message import NewMessage, Notify, QueuedMessage, QueuedRecipient, QueueName, Recipient
 from mta.queue.store import Queue, QueueOptions
 
@@ -36,6 +37,7 @@ __all__ = [
     "QueueLocked",
     "QueueName",
     "QueueOptions",
+    "QueueRefused",
     "QueuedMessage",
     "QueuedRecipient",
     "Recipient",

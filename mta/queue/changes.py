@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from mta.queue import layout, schema
-from mta.queue.message import NewMessage, QueueName
+from mta.queue.message import NewMessage, QueueName, Recipient
+from mta.queue.texts import to_column
 
 
 class Change:
-    """The writer calls `stage` before the transaction, `apply` in it, then `finished`, or `undo` if it failed."""
+    """The writer calls `stage` before the transaction, `apply` in it, then `finished`, or `undo` if it failed.
+
+    What `stage` or `apply` raises is this change's failure alone.
+    """
 
     durable: bool = True
     """Whether the promise given with it needs an fsync. Where a power cut would only repeat a delivery it does not."""
@@ -104,7 +108,7 @@ class Put(Change):
         self._row = (
             message.queue_id,
             queue,
-            message.sender,
+            to_column(message.sender),
             arrival,
             len(message.content),
             arrival,
@@ -135,10 +139,8 @@ class Put(Change):
         if self._bodies is None:
             connection.execute("INSERT INTO contents VALUES (?, ?)", (sequence, self._message.content))
         rows = [
-            (sequence, position, done.address, done.original, done.orcpt, int(done.notify))
-            for position, done in enumerate(
-                each.completed() for each in (*self._message.recipients, *self._message.expanded)
-            )
+            (sequence, position, *_recipient_columns(recipient))
+            for position, recipient in enumerate((*self._message.recipients, *self._message.expanded))
         ]
         count = len(self._message.recipients)
         connection.executemany(INSERT_RECIPIENT, rows[:count])
@@ -150,6 +152,11 @@ class Put(Change):
             for name in (f"{self._message.queue_id}.tmp", self._message.queue_id):
                 with contextlib.suppress(OSError):
                     (self._bodies / name).unlink()
+
+
+def _recipient_columns(recipient: Recipient) -> tuple[str | bytes, str | bytes, str | bytes, int]:
+    done = recipient.completed()
+    return to_column(done.address), to_column(done.original), to_column(done.orcpt), int(done.notify)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +186,7 @@ class Progress(Change):
         """`done` need nothing more; `told` are finished but their sender is to be notified; `waiting` try again."""
         self._done = [(sequence, position) for position in done]
         self._outcomes = [
-            (action, outcome.dsn, outcome.reason, json.dumps(dict(outcome.record)), sequence, position)
+            (action, outcome.dsn, to_column(outcome.reason), json.dumps(dict(outcome.record)), sequence, position)
             for group, waits in ((told or {}, False), (waiting or {}, True))
             for position, outcome in group.items()
             for action in ("" if waits else outcome.action,)

@@ -27,6 +27,14 @@ class QueueFull(QueueError):
     text = "Insufficient system storage"
 
 
+class QueueRefused(QueueError):
+    """The message itself cannot be stored, now or later: to try again is of no use (554 5.6.0)."""
+
+    code = 554
+    enhanced_status = "5.6.0"
+    text = "Error: message cannot be stored"
+
+
 class QueueLocked(QueueError):
     """Another queue manager already works on this queue."""
 

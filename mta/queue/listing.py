@@ -71,7 +71,7 @@ def columns(messages: Iterable[Listed], long_ids: bool) -> Iterator[str]:
         for address, why in message.recipients:
             if why != reason:
                 reason = why
-                yield f"({reason or 'reason unavailable'})".rjust(78)
+                yield f"({_printable(reason) or 'reason unavailable'})".rjust(78)
             yield f"{'':<{width}} {'':>{size_width}} {'':<{date_width}} {_external(address)}"
     if count == 0:
         yield "Mail queue is empty"
@@ -92,7 +92,7 @@ def json_lines(messages: Iterable[Listed]) -> Iterator[str]:
                 "forced_expire": False,
                 "sender": _external(message.sender),
                 "recipients": [
-                    {"address": _external(address)} | ({"delay_reason": why} if why else {})
+                    {"address": _external(address)} | ({"delay_reason": _printable(why)} if why else {})
                     for address, why in message.recipients
                 ],
             }
@@ -100,4 +100,9 @@ def json_lines(messages: Iterable[Listed]) -> Iterator[str]:
 
 
 def _external(address: str) -> str:
-    return quote_822(address) if address else "MAILER-DAEMON"
+    return _printable(quote_822(address)) if address else "MAILER-DAEMON"
+
+
+def _printable(text: str) -> str:
+    """With `?` for octets that are not UTF-8: a terminal or a reader of JSON could not take them (postqueue(1))."""
+    return text.encode("utf-8", "replace").decode()

@@ -51,7 +51,7 @@ def _run(argv: list[str]) -> int:
             if "-e" in wanted:
                 print(f"*** ENVELOPE RECORDS {message.queue}/{message.queue_id} ***")
                 for line in envelope(message):
-                    print(line)
+                    _write(f"{line}\n".encode("utf-8", "surrogateescape"))
             if wanted & {"-h", "-b"}:
                 if "-e" in wanted:
                     print(f"*** MESSAGE CONTENTS {message.queue}/{message.queue_id} ***")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from mta.queue import schema
 from mta.queue.errors import QueueDamaged, QueueError
 from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, QueueName, Recipient
+from mta.queue.texts import from_column
 
 COLUMNS: Final = (
     "sequence, queue_id, queue, sender, arrival, size, next_attempt, attempts, warned, recipient_count,"
@@ -76,7 +77,8 @@ class Reader:
             last = portion[-1].sequence
 
     def find(self, queue_id: str) -> QueuedMessage | None:
-        found = self._select("queue_id = ?", (queue_id,))
+        # An id is ASCII; what else someone types SQLite might not even take.
+        found = self._select("queue_id = ?", (queue_id,)) if queue_id.isascii() else []
         return found[0] if found else None
 
     def queue_ids(self) -> set[str]:
@@ -141,7 +143,7 @@ def _message(row: tuple[Any, ...]) -> QueuedMessage:
         sequence=sequence,
         queue_id=queue_id,
         queue=known,
-        sender=sender,
+        sender=from_column(sender),
         arrival=arrival,
         size=size,
         next_attempt=next_attempt,
@@ -165,6 +167,5 @@ def _recipient(row: list[Any]) -> QueuedRecipient:
         told = json.loads(record) if record else {}
     except ValueError:
         told = {}
-    return QueuedRecipient(
-        position, Recipient(address, original, orcpt, Notify(notify)), str(outcome), str(dsn), str(reason), told
-    )
+    recipient = Recipient(from_column(address), from_column(original), from_column(orcpt), Notify(notify))
+    return QueuedRecipient(position, recipient, str(outcome), str(dsn), from_column(reason), told)

@@ -28,6 +28,7 @@ FIRST_NUMBER: Final = 0x40000
 BUSY_SECONDS: Final = 30.0
 """How long SQLite waits for a foreign writer (our own wait in flock); a sqlite3 shell left in a transaction, say."""
 
+# A text of the wire (sender, address, original, orcpt, reason) is a BLOB if it is not UTF-8: see texts.py.
 TABLES: Final = """
 CREATE TABLE messages (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,     -- order of arrival; a reader asks for what is newer than the last

@@ -32,6 +32,7 @@ from mta.queue.manager import Manager
 from mta.queue.settings import ManagerSettings, TransportSettings
 from mta.queue.store import Queue
 from mta.queue.wakeup import FLUSH_DEAD, IGNORE_TIME, SCAN_DEFERRED, SCAN_INCOMING
+from mta.queue.writer import end_process
 from mta.sendmail.pickup import Pickup, PickupSettings
 
 logger = logging.getLogger("postfix.qmgr")
@@ -120,6 +121,7 @@ class Service:
     async def run(self, drain: asyncio.Event, ready: Callable[[], None], *, until_idle: bool = False) -> None:
         """Work until `drain` is set, or once through. A cancelled run leaves what is under way in the queue."""
         loop = asyncio.get_running_loop()
+        self.queue.on_failure = end_process
         self.queue.on_new_mail = lambda: _call(loop, self.manager.wake)
         remove_orphans(self.queue)
         ready()

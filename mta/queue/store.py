@@ -54,11 +54,14 @@ class Queue:
         self._clock = clock
         self._wakeup = Wakeup(directory)
         database = schema.ensure(directory)
-        self._writer = Writer(directory, database, after_commit=self._new_mail)
+        self._writer = Writer(directory, database, after_commit=self._new_mail, on_death=self._failed)
         self._reader = Reader(database, directory / layout.BODIES)
         self._ids = IdFactory(self._take_numbers, options.long_ids)
         self.on_new_mail: Callable[[], None] | None = None
         """The queue manager's process sets this instead of waking itself by the socket; called in any thread."""
+        self.on_failure: Callable[[], None] | None = None
+        """Called in another thread when nothing can be written any more by a fault of the program, after every caller
+        got his QueueError: a service should end (writer.end_process), a tool has its error."""
 
     @classmethod
     def open(
@@ -121,7 +124,7 @@ class Queue:
             raise QueueFull(f"{free} octets free, message_size_limit is {self.options.message_size_limit}")
 
     async def put(self, message: NewMessage) -> str:
-        """Keep a message; returns its queue id once it is durable. Raises QueueFull or QueueError: nothing was kept."""
+        """Keep a message; returns its queue id once it is durable. Raises QueueError: nothing was kept."""
         change = self._put(message)
         await self._writer.write(change)
         return message.queue_id
@@ -150,6 +153,10 @@ class Queue:
             self.on_new_mail()
         else:
             self._wakeup.send()
+
+    def _failed(self) -> None:
+        if self.on_failure is not None:
+            self.on_failure()
 
     # --- reading ---------------------------------------------------------------------------------------------------
 

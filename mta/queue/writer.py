@@ -8,6 +8,7 @@ import errno
 import fcntl
 import logging
 import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from typing import Final
 
 from mta.queue import layout, schema
 from mta.queue.changes import Change
-from mta.queue.errors import QueueError, QueueFull
+from mta.queue.errors import QueueError, QueueFull, QueueRefused
 
 logger = logging.getLogger("postfix.queue")
 
@@ -34,15 +35,21 @@ class _Job:
     change: Change
     done: Callable[[BaseException | None], None]
     error: BaseException | None = field(default=None)
+    committed: bool = False
 
 
 class Writer:
     """Owns the only writing connection of the process. Safe to call from any thread."""
 
-    def __init__(self, directory: Path, database: Path, after_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, directory: Path, database: Path, after_commit: Callable[[], None], on_death: Callable[[], None]
+    ) -> None:
+        """`after_commit` and `on_death` (nothing can be written any more) are called in the writer's thread."""
         self._directory = directory
         self._database = database
         self._after_commit = after_commit
+        self._on_death = on_death
+        self._dead = False
         self._jobs: list[_Job] = []
         self._wake = threading.Condition()
         self._closing = False
@@ -76,6 +83,8 @@ class Writer:
         with self._wake:
             if self._closing:
                 raise QueueError("the queue is closed")
+            if self._dead:
+                raise QueueError("the queue's writer has failed")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="queue writer", daemon=True)
                 self._thread.start()
@@ -97,52 +106,71 @@ class Writer:
             self._lock_fd = -1
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not self._jobs and not self._closing:
-                    self._wake.wait()
-                if not self._jobs:
-                    return
-                batch, self._jobs = self._jobs[:MAX_BATCH], self._jobs[MAX_BATCH:]
-            self._write_batch(batch)
-            if any(job.error is None and job.change.durable for job in batch):
-                self._after_commit()
-            for job in batch:
-                if job.error is None:
-                    job.change.finished()
-                job.done(job.error)
+        batch: list[_Job] = []
+        try:
+            while self._take(batch):
+                self._write_batch(batch)
+                if any(job.committed and job.change.durable for job in batch):
+                    self._after_commit()
+                while batch:
+                    job = batch[0]
+                    if job.committed:
+                        job.change.finished()
+                    del batch[0]
+                    job.done(job.error)
+        except BaseException as error:
+            logger.critical("the queue's writer has failed", exc_info=error)
+            self._die(batch)
+
+    def _take(self, batch: list[_Job]) -> bool:
+        """Wait for jobs and move them to the batch; False when there will be no more."""
+        with self._wake:
+            while not self._jobs and not self._closing:
+                self._wake.wait()
+            batch[:], self._jobs = self._jobs[:MAX_BATCH], self._jobs[MAX_BATCH:]
+        return bool(batch)
+
+    def _die(self, batch: Sequence[_Job]) -> None:
+        """A fault of the program: nobody may wait for ever. What was committed is told as such."""
+        with self._wake:
+            self._dead = True
+            waiting, self._jobs = [*batch, *self._jobs], []
+        for job in waiting:
+            try:
+                job.done(None if job.committed else job.error or QueueError("the queue's writer has failed"))
+            except Exception:
+                logger.exception("cannot tell that the queue's writer has failed")
+        self._on_death()
 
     def _write_batch(self, batch: Sequence[_Job]) -> None:
         staged = []
         for job in batch:
             try:
                 job.change.stage()
-            except OSError as error:
-                job.error = _typed(error)
-                job.change.undo()
+            except Exception as error:
+                # Whatever is wrong with one change, even by a mistake of ours, must not stop the others.
+                _blame(job, error)
             else:
                 staged.append(job)
         if not staged:
             return
         try:
             self._commit(staged)
-        except (sqlite3.Error, OSError) as error:
+        except Exception as error:
             self._recover(staged, error)
 
     def _recover(self, batch: Sequence[_Job], error: Exception) -> None:
         """After a failed transaction: find the change that is to blame, unless the disk is."""
-        if len(batch) > 1 and isinstance(error, sqlite3.Error) and not _disk_is_to_blame(error):
+        if len(batch) > 1 and not _disk_is_to_blame(error):
             for job in batch:
                 try:
                     self._commit([job])
-                except (sqlite3.Error, OSError) as own:
+                except Exception as own:
                     self._recover([job], own)
             return
-        typed = _typed(error)
         logger.error("%s: %s", self._database, error)
         for job in batch:
-            job.error = typed
-            job.change.undo()
+            _blame(job, error)
 
     def _commit(self, batch: Sequence[_Job]) -> None:
         self._open_lock()
@@ -161,6 +189,8 @@ class Writer:
                 raise
         finally:
             fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+        for job in batch:
+            job.committed = True
 
     def _open_lock(self) -> None:
         if self._lock_fd < 0:
@@ -198,14 +228,30 @@ def _settle(waiter: asyncio.Future[None], error: BaseException | None) -> None:
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _disk_is_to_blame(error: sqlite3.Error) -> bool:
+def end_process() -> None:
+    """For `Queue.on_failure` of a service: sessions end politely, and the supervisor starts a new process."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _blame(job: _Job, error: Exception) -> None:
+    job.error = _typed(error)
+    job.change.undo()
+
+
+def _disk_is_to_blame(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return True
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without SQLite's details
     return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_BUSY)
 
 
 def _typed(error: Exception) -> QueueError:
+    if isinstance(error, QueueError):
+        return error
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         return QueueFull(str(error))
     if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
         return QueueFull(str(error))
-    return QueueError(str(error))
+    if isinstance(error, ValueError | TypeError | OverflowError | sqlite3.DataError):
+        return QueueRefused(f"{type(error).__name__}: {error}")
+    return QueueError(str(error) or type(error).__name__)

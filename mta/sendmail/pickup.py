@@ -14,7 +14,7 @@ from mta.delivery.bounce.report import Entry
 from mta.message import Rejected, Submission
 from mta.message.received import local_received_header
 from mta.queue.changes import Outcome
-from mta.queue.errors import QueueError
+from mta.queue.errors import QueueError, QueueRefused
 from mta.queue.message import NewMessage, Notify, QueuedMessage, QueueName, Recipient
 from mta.queue.schema import set_aside
 from mta.queue.store import Queue
@@ -76,7 +76,12 @@ class Pickup:
         except BadDrop as fault:
             set_aside(self._queue.directory, path, str(fault))
             return
-        await self._queue_drop(dropped)
+        try:
+            await self._queue_drop(dropped)
+        except (QueueRefused, ValueError) as fault:
+            # It would fail the same way for ever, and keep the others waiting.
+            set_aside(self._queue.directory, path, f"cannot be queued: {fault}")
+            return
         # In this order a crash repeats the mail, in the other it would lose it.
         path.unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ from mta.anvil import AnvilClient
 from mta.config import ConfigErrors, MainConfig
 from mta.dns import Resolver as Dns
 from mta.queue import Queue
+from mta.queue.writer import end_process
 from mta.smtpd.access.engine import Access
 from mta.smtpd.connection import Connection
 from mta.smtpd.server import Server
@@ -61,6 +62,7 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
         queue = Queue.from_config(config)
+        queue.on_failure = end_process
         anvil = _shared_counter(config, sockets)
         try:
             server.queue = queue

@@ -350,3 +350,13 @@ async def test_a_refusal_in_the_middle_of_the_message_counts(agent, request_to, 
     await gone.wait()
     server.close()
     await server.wait_closed()
+
+
+async def test_octets_of_an_address_go_as_they_came(peer, agent, request_to) -> None:
+    server = await peer(replies={"RCPT TO:<gone": "550 5.1.1 no such user \ufffd"})
+    results = await agent().deliver(
+        request_to(f"[127.0.0.1]:{server.port}", "b\udcff\udcfeb@lab.example", sender="a\udcff@outside.example")
+    )
+    assert [str(result.status) for result in results] == ["sent"]
+    assert server.commands[1].startswith("MAIL FROM:<a\udcff@outside.example>")
+    assert server.commands[2].startswith("RCPT TO:<b\udcff\udcfeb@lab.example>")

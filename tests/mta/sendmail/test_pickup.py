@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -85,6 +86,35 @@ async def test_a_torn_drop_is_set_aside(service, caplog) -> None:
     assert len(list(made.queue.messages())) == 1
     assert [entry.name.startswith(path.name) for entry in (made.queue.directory / layout.CORRUPT).iterdir()] == [True]
     assert "saved as" in caplog.text
+
+
+async def test_a_drop_that_can_never_be_queued_is_set_aside(service, caplog) -> None:
+    made = service()
+    content = b"Subject: x\n\nbody\n"
+    path = maildrop.write(made.queue.directory, Drop("alice", ("b\ud800b@example.net",), content))
+    os.utime(path, (1, 1))  # the first in line
+    drop(made)
+    await scan(made)
+    assert len(list(made.queue.messages())) == 1
+    assert [entry.name.startswith(path.name) for entry in (made.queue.directory / layout.CORRUPT).iterdir()] == [True]
+    assert "cannot be queued" in caplog.text
+
+
+async def test_a_drop_with_octets_that_are_no_utf8_is_queued(service, confdir) -> None:
+    made = service()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lab", "sendmail", "-C", confdir(), "-f", "a\udcff@lab.example", "-t"),
+        stdin=asyncio.subprocess.PIPE,
+    )
+    await process.communicate(b"Subject: x\nTo: b\xff\xfeb@lab.example\n\nhi\n")
+    assert process.returncode == os.EX_OK
+    await scan(made)
+    [message] = made.queue.messages()
+    assert (message.sender, message.recipients[0].recipient.address) == (
+        "a\udcff@lab.example",
+        "b\udcff\udcfeb@lab.example",
+    )
+    assert b"To: b\xff\xfeb@lab.example\r\n" in made.queue.content(message)
 
 
 async def test_a_full_queue_leaves_the_drop(service, monkeypatch) -> None:
