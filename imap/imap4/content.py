@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from imap.mime import Part, parse
-from imap.mime.header import Field, fields
+from imap.mime.header import Field, fields, header_end
 from imap.store import Mailbox, Message
 
 
@@ -26,7 +26,7 @@ class Content:
     def header(self) -> bytes:
         """The header with its blank line, CRLF form."""
         if "data" in self.__dict__:
-            return self.data[: self.part.body]
+            return self.data[: header_end(self.data, 0)]
         return self.mailbox.read_header(self.message.uid)
 
     @cached_property

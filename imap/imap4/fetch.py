@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.binary import body_writer, is_binary_section, size_writer
@@ -20,6 +22,10 @@ from imap.store import Message
 # Items that a client may ask for in one FETCH; a message is looked at once for each.
 MAX_ITEMS = 256
 
+# Octets of a message from which on it is taken apart in a thread: Python reads a hostile header at about a microsecond
+# per octet, and other sessions are not to wait for that.
+HEAVY = 128 << 10
+
 _MACROS = {
     "ALL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"),
     "FAST": ("FLAGS", "INTERNALDATE", "RFC822.SIZE"),
@@ -32,11 +38,15 @@ Write = Callable[[Content], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item: what it writes, whether it sets \\Seen, and under which key the store may keep its value."""
+    """One item: what it writes, whether it sets \\Seen, and under which key the store may keep its value.
+
+    ``reads`` tells which octets of the message alone make the value; an item with none looks at the mailbox too.
+    """
 
     write: Write
     sets_seen: bool = False
     cache_key: str | None = None
+    reads: Literal["", "header", "data"] = ""
 
 
 class Items:
@@ -79,16 +89,29 @@ class Items:
         """The keys of cached values that are asked for."""
         return [item.cache_key for item in self._items.values() if item.cache_key is not None]
 
-    def render(self, content: Content, cached: dict[str, bytes]) -> bytes:
+    async def prepare(self, content: Content, cached: dict[str, bytes]) -> dict[str, bytes]:
+        """For :meth:`render`: what a heavy message would block the loop with, written in a thread. Raises Expunged."""
+        if content.message.size <= HEAVY:
+            return {}
+        items = {
+            name: item for name, item in self._items.items() if item.reads and (item.cache_key or "") not in cached
+        }
+        if not items:
+            return {}
+        # The mailbox is asked here; the thread sees only octets.
+        _ = content.data if any(item.reads == "data" for item in items.values()) else content.header
+        return await asyncio.to_thread(lambda: {name: item.write(content) for name, item in items.items()})
+
+    def render(self, content: Content, cached: dict[str, bytes], prepared: Mapping[str, bytes]) -> bytes:
         """The items of one message, joined; fills ``cached`` with values worth keeping."""
         pieces = []
         for name, item in self._items.items():
             if item.cache_key is None:
-                pieces.append(item.write(content))
+                pieces.append(prepared[name] if name in prepared else item.write(content))
                 continue
             value = cached.get(item.cache_key)
             if value is None:
-                value = cached[item.cache_key] = item.write(content)
+                value = cached[item.cache_key] = prepared[name] if name in prepared else item.write(content)
             pieces.append(name.encode() + b" " + value)
         return b" ".join(pieces)
 
@@ -137,11 +160,11 @@ class Items:
         if name == "X-GUID":
             return Item(lambda content: b"X-GUID " + string(content.message.guid.encode()))
         if name == "ENVELOPE":
-            return Item(lambda content: envelope(content.header_part, content.header), cache_key="envelope")
+            return Item(lambda content: envelope(content.header_part, content.header), False, "envelope", "header")
         if name == "BODY":
-            return Item(lambda content: body(content.part, content.data, extended=False), cache_key="body")
+            return Item(lambda content: body(content.part, content.data, extended=False), False, "body", "data")
         if name == "BODYSTRUCTURE":
-            return Item(lambda content: body(content.part, content.data, extended=True), cache_key="bodystructure")
+            return Item(lambda content: body(content.part, content.data, extended=True), False, "bodystructure", "data")
         if name == "RFC822":
             return _section_item(b"RFC822", Section.parse(b""), None, sets_seen=True)
         if name == "RFC822.HEADER":
@@ -204,7 +227,7 @@ class Items:
         if partial is not None:
             label += b"<%d>" % partial[0]
         write = size_writer(label, section) if size else body_writer(label, section, partial)
-        self._items.setdefault(f"{label!r}{partial}", Item(write, sets_seen))
+        self._items.setdefault(f"{label!r}{partial}", Item(write, sets_seen, reads="data"))
 
 
 def _partial(text: bytes) -> tuple[int, int | None] | None:
@@ -237,4 +260,4 @@ def _section_item(label: bytes, section: Section, partial: tuple[int, int | None
             octets = octets[start:] if count is None else octets[start : start + count]
         return label + b" " + literal(octets)
 
-    return Item(write, sets_seen)
+    return Item(write, sets_seen, reads="header" if section.header_only else "data")

@@ -171,7 +171,7 @@ def describe_new(view: View, group: EventGroup, uids: Sequence[int]) -> bytes:
         if message is None or not number:
             continue
         try:
-            out.append(b"* %d FETCH (%b)\r\n" % (number, items.render(Content(view.mailbox, message, number), {})))
+            out.append(b"* %d FETCH (%b)\r\n" % (number, items.render(Content(view.mailbox, message, number), {}, {})))
         except Expunged:
             continue
     return b"".join(out)

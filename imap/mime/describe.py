@@ -16,18 +16,29 @@ _EMPTY_TEXT = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0'
 
 # More language tags than this are not listed.
 MAX_LANGUAGES = 64
+# Octets of address fields that one envelope reads, all fields together: twenty thousand addresses, and a bound on what
+# one mail can cost. Later fields are shown as if they were empty.
+MAX_ADDRESS_OCTETS = 1 << 20
 
 
 def envelope(part: Part, message: bytes) -> bytes:
     """The envelope list of a part that was parsed as a message, parentheses included."""
+    left = MAX_ADDRESS_OCTETS
 
     def text(name: bytes) -> bytes:
         found = part.envelope.get(name)
         return one_line(unfold(message, found[-1])) if found else b"NIL"
 
     def people(name: bytes) -> bytes:
-        found = part.envelope.get(name, ())
-        return address_list([address for each in found for address in addresses(unfold(message, each))])
+        nonlocal left
+        people: list[Address] = []
+        for each in part.envelope.get(name, ()):
+            if left <= 0:
+                break
+            value = unfold(message, each)[:left]
+            left -= len(value) + 1
+            people += addresses(value)
+        return address_list(people)
 
     subject = part.envelope.get(b"subject")
     sender = people(b"from")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 # Longer values are cut when they are interpreted (never when they are shown raw): no honest field comes near it,
@@ -11,6 +12,10 @@ from typing import NamedTuple
 MAX_VALUE = 1 << 20
 
 _LINE_END = re.compile(rb"\r?\n")
+_BLANK_LINE = re.compile(rb"\n\r?\n")
+_PLAIN_NAME = re.compile(rb"[!-9;-~]+")
+# What follows the name: a colon or, as for any line without one, the end of the line; then the value with its folds.
+_REST = rb"(?:[ \t]*(?P<colon>:)|\r*(?=\n|\Z))[^\n]*+(?:\n[ \t][^\n]*+)*+\n?"
 
 
 class Field(NamedTuple):
@@ -46,20 +51,46 @@ def fields(message: bytes, start: int, stop: int | None = None) -> Iterator[Fiel
         position = end
 
 
+@lru_cache(maxsize=256)
+def name_pattern(names: frozenset[bytes]) -> re.Pattern[bytes] | None:
+    """Matches every field with one of ``names`` (any case); None where one of them is no field name."""
+    if not names or not all(map(_PLAIN_NAME.fullmatch, names)):
+        return None
+    lower = sorted({name.lower() for name in names}, key=lambda name: (name[:1], name))
+    # By first letter: a line of another field costs one look at one octet.
+    firsts = sorted({name[:1] for name in lower})
+    one_of = b"|".join(
+        re.escape(first) + b"(?:" + b"|".join(re.escape(name[1:]) for name in lower if name[:1] == first) + b")"
+        for first in firsts
+    )
+    ahead = b"^(?=[" + b"".join(map(re.escape, firsts)) + b"])"
+    return re.compile(ahead + b"(?P<name>" + one_of + b")" + _REST, re.IGNORECASE | re.MULTILINE)
+
+
+def named(message: bytes, names: Iterable[bytes], start: int, stop: int) -> Iterator[Field]:
+    """As :func:`fields`, but only those with one of ``names`` (lower case), and the other lines go by at C speed.
+
+    ``start`` is the beginning of a line; ``stop`` is not behind the end of the header.
+    """
+    wanted = frozenset(names)
+    pattern = name_pattern(wanted)
+    if pattern is None:
+        yield from (found for found in fields(message, start, stop) if found.name.lower() in wanted)
+        return
+    for found in pattern.finditer(message, start, stop):
+        value = found.end("colon")
+        if value < 0:
+            value = message.find(b"\n", found.start(), stop) + 1 or stop
+        yield Field(found["name"], found.start(), value, found.end())
+
+
 def header_end(message: bytes, start: int, stop: int | None = None) -> int:
     """The offset behind the blank line that ends the header at ``start`` (``stop`` when there is none)."""
     stop = len(message) if stop is None else stop
     if message.startswith((b"\n", b"\r\n"), start, stop):
         return message.index(b"\n", start) + 1
-    position = start
-    while True:
-        position = message.find(b"\n", position, stop) + 1
-        if not position:
-            return stop
-        if message.startswith(b"\n", position, stop):
-            return position + 1
-        if message.startswith(b"\r\n", position, stop):
-            return position + 2
+    found = _BLANK_LINE.search(message, start, stop)
+    return stop if found is None else found.end()
 
 
 def folded(message: bytes, field: Field) -> bytes:

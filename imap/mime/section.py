@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from imap.mime.header import fields, header_end
+from imap.mime.header import header_end, named
 from imap.mime.structure import MAX_DEPTH, MAX_PARTS, Part
 
 Kind = Literal["", "HEADER", "TEXT", "MIME", "HEADER.FIELDS", "HEADER.FIELDS.NOT"]
@@ -101,11 +101,16 @@ class Section:
 
     def filter(self, header: bytes) -> bytes:
         """The fields of ``header`` (blank line included) that HEADER.FIELDS or HEADER.FIELDS.NOT names, in order."""
-        wanted = frozenset(self.names)
         keep = self.kind == "HEADER.FIELDS"
-        picked = [
-            header[found.start : found.end] for found in fields(header, 0) if (found.name.upper() in wanted) is keep
-        ]
+        end = header_end(header, 0)
+        blank = 2 if header.endswith(b"\r\n", 0, end) else 1
+        if header[:end] in (b"\n", b"\r\n") or header.endswith((b"\n\n", b"\n\r\n"), 0, end):
+            end -= blank
+        spans = [(found.start, found.end) for found in named(header, map(bytes.lower, self.names), 0, end)]
+        if not keep:  # what lies between them
+            edges = [0, *(edge for span in spans for edge in span), end]
+            spans = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
+        picked = [header[first:last] for first, last in spans]
         if picked and keep and not picked[-1].endswith(b"\n"):
             picked[-1] += b"\r\n"
         # A header that never ends in a blank line gets one only where fields were picked by name, as Dovecot does.

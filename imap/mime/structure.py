@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
-from imap.mime.header import Field, fields, header_end, unfold
+from imap.mime.header import Field, header_end, named, unfold
 from imap.mime.parameters import ContentType, content_type
 
 # Dovecot's own bounds: deeper nesting is shown as one opaque part, later parts belong to the last one.
@@ -13,6 +15,9 @@ MAX_DEPTH = 100
 MAX_PARTS = 10000
 # RFC 2046 allows 70 characters; longer boundaries are compared by this much.
 MAX_BOUNDARY = 80
+# Fields of one message that its tree keeps, all headers together: each costs about a microsecond, and ten thousand
+# parts have no more between them. Later ones are passed over.
+MAX_FIELDS = 100_000
 
 _CONTENT_FIELDS = frozenset(
     (
@@ -29,6 +34,10 @@ _CONTENT_FIELDS = frozenset(
 _ENVELOPE_FIELDS = frozenset(
     (b"date", b"subject", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"in-reply-to", b"message-id")
 )
+_PART_FIELDS = _CONTENT_FIELDS | {b"mime-version"}
+_MESSAGE_FIELDS = _PART_FIELDS | _ENVELOPE_FIELDS
+# Inside a multipart a header ends at its blank line or at a boundary.
+_BLANK_OR_BOUNDARY = re.compile(rb"\n(?:\r?\n|(?=--))")
 
 
 @dataclass(slots=True)
@@ -81,6 +90,7 @@ class _Parser:
         self.open: list[_Boundary] = []
         self.starts: tuple[bytes, ...] = ()
         self.parts = 0
+        self.fields = MAX_FIELDS  # that may still be kept
         # The boundary line that ended the part read last: whose it is, whether it closes, offset behind it.
         self.hit: _Boundary | None = None
         self.closes = False
@@ -121,20 +131,36 @@ class _Parser:
     def _header(self, part: Part, *, with_envelope: bool) -> int | None:
         """Read the header; returns the offset of a boundary line that stands inside it, if one does."""
         message = self.message
-        end = header_end(message, part.start)
-        for found in fields(message, part.start, end):
-            if self.starts and found.name.startswith(b"--") and self._matches(found.start):
-                part.body = self._before(part.start, found.start)
-                return found.start
+        end, bounded = self._header_end(part.start)
+        names = _MESSAGE_FIELDS if with_envelope else _PART_FIELDS
+        for found in islice(named(message, names, part.start, end), self.fields):
+            self.fields -= 1
             name = found.name.lower()
             if name in _CONTENT_FIELDS:
                 part.content.setdefault(name, []).append(found)
             elif name == b"mime-version":
                 part.is_mime = True
-            elif with_envelope and name in _ENVELOPE_FIELDS:
+            else:
                 part.envelope.setdefault(name, []).append(found)
-        part.body = end
-        return None
+        part.body = self._before(part.start, end) if bounded else end
+        return end if bounded else None
+
+    def _header_end(self, start: int) -> tuple[int, bool]:
+        """Where the header ends that begins at ``start``, and whether it is a boundary line that ends it.
+
+        One search for both: a header without a blank line must not be read to the end of the mail for every part.
+        """
+        message = self.message
+        if not self.starts or message.startswith((b"\n", b"\r\n"), start):
+            return header_end(message, start), False
+        if self._matches(start):
+            return start, True
+        for found in _BLANK_OR_BOUNDARY.finditer(message, start):
+            if found.end() - found.start() > 1:
+                return found.end(), False
+            if self._matches(found.end()):
+                return found.end(), True
+        return self.size, False
 
     def _classify(self, part: Part, *, digest_child: bool) -> None:
         declared = part.content.get(b"content-type")

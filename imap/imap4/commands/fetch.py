@@ -106,7 +106,8 @@ class Fetch(Command):
             known = {key: values[message.uid] for key, values in cached.items() if message.uid in values}
             had = set(known)
             try:
-                text = items.render(Content(view.mailbox, message, number), known)
+                content = Content(view.mailbox, message, number)
+                text = items.render(content, known, await items.prepare(content, known))
             except Expunged:
                 missing = True
                 continue

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imap.mime import Section, SectionError, body, envelope, parse
+from imap.mime.header import fields, header_end, named
+from imap.mime.structure import MAX_FIELDS, MAX_PARTS
 
 MIXED = (
     b'From: Alice <a@x.test>, grp: b@x.test, "C D" <c@x.test>;, bad\r\n'
@@ -218,3 +221,44 @@ def test_hostile_mail_is_read_in_linear_time(kind: str) -> None:
 
     small = min(seconds(2000) for _ in range(3))
     assert seconds(32000) < 64 * small + 0.5  # 16 times the size; quadratic would be 256 times the time
+
+
+NAMES = [b"to", b"from", b"content-type", b"x"]
+
+
+@given(
+    st.lists(st.sampled_from([*PIECES, b"To", b"X:", b"content-type", b"\r", b"\n ", b"\t:"]), max_size=40).map(
+        b"".join
+    )
+)
+def test_named_fields_are_those_among_all_fields(message: bytes) -> None:
+    end = header_end(message, 0)
+    assert list(named(message, NAMES, 0, end)) == [
+        found for found in fields(message, 0, end) if found.name.lower() in NAMES
+    ]
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    started = time.process_time()
+    action()
+    return time.process_time() - started
+
+
+def test_lines_that_are_no_known_field_go_by_at_c_speed() -> None:
+    message = b"Content-Type: message/rfc822\r\n\r\n" * 98 + b"x\r\n" * 1_000_000
+    taken = min(seconds_of(lambda: list(fields(message, 98 * 32))) for _ in range(2))
+    assert min(seconds_of(lambda: parse(message)) for _ in range(2)) < taken / 4
+
+
+def test_parts_whose_headers_never_end_are_read_once() -> None:
+    message = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\nx\r\n" * 50_000
+    assert len(parse(message).children) == MAX_PARTS - 1
+    assert seconds_of(lambda: parse(message)) < 2  # each header read to the end of the mail: minutes
+
+
+def test_one_envelope_reads_so_many_octets_of_addresses() -> None:
+    message = (b"To: " + b"a@b, " * 150_000 + b"\r\n") * 3 + b"Cc: c@d\r\n\r\n"
+    text = envelope(parse(message), message)
+    assert 200_000 < text.count(b'"a"') <= 210_000
+    assert b'"c" "d"' not in text
+    assert len(parse(b"To: a\r\n" * (MAX_FIELDS + 5)).envelope[b"to"]) == MAX_FIELDS
