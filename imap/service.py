@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from auth.client import AuthClient, AuthUnavailable, MasterClient
 from auth.tcpwrap.dovecot import access_files
 from imap.admission import Admission
+from imap.capacity import Capacity
 from imap.config import MailSettings
 from imap.connections import Connections
 from imap.login import LoginService
@@ -46,6 +47,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
     connections = Connections(config.base_dir, protocol)
     tables = access_files(view)
     admission = Admission(tables, protocol) if tables is not None else None
+    capacity = Capacity.from_config(config, protocol)
     log = logging.getLogger(f"dovecot.{protocol}")
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -53,7 +55,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
         auth = AuthClient(config.base_dir / "login" / "login", service=protocol)
         master = MasterClient(config.base_dir / "auth-userdb")
         login = LoginService(settings, auth, master, mail, root, connections)
-        server = Server(make_sessions(login), cast(Any, options), asyncio.get_running_loop(), admission)
+        server = Server(make_sessions(login), cast(Any, options), asyncio.get_running_loop(), admission, capacity)
         try:
             if not await _reach_auth(login, drain, log):
                 return

@@ -19,6 +19,9 @@ INTERNAL_ERROR = "Internal error occurred. Refer to server log for more informat
 
 # Seconds without a command before log-in.
 LOGIN_TIMEOUT = 180.0
+# Octets that may wait behind a command before log-in; the connection is not read meanwhile. One read of the transport
+# can exceed it by as much as the transport reads at once (64 KiB).
+MAX_WAITING_BEFORE_LOGIN = 8192
 # Answers are gathered up to this many octets before they are written.
 BATCH = 32 << 10
 # A command that runs longer than this many seconds lets other sessions run.
@@ -90,11 +93,26 @@ class Session(ABC):
     def _discard_input(self) -> int:
         """Forget what was read; how many octets that was."""
 
+    @property
+    @abstractmethod
+    def buffered(self) -> int:
+        """Octets read that no command has taken yet."""
+
     @abstractmethod
     def _release(self) -> None:
         """Let go of the mail."""
 
     # In
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether a user is known."""
+        return self.login.user is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be read before what was read is answered: a stranger's input is bounded."""
+        return self.busy and not self.is_logged_in and self.buffered > MAX_WAITING_BEFORE_LOGIN
 
     def receive(self, data: bytes) -> None:
         """Octets from the peer."""

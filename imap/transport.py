@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped,unused-ignore]
 
 from imap.admission import Admission
+from imap.capacity import Capacity
 from imap.session import Session
 from tls.starttls_twisted import handshake_error, upgrade_server
 
@@ -27,6 +28,10 @@ HANDSHAKE_TIMEOUT = 60.0
 
 # Seconds that sessions have to take their last words when the service ends.
 FAREWELL = 0.3
+
+# Dovecot's word to a client that makes way for a newer one.
+QUEUE_FULL = "Connection queue full"
+TOO_MANY = "Too many connections, try again later."
 
 
 MakeSession = Callable[["Connection"], Session]
@@ -62,6 +67,8 @@ class Connection(protocol.Protocol):
         self._paused: asyncio.Future[None] | None = None
         self._greeted = False
         self._admission: asyncio.Task[None] | None = None
+        self._held_back = False  # not read, since too much waits behind a command
+        self.leaving = False  # told to go, to make room
 
     # From Twisted
 
@@ -70,12 +77,38 @@ class Connection(protocol.Protocol):
         with contextlib.suppress(AttributeError, OSError):
             transport.setTcpNoDelay(True)
         self.local, self.remote = _address(transport.getHost()), _address(transport.getPeer())
-        self.server.connections.add(self)
+        if not self.server.has_room():
+            self._refuse()
+            return
+        self.server.connections[self] = None
         if self.server.admission is None:
             self._begin()
         else:
             transport.pauseProducing()  # what the client says waits with the kernel, its TLS handshake too
             self._admission = self._loop.create_task(self._admit(self.server.admission))
+
+    def _refuse(self) -> None:
+        """Every place is a logged-in user's: say so, where that can be said without a handshake, and close."""
+        if self.implicit_tls:
+            self._abort()
+            return
+        self.session = self.server.make_session(self)
+        self.session.bye(TOO_MANY)
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether nobody has logged in here, and it still counts."""
+        return not self.leaving and (self.session is None or not self.session.is_logged_in)
+
+    def make_way(self) -> None:
+        """End it in favour of a newer connection, with a word that gets a moment to leave."""
+        self.leaving = True
+        if self.session is None or not self._greeted:
+            self._abort()
+            return
+        self.session.bye(QUEUE_FULL)
+        self._cancel_timer()
+        self._timer = self._loop.call_later(FAREWELL, self._abort)
 
     async def _admit(self, admission: Admission) -> None:
         """Ask hosts.allow and hosts.deny; a client that they refuse hears no greeting."""
@@ -109,14 +142,18 @@ class Connection(protocol.Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._last = self._loop.time()
-        if self.session is not None:
-            self.session.receive(data)
+        session = self.session
+        if session is not None:
+            session.receive(data)
+            if session.is_full and not session.closed and not self._held_back:
+                self._held_back = True
+                self._transport.pauseProducing()
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._cancel_timer()
         if self._admission is not None:
             self._admission.cancel()
-        self.server.connections.discard(self)
+        self.server.connections.pop(self, None)
         self.resumeProducing()
         session, self.session = self.session, None
         if session is not None:
@@ -152,6 +189,9 @@ class Connection(protocol.Protocol):
     def write(self, data: bytes) -> None:
         """Send octets."""
         self._transport.write(data)
+        if self._held_back:  # a command was answered
+            self._held_back = False
+            self._transport.resumeProducing()
 
     def writable(self) -> asyncio.Future[None] | None:
         """A future to wait for while the peer is slow, else None."""
@@ -222,12 +262,14 @@ class Server:
         tls: IOpenSSLServerConnectionCreator | None,
         loop: asyncio.AbstractEventLoop,
         admission: Admission | None = None,
+        capacity: Capacity | None = None,
     ) -> None:
         self.make_session = make_session
         self.tls = tls
         self.loop = loop
         self.admission = admission
-        self.connections: set[Connection] = set()
+        self.capacity = capacity
+        self.connections: dict[Connection, None] = {}  # the oldest first
         self._ports: list[Any] = []
         self._gone = asyncio.Event()
 
@@ -243,6 +285,20 @@ class Server:
             factory.noisy = False
             port = reactor.adoptStreamPort(os.dup(bound.socket.fileno()), bound.socket.family, factory)
             self._ports.append(port)
+
+    def has_room(self) -> bool:
+        """Whether one more is taken; where strangers have all their places, the oldest of them makes way."""
+        capacity = self.capacity
+        if capacity is None or len(self.connections) < min(capacity.strangers, capacity.connections):
+            return True
+        strangers = [each for each in self.connections if each.is_stranger]
+        leaving = sum(each.leaving for each in self.connections)
+        full = len(self.connections) - leaving >= capacity.connections
+        if full and not strangers:
+            return False
+        if full or len(strangers) >= capacity.strangers:
+            strangers[0].make_way()
+        return True
 
     async def drain(self) -> None:
         """Stop accepting and wait until every session has come to its own end."""

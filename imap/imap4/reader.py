@@ -65,10 +65,14 @@ Admit = Callable[[Sequence[bytes], int], None]
 
 
 class CommandReader:
-    """One direction of one connection. ``max_line`` bounds a line and each literal that ``admit`` does not judge."""
+    """One direction of one connection.
 
-    def __init__(self, max_line: int, admit: Admit) -> None:
+    ``max_line`` bounds a line and each literal that ``admit`` does not judge, ``max_literals`` those of one command.
+    """
+
+    def __init__(self, max_line: int, admit: Admit, max_literals: int = MAX_LITERALS) -> None:
         self.max_line = max_line
+        self.max_literals = max_literals
         self.admit = admit
         self._buffer = bytearray()
         self._scanned = 0
@@ -177,7 +181,7 @@ class CommandReader:
             try:
                 self.admit(self._pieces, size)
                 self._literals += size
-                if self._literals > MAX_LITERALS:
+                if self._literals > self.max_literals:
                     raise TooBig("Literal size too large")
             except (ReplyError, StoreError) as error:
                 self._refusal = error

@@ -16,8 +16,8 @@ from imap.imap4.commands import COMMANDS
 from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.errors import Bad, NotSelected, ParseError, ReplyError, TooBig
 from imap.imap4.notify import Notify, describe_new
+from imap.imap4.reader import MAX_LITERALS, CommandReader, Continue, Refused
 from imap.imap4.reader import Command as CommandRead
-from imap.imap4.reader import CommandReader, Continue, Refused
 from imap.imap4.view import View
 from imap.imap4.watching import Watcher
 from imap.login import Login
@@ -32,6 +32,8 @@ MAX_BAD_BEFORE_LOGIN = 3
 MAX_BAD = 20
 # Before log-in no honest command comes near it; a longer one ends the connection.
 MAX_LINE_BEFORE_LOGIN = 4096
+# The literals of one command before log-in: a user's name and a password. Everybody can make the server hold these.
+MAX_LITERALS_BEFORE_LOGIN = 8192
 # Dovecot's default of imap_max_line_length.
 MAX_LINE = 64 << 10
 # Seconds without a command after log-in (RFC 3501 section 5.4 asks for at least 30 minutes).
@@ -68,7 +70,7 @@ class Session(session.Session):
         super().__init__(wire, login, logging.getLogger("dovecot.imap"))
         self.settings = settings
         self.state = State.NOT_AUTHENTICATED
-        self.reader = CommandReader(MAX_LINE_BEFORE_LOGIN, self._admit)
+        self.reader = CommandReader(MAX_LINE_BEFORE_LOGIN, self._admit, MAX_LITERALS_BEFORE_LOGIN)
         self.store: UserStore | None = None
         self.view: View | None = None
         self.watcher: Watcher | None = None  # the NOTIFY in force
@@ -88,6 +90,11 @@ class Session(session.Session):
 
     def _discard_input(self) -> int:
         return self.reader.clear()
+
+    @property
+    def buffered(self) -> int:
+        """Octets read that no command has taken yet."""
+        return self.reader.buffered
 
     def _take_line(self) -> bytes | None:
         try:
@@ -244,6 +251,7 @@ class Session(session.Session):
         self.store = store
         self.state = State.AUTHENTICATED
         self.reader.max_line = self.settings.max_line
+        self.reader.max_literals = MAX_LITERALS
         self.wire.set_timeout(IDLE_TIMEOUT)
         self._bad = 0
 

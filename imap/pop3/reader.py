@@ -30,6 +30,11 @@ class LineReader:
         self._skipping = False
         return dropped
 
+    @property
+    def buffered(self) -> int:
+        """Octets fed and not yet given out."""
+        return len(self._buffer)
+
     def next(self) -> bytes | None:
         """The next line, None when more octets are needed. Raises LineTooLong once per such line."""
         end = self._buffer.find(b"\n", self._scanned)

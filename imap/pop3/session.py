@@ -74,6 +74,11 @@ class Session(session.Session):
     def _discard_input(self) -> int:
         return self.reader.clear()
 
+    @property
+    def buffered(self) -> int:
+        """Octets read that no command has taken yet."""
+        return self.reader.buffered
+
     def _take_line(self) -> bytes | None:
         try:
             return self.reader.next()

@@ -229,12 +229,15 @@ async def serve(mail: Mail, tmp_path: Path) -> AsyncIterator[Callable[..., Await
     forget_reactor()
     reactor = install_reactor()
 
-    async def start(protocol: str, make: Callable[[LoginService], Any], **settings: Any) -> RunningServer:
+    async def start(
+        protocol: str, make: Callable[[LoginService], Any], capacity: Any = None, **settings: Any
+    ) -> RunningServer:
         authority = Authority.create(tmp_path / "ca")
         credentials = authority.issue_server(["localhost", "127.0.0.1"])
         options = twisted_server_options(str(credentials.certificate_file), str(credentials.key_file), Policy())
         service = (await mail.login(protocol, FakeWire(), **settings)).service
-        server = Server(make(service), options, asyncio.get_running_loop())  # type: ignore[arg-type]
+        loop = asyncio.get_running_loop()
+        server = Server(make(service), options, loop, capacity=capacity)  # type: ignore[arg-type]
         bound = [listening(protocol), listening(protocol + "s")]
         server.listen(reactor, bound, protocol + "s")
         started.append((server, bound))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imap.imap4.errors import Bad, ParseError
+from imap.imap4.errors import Bad, ParseError, TooBig
 from imap.imap4.reader import MAX_RESPONSE, Command, CommandReader, Continue, Literal, Refused
 
 
@@ -161,3 +161,12 @@ def test_take_line_reads_outside_of_commands() -> None:
     reader.feed(b"x" * (MAX_RESPONSE + 1))
     with pytest.raises(ParseError):
         reader.take_line()
+
+
+def test_the_literals_of_one_command_are_bounded_together() -> None:
+    reader = CommandReader(4096, lambda pieces, size: None, max_literals=8)
+    reader.feed(b"a LOGIN {5+}\r\nalice {4+}\r\n")
+    refused = reader.next()
+    assert isinstance(refused, Refused)
+    assert refused.fatal
+    assert isinstance(refused.error, TooBig)
