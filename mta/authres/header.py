@@ -9,11 +9,8 @@ from typing import Final
 
 from mta.message import headers
 
-COMMENT_DEPTH: Final = 10
-"""Comments within comments that are looked through; deeper ones hide something."""
-
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+^_`{|}~.@-]+")
-_COMMENT: Final = re.compile(rb"\((?:[^()\\]|\\.)*\)")
+_PARENTHESIS: Final = re.compile(rb"\\.|[()]", re.DOTALL)
 _IDENTITY: Final = re.compile(rb'[ \t\r\n]*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _SPECIAL: Final = re.compile(r"([()\\])")
@@ -53,14 +50,30 @@ def _is_forged(field: headers.Field, authserv_id: str) -> bool:
     """Whether a field names our authserv-id, or cannot be read."""
     if field.name != b"authentication-results":
         return False
-    value = field.value
-    for _ in range(COMMENT_DEPTH):
-        value = _COMMENT.sub(b" ", value)
+    value = _without_comments(field.value)
     match = _IDENTITY.match(value)
     if match is None or value.lstrip().startswith(b"("):
         return True
     name = re.sub(rb"\\(.)", rb"\1", match[1]) if match[1] is not None else match[2]
     return name.decode("utf-8", "replace").lower() == authserv_id.lower()
+
+
+def _without_comments(value: bytes) -> bytes:
+    """A blank for each comment (RFC 5322 section 3.2.2), however deep; one that never ends stays. Looks once."""
+    output = bytearray()
+    depth = start = end = 0
+    for match in _PARENTHESIS.finditer(value):
+        token = match[0]
+        if depth == 0 and token.endswith(b"("):  # quoted pairs are for within
+            depth, start = 1, match.end() - 1
+        elif depth and token == b"(":
+            depth += 1
+        elif depth and token == b")":
+            depth -= 1
+            if depth == 0:
+                output += value[end:start] + b" "
+                end = match.end()
+    return bytes(output + value[end:])
 
 
 def _value(value: str) -> str:
