@@ -193,18 +193,16 @@ class Connection(aiosmtpd.SMTP):
             return False
         return True
 
-    async def read_octets(self, count: int, keep: bool) -> list[bytes]:
-        """Exactly `count` octets of a BDAT chunk; `keep` false reads them away."""
-        chunks: list[bytes] = []
+    async def read_octets(self, count: int, kept: bytearray | None) -> None:
+        """Exactly `count` octets of a BDAT chunk, put behind what is `kept`; None reads them away."""
         while count > 0:
             octets = self.input.take(count)
             if not octets:
                 await self._more_input()
                 continue
             count -= len(octets)
-            if keep:
-                chunks.append(octets)
-        return chunks
+            if kept is not None:
+                kept += octets
 
     def _begin_request(self) -> None:
         if self.server.per_request_deadline:

@@ -69,21 +69,18 @@ async def bdat(connection: Connection, words: list[Word]) -> Reply:
         return Reply(521, "5.5.4", "Syntax: BDAT count [LAST]")
     size = int(words[1].text)
     refusal = await _chunk_refusal(connection, size)
-    keep = refusal is None
-    octets = await connection.read_octets(size, keep)
+    await connection.read_octets(size, transaction.chunks if refusal is None else None)
     if refusal is not None:
         transaction.chunk_failed = refusal
         if last:
             connection.new_transaction()
         return refusal
     assert transaction.chunks is not None
-    transaction.chunks += octets
-    transaction.chunked_octets += size
     if not last:
         return Reply(250, "2.0.0", f"Ok: {size} bytes")
     session.command = "END-OF-MESSAGE"
     try:
-        content, bare_newline = normalize_chunks(b"".join(transaction.chunks))
+        content, bare_newline = normalize_chunks(bytes(transaction.chunks))
         if bare_newline and session.strict_newlines and (refusal := server.bare_newline_refusal(session)):
             return refusal
         return await _accept(connection, content)
@@ -102,9 +99,9 @@ async def _chunk_refusal(connection: Connection, size: int) -> Reply | None:
     if transaction.chunks is None:
         if refusal := await server.access.check_data(connection) or await filters.data(connection):
             return refusal
-        transaction.chunks = []
-    if server.message_size_limit and transaction.chunked_octets + size > server.message_size_limit:
-        transaction.chunks = []
+        transaction.chunks = bytearray()
+    if server.message_size_limit and len(transaction.chunks) + size > server.message_size_limit:
+        transaction.chunks = bytearray()
         return CHUNK_TOO_BIG
     return None
 

@@ -15,12 +15,12 @@ import enum
 import re
 from typing import Final
 
-_LINE_END: Final = re.compile(rb"\r*\n")
+_LINE_END: Final = re.compile(rb"(?<!\r)\r*+\n")
 _BARE_NEWLINE: Final = re.compile(rb"(?<!\r)\n")
 _LONE_DOT: Final = re.compile(rb"(?m)^\.\r?\n")
 
-TAIL: Final = 2
-"""Octets kept of content that is too large: enough to know how its last line ended."""
+SLACK: Final = 1024
+"""Octets beyond the limit that may wait for the end of their line: it may be the dot, or end in carriage returns."""
 
 
 class Newlines(enum.Enum):
@@ -47,7 +47,12 @@ class DotReader:
         """`limit` in octets of content, 0 for none: what is longer is read to its end but not kept."""
         self._strict = newlines is not Newlines.ANY
         self._limit = limit
+        self._settled = bytearray()
+        """Content of lines that are read, once they come near the limit."""
         self._raw = bytearray()
+        """What was sent behind them, as it was sent; begins with a line."""
+        self._after_crlf = True
+        """Whether the line before `_raw` ended well: a dot may end the content there."""
         self._last_newline = -1
         self.content = b""
         self.too_large = False
@@ -67,8 +72,8 @@ class DotReader:
                 self._finish()
                 return rest
             self._last_newline = raw.rfind(b"\n")
-        if self._limit and len(raw) > self._limit + self._slack():
-            self._overflow()
+        if self._limit and len(self._settled) + len(raw) > (SLACK if self.too_large else self._limit + SLACK):
+            self._settle()
         return None
 
     def _find_end(self) -> tuple[int, int] | None:
@@ -84,7 +89,9 @@ class DotReader:
             start = raw.find(b"\n.", self._last_newline) + 1
         while start or raw.startswith(b"."):
             if self._strict:
-                if raw.startswith(b"\r\n", start + 1) and (start == 0 or raw.startswith(b"\r\n", start - 2)):
+                if raw.startswith(b"\r\n", start + 1) and (
+                    raw.startswith(b"\r\n", start - 2) if start else self._after_crlf
+                ):
                     return start, start + 3
             elif match := _LINE_END.match(raw, start + 1):
                 return start, match.end()
@@ -93,39 +100,53 @@ class DotReader:
                 return None
         return None
 
-    def _slack(self) -> int:
-        """The limit counts what is kept; stuffed dots and the end are not. They cannot double a line's length."""
-        return self._limit + 1024
+    def _settle(self) -> None:
+        """Make content of the lines that are complete; of content that is too large keep nothing but the last line.
 
-    def _overflow(self) -> None:
-        """Keep reading, keep nothing but the line that has begun (its first octets decide whether it is the end)."""
-        self.too_large = True
+        Only what the lines mean counts against the limit: neither stuffed dots nor the end of the content do.
+        """
         raw = self._raw
-        start = max(raw.rfind(b"\n") + 1 - TAIL, 0)
-        del raw[:start]
-        if len(raw) > self._limit:
-            del raw[TAIL + 2 :]
-            raw += b"x"  # the line is too long to be a dot
-        self._last_newline = raw.rfind(b"\n")
+        end = raw.rfind(b"\n") + 1
+        if end:
+            lines = bytes(raw[:end])
+            del raw[:end]
+            self._after_crlf = lines.endswith(b"\r\n")
+            self._last_newline = -1
+            if not self.too_large:
+                self._settled += self._meaning(lines)
+        if len(self._settled) > self._limit or len(self._settled) + len(raw) > self._limit + SLACK:
+            self.too_large = True
+            self._settled.clear()
+        if self.too_large and len(raw) > SLACK:
+            raw[:] = b"x"  # the line is too long to be a dot
 
     def _finish(self) -> None:
-        """Turn what was sent into what was meant: line ends, then dots (RFC 5321 section 4.5.2)."""
-        content = bytes(self._raw)
+        """The end has come; `_raw` ends before it."""
+        if not self.too_large:
+            content = self._meaning(bytes(self._raw))
+            if self._settled:
+                self._settled += content
+                content = bytes(self._settled)
+            self.too_large = 0 < self._limit < len(content)
+            if not self.too_large:
+                self.content = content
         self._raw.clear()
-        newlines = content.count(b"\n")
-        if newlines != content.count(b"\r\n") or (not self._strict and b"\r\r\n" in content):
+        self._settled.clear()
+
+    def _meaning(self, lines: bytes) -> bytes:
+        """Turn what was sent into what was meant: line ends, then dots (RFC 5321 section 4.5.2)."""
+        newlines = lines.count(b"\n")
+        if newlines != lines.count(b"\r\n") or (not self._strict and b"\r\r\n" in lines):
             if self._strict:
                 self.bare_newline = True
-                content = _BARE_NEWLINE.sub(b"\r\n", _LONE_DOT.sub(b"", content))
+                lines = _BARE_NEWLINE.sub(b"\r\n", _LONE_DOT.sub(b"", lines))
             else:
-                content = _LINE_END.sub(b"\r\n", content)
-        if content.startswith(b"."):
-            content = content[1:]
-        if b"\n." in content:
-            content = content.replace(b"\n.", b"\n")
-        if self._limit and len(content) > self._limit:
-            self.too_large = True
-        self.content = b"" if self.too_large else content
+                lines = _LINE_END.sub(b"\r\n", lines)
+        if lines.startswith(b"."):
+            lines = lines[1:]
+        if b"\n." in lines:
+            lines = lines.replace(b"\n.", b"\n")
+        return lines
 
 
 def normalize_chunks(content: bytes) -> tuple[bytes, bool]:

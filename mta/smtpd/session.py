@@ -177,9 +177,8 @@ class Transaction(aiosmtpd.Envelope):
         self.actions = Actions()
         self.recipient_list_checked = False
         self.sender_list_checked = False
-        self.chunks: list[bytes] | None = None
-        """Content given by BDAT so far; None outside BDAT."""
-        self.chunked_octets = 0
+        self.chunks: bytearray | None = None
+        """Content given by BDAT so far, in one piece: chunks may be of one octet. None outside BDAT."""
         self.chunk_failed: Reply | None = None
 
     @property

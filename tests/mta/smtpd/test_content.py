@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -108,6 +109,28 @@ async def test_chunks(start: Any) -> None:
     assert await client.reply() == "250 2.0.0 Ok: queued as QID1"
     assert await client.reply() == "250 2.0.0 Ok"
     assert site.queue.messages[0].content.endswith(b"\r\n\r\n.\r\na\r\n")
+
+
+async def test_small_chunks_cost_no_more_than_their_octets(start: Any) -> None:
+    count = 20_000
+    site = await start()
+    client = await site.say(ENVELOPE)
+    connection = next(iter(site.server.connections))
+    await client.send(b"BDAT 1\r\nx" * count)
+    for _ in range(count):
+        assert await client.reply() == "250 2.0.0 Ok: 1 bytes"
+    assert sys.getsizeof(connection.envelope.chunks) < 2 * count
+    await client.send(b"BDAT 2 LAST\r\ny\n")
+    assert await client.reply() == "250 2.0.0 Ok: queued as QID1"
+    assert site.queue.messages[0].content.endswith(b"x" * count + b"y\r\n")
+
+
+async def test_chunks_are_counted_together_before_they_are_kept(start: Any) -> None:
+    client = await (await start("message_size_limit = 100")).say(ENVELOPE)
+    await client.send(b"BDAT 60\r\n" + b"Q" * 60 + b"BDAT 41\r\n" + b"Q" * 41 + b"NOOP\r\n")
+    assert await client.reply() == "250 2.0.0 Ok: 60 bytes"
+    assert await client.reply() == "552 5.3.4 Chunk exceeds message size limit"
+    assert await client.reply() == "250 2.0.0 Ok"
 
 
 @pytest.mark.parametrize("command", ["BDAT", "BDAT x", "BDAT -1", "BDAT 3 FIRST", "BDAT 1 LAST x", "BDAT " + "9" * 100])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.smtpd.dotreader import DotReader, Newlines, normalize_chunks
+from mta.smtpd.dotreader import SLACK, DotReader, Newlines, normalize_chunks
 
 ANY, STRICT = Newlines.ANY, Newlines.NORMALIZE
 
@@ -113,6 +115,59 @@ def test_a_line_without_end_is_not_kept() -> None:
 def test_content_of_exactly_the_limit_passes() -> None:
     assert read(ANY, [b"12345678\r\n.\r\n"], 10)[0].content == b"12345678\r\n"
     assert read(ANY, [b"123456789\r\n.\r\n"], 10)[0].too_large
+
+
+@pytest.mark.parametrize("newlines", list(Newlines))
+@pytest.mark.parametrize("line", [b"x" * 98 + b"\r\n", b"." + b"x" * 8 + b"\r\n", b"..\r\n", b"x\n", b".\n"])
+def test_what_is_kept_stays_near_the_limit(newlines: Newlines, line: bytes) -> None:
+    limit, read_size = 100_000, 4096
+    reader = DotReader(newlines, limit)
+    sent = b"x\r\n" + line * (3 * limit // len(line))
+    for start in range(0, len(sent), read_size):
+        if reader.feed(sent[start : start + read_size]) is not None:
+            break
+        assert len(reader._raw) + len(reader._settled) <= limit + SLACK + read_size
+
+
+@pytest.mark.parametrize("newlines", list(Newlines))
+@pytest.mark.parametrize("line", [b"..\r\n", b"..\n", b".x\n", b"x\n", b"\n", b"..xxxxx\r\n"])
+def test_the_limit_counts_what_lines_mean(newlines: Newlines, line: bytes) -> None:
+    sent = b"x\r\n" + line * 5000 + b"x\r\n.\r\nQUIT"
+    content = read(newlines, [sent])[0].content
+    assert len(content) > 10_000
+    pieces = [sent[start : start + 1000] for start in range(0, len(sent), 1000)]
+    for limit, too_large in [(len(content) - 1, True), (len(content), False), (len(content) + 1, False)]:
+        reader, rest = read(newlines, pieces, limit)
+        assert (reader.too_large, reader.content, rest) == (too_large, b"" if too_large else content, b"QUIT")
+
+
+long_fragments = st.lists(
+    st.sampled_from([b"\r", b"\n", b".", b"x", b"\r\n", b"\r\n.", b"\r\n.\r\n", b"\n.", b".\r\n" * 90, b"..\n" * 90])
+    | st.sampled_from([b"x" * 700, b"y" * 2000 + b"\r\n"]),
+    max_size=30,
+)
+
+
+@given(long_fragments, st.sampled_from(list(Newlines)), st.integers(1, 5000), st.integers(1, 900))
+def test_the_limit_changes_nothing_else(parts: list[bytes], newlines: Newlines, limit: int, size: int) -> None:
+    sent = b"".join(parts)
+    free, end = read(newlines, [sent])
+    reader, rest = read(newlines, [sent[start : start + size] for start in range(0, len(sent), size)], limit)
+    assert rest == end
+    if rest is not None:
+        assert reader.too_large is (len(free.content) > limit)
+        assert reader.content == (b"" if reader.too_large else free.content)
+
+
+def test_carriage_returns_cost_what_they_are_long() -> None:
+    def seconds(size: int) -> float:
+        sent = b"\r" * size + b"x\r\r\n.\r\n"
+        started = time.process_time()
+        for _ in range(20):
+            read(ANY, [sent])
+        return time.process_time() - started
+
+    assert seconds(64_000) < 64 * seconds(4_000)
 
 
 fragments = st.lists(st.sampled_from([b"\r", b"\n", b".", b"x", b"\r\n", b"\r\n.\r\n", b"\0", b"\n."]), max_size=30)
