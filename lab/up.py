@@ -17,6 +17,7 @@ from lab.plan.dovecot import REACTOR
 from lab.profiles import Lab
 from lab.sandbox import python_paths
 from lab.sandbox.identity import service_identity
+from lab.sandbox.walk import open_file
 from lab.supervisor import runner
 from lab.supervisor.listeners import InetListener, Listener, Sockets
 from lab.supervisor.logs import LogTarget
@@ -169,7 +170,7 @@ class Terminal(NamedTuple):
 def _leave_terminal(lab: Lab) -> Terminal:
     """Move the standard streams away from the terminal."""
     terminal = Terminal(os.dup(1), os.dup(2))
-    log = os.open(lab.directory / "log" / "hardmail.log", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    log = open_file(lab.directory / "log" / "hardmail.log", os.O_RDWR | os.O_APPEND | os.O_CREAT)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)

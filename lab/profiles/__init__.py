@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import secrets
-import shutil
 import socket
+import stat
 import string
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -83,13 +84,17 @@ def profiles() -> list[str]:
 
 def open_lab(directory: Path) -> Lab:
     """A lab that was rendered before, with the same ports and passwords. Raises LabError."""
+    check_owned(directory)
     try:
-        info = json.loads((directory / LAB_FILE).read_text())
-        accounts = [Account(**entry) for entry in json.loads((directory / CREDENTIALS_FILE).read_text())]
+        info = json.loads(_read(directory / LAB_FILE))
+        accounts = [Account(**entry) for entry in json.loads(_read(directory / CREDENTIALS_FILE))]
     except (OSError, ValueError, TypeError) as error:
         raise LabError(f"{directory}: not a lab that can be started again ({error}); remove it first") from None
     if info["directory"] != str(directory):
         raise LabError(f"{directory} was made as {info['directory']}: a lab cannot be moved; remove it first")
+    for name in ("ca", "dns", "log", "var", *info["instances"]):
+        if os.path.lexists(directory / name):
+            check_owned(directory / name)
     return Lab(directory, info, accounts)
 
 
@@ -104,14 +109,21 @@ def render(profile: str, directory: Path, changes: Iterable[tuple[str, str]] = (
         description = tomllib.loads((source / "profile.toml").read_text())
     except OSError:
         raise LabError(f"no profile is called {profile}; there are: {', '.join(profiles())}") from None
+    if os.path.lexists(directory):
+        check_owned(directory)
     if (directory / LAB_FILE).exists():
         raise LabError(f"{directory}: there is a lab already")
     check_way(directory)
     renderer = _Renderer(source, directory, description)
     try:
         return renderer.render(list(changes))
-    except OSError as error:
-        raise LabError(f"{error.filename or directory}: {error.strerror}") from None
+    except BaseException as error:
+        for reserved in renderer.reserved.values():
+            for _, sock in reserved:
+                sock.close()
+        if isinstance(error, OSError):
+            raise LabError(f"{error.filename or directory}: {error.strerror}") from None
+        raise
 
 
 def check_way(directory: Path) -> None:
@@ -121,6 +133,23 @@ def check_way(directory: Path) -> None:
     for parent in directory.absolute().parents:
         if parent.exists() and not parent.stat().st_mode & 0o001:
             raise LabError(f"{parent} lets nobody through (chmod o+x {parent}, or choose another --dir)")
+
+
+def check_owned(directory: Path) -> None:
+    """A lab, and what lies directly in it, must be the present user's alone: its files are read with his rights.
+
+    Raises LabError for a link, and for a directory that another user owns or can write to.
+    """
+    try:
+        status = directory.lstat()
+    except OSError as error:
+        raise LabError(f"{directory}: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise LabError(f"{directory} is not a directory (a link to one does not count); choose another --dir")
+    if status.st_uid != os.geteuid():
+        raise LabError(f"{directory} belongs to user {status.st_uid}, not to you; choose another --dir")
+    if status.st_mode & 0o022:
+        raise LabError(f"{directory} can be written to by others (chmod go-w {directory})")
 
 
 class _Renderer:
@@ -144,7 +173,9 @@ class _Renderer:
 
     def render(self, changes: Sequence[tuple[str, str]]) -> Lab:
         """Everything, in an order in which nobody can read a secret too early."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        _make(self.directory, 0o700)
+        _make(self.directory / "var", 0o755)
         self.directory.chmod(0o711 if privileged() else 0o700)
         instances: dict[str, Any] = self.description["instances"]
         self._values(instances)
@@ -223,9 +254,9 @@ class _Renderer:
     def _certificates(self, instances: Mapping[str, Any]) -> None:
         from tls.authority import Authority
 
+        _make(self.directory / "ca", 0o700)
         authority = Authority.load_or_create(self.directory / "ca")
-        shutil.copyfile(authority.certificate_file, self.directory / "ca.pem")
-        (self.directory / "ca.pem").chmod(0o644)
+        _write(self.directory / "ca.pem", authority.certificate_file.read_text(), 0o644)
         self.issued: dict[str, tuple[Path, Path]] = {}
         for name, instance in instances.items():
             made = authority.issue_server([instance["name"], instance["address"]])
@@ -243,12 +274,12 @@ class _Renderer:
 
     def _files(self, name: str) -> None:
         """The configuration directory of one instance. A file with a password in it belongs to the MTA alone."""
-        (self.directory / "log").mkdir(mode=0o755, exist_ok=True)
+        _make(self.directory / "log", 0o755)
+        _make(self.directory / name, 0o755)
         for path in sorted((self.source / name).rglob("*")):
             target = self.directory / name / path.relative_to(self.source / name)
             if path.is_dir():
                 continue
-            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             text = path.read_text()
             secret = "@{password." in text
             _write(
@@ -274,7 +305,8 @@ class _Renderer:
             target = self.directory / file
             if ".." in Path(file).parts or not target.is_file():
                 raise LabError(f"--set {file}: the profile has no such file")
-            with target.open("a") as stream:
+            descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+            with open(descriptor, "a", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
                 stream.write("\n" + self._expand(lines, file.partition("/")[0], f"--set {file}") + "\n")
 
     def _expand(self, text: str, instance: str, where: str) -> str:
@@ -316,13 +348,30 @@ class _Renderer:
 
 
 def _write(path: Path, text: str, mode: int, owner: Identity | None = None) -> None:
-    path.parent.mkdir(mode=0o755, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    _make(path.parent, 0o755)
+    path.unlink(missing_ok=True)  # of a lab that was not finished
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor, not a path
         file.write(text)
         if owner is not None and privileged():
             os.fchown(descriptor, owner.uid, owner.gid)
         os.fchmod(descriptor, mode)
+
+
+def _make(directory: Path, mode: int) -> None:
+    """Make a directory, or make sure that the one that stands there is ours alone. Raises LabError."""
+    try:
+        directory.mkdir(mode=mode)
+    except FileExistsError:
+        check_owned(directory)
+
+
+def _read(path: Path) -> str:
+    """A file of the lab that nobody else has put there. Raises OSError."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), encoding="utf-8") as file:  # noqa: PTH123
+        if os.fstat(file.fileno()).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
+        return file.read()
 
 
 def _usable(host: str) -> bool:

@@ -9,6 +9,8 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.sandbox import walk
+
 log = logging.getLogger("hardmail")
 
 # An unprivileged stand-in for a default user that the machine lacks: three different ones, so that
@@ -99,13 +101,21 @@ def make_directory(path: Path, mode: int, owner: Identity | None = None, gid: in
 
     Raises OSError.
     """
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    walk.make_directories(path.parent)
+    parent = walk.open_directory(path.parent)
     try:
-        path.mkdir(mode=mode)
+        os.mkdir(path.name, mode, dir_fd=parent)
+        directory = os.open(path.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     except FileExistsError:
-        if not path.is_dir():
-            raise
+        os.close(walk.open_directory(path))
         return
-    path.chmod(mode)  # mkdir's mode is cut by the umask
-    if (owner is not None or gid is not None) and privileged():
-        os.chown(path, owner.uid if owner else -1, gid if gid is not None else owner.gid if owner else -1)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        os.close(parent)
+    try:
+        if (owner is not None or gid is not None) and privileged():
+            os.fchown(directory, owner.uid if owner else -1, gid if gid is not None else owner.gid if owner else -1)
+        os.fchmod(directory, mode)  # mkdir's mode is cut by the umask
+    finally:
+        os.close(directory)

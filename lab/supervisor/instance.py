@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from lab.errors import AlreadyRunning, LabError
+from lab.sandbox.walk import open_directory, open_file
 
 # Seconds to wait for the processes of a predecessor that was killed: they die with it, but not in the same instant.
 GRACE_SECONDS = 2.0
@@ -35,7 +36,7 @@ class InstanceLock:
     def _try(self, last: bool) -> int | None:
         """The locked descriptor, or None when it is worth trying again. Raises AlreadyRunning or LabError."""
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            descriptor = open_file(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise LabError(f"cannot open {self.path}: {error.strerror}") from None
         try:
@@ -67,8 +68,13 @@ class InstanceLock:
     def release(self) -> None:
         """Remove the file and let go of the lock."""
         if self._descriptor >= 0:
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
+            with contextlib.suppress(OSError):  # the directory may be the service user's, and gone
+                directory = open_directory(self.path.parent)
+                try:
+                    if self._stands(self._descriptor):
+                        os.unlink(self.path.name, dir_fd=directory)
+                finally:
+                    os.close(directory)
             self.forget()
 
     def forget(self) -> None:

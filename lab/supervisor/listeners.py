@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
 import socket
@@ -16,6 +17,9 @@ from types import MappingProxyType
 
 from lab.errors import ListenError
 from lab.sandbox.identity import privileged
+from lab.sandbox.walk import open_directory
+
+log = logging.getLogger("hardmail")
 
 BACKLOG = 511  # connections the kernel keeps for a busy service; the usual ceiling is net.core.somaxconn
 EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -104,7 +108,7 @@ class Sockets:
         for listener in listeners:
             if listener.key in self._sockets:
                 if isinstance(listener, UnixListener):
-                    self._own(listener, listener.path)
+                    self._own_again(listener)
                 elif not listener.datagram:
                     self[listener].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     self[listener].listen(BACKLOG)
@@ -133,10 +137,10 @@ class Sockets:
             if key[0] == "unix":
                 path = Path(key[1])
                 inode = self._inodes.pop(path, None)
-                with contextlib.suppress(OSError):
-                    status = path.lstat()
+                with contextlib.suppress(OSError), _opened(open_directory(path.parent)) as directory:
+                    status = os.stat(path.name, dir_fd=directory, follow_symlinks=False)
                     if inode == (status.st_dev, status.st_ino):
-                        path.unlink()
+                        os.unlink(path.name, dir_fd=directory)
 
     def close_all_but(self, wanted: Iterable[Listener]) -> None:
         """Close every socket that is not among these listeners, and remove its file."""
@@ -195,49 +199,86 @@ class Sockets:
         path = listener.path
         if len(os.fsencode(path)) > UNIX_PATH_MAX:
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISSOCK(path.lstat().st_mode):
-                raise OSError(errno.EEXIST, "a file that is no socket stands there")
-            if not listener.datagram and _answers(path):
-                raise OSError(errno.EADDRINUSE, "another process listens there")
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if listener.datagram else socket.SOCK_STREAM)
-        temporary = path.with_name(f".{secrets.token_hex(4)}")
+        with _opened(open_directory(path.parent)) as directory:
+            with contextlib.suppress(FileNotFoundError), _opened_socket(directory, path.name) as stale:
+                if not listener.datagram and _answers(stale):
+                    raise OSError(errno.EADDRINUSE, "another process listens there")
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if listener.datagram else socket.SOCK_STREAM)
+            try:
+                self._inodes[path] = self._bind_at(sock, listener, directory)
+                sock.setblocking(False)
+            except OSError:
+                sock.close()
+                raise
+        return sock
+
+    def _bind_at(self, sock: socket.socket, listener: UnixListener, directory: int) -> tuple[int, int]:
+        """The rest of _bind_unix, in a directory that may belong to another user; the socket's device and inode."""
+        temporary = f".{secrets.token_hex(4)}"
         mask = os.umask(0o177)
         try:
             # The directory's descriptor keeps the temporary name inside sun_path, however long the path is.
-            directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                sock.bind(f"/proc/self/fd/{directory}/{temporary.name}")
-                self._own(listener, temporary)
-                if not listener.datagram:
-                    sock.listen(BACKLOG)
-                status = temporary.lstat()
-                temporary.replace(path)
-            finally:
-                os.close(directory)
-            sock.setblocking(False)
+            sock.bind(f"/proc/self/fd/{directory}/{temporary}")
+            with _opened_socket(directory, temporary) as made:
+                status = os.fstat(made)
+                if status.st_uid != os.geteuid() or status.st_nlink != 1:
+                    raise OSError(errno.EEXIST, "somebody meddles with the sockets there")
+                _own(listener, made)
+            if not listener.datagram:
+                sock.listen(BACKLOG)
+            os.rename(temporary, listener.path.name, src_dir_fd=directory, dst_dir_fd=directory)
         except OSError:
-            sock.close()
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
             raise
         finally:
             os.umask(mask)
-        self._inodes[path] = (status.st_dev, status.st_ino)
-        return sock
+        return status.st_dev, status.st_ino
 
-    @staticmethod
-    def _own(listener: UnixListener, path: Path) -> None:
-        if privileged():
-            os.chown(path, listener.uid, listener.gid, follow_symlinks=False)
-        path.chmod(listener.mode)
+    def _own_again(self, listener: UnixListener) -> None:
+        """Give a socket that is bound already its mode and owner; leave alone what took its place meanwhile."""
+        path = listener.path
+        try:
+            with _opened(open_directory(path.parent)) as directory, _opened_socket(directory, path.name) as there:
+                status = os.fstat(there)
+                if self._inodes.get(path) != (status.st_dev, status.st_ino):
+                    raise OSError(errno.EEXIST, "another socket stands there")
+                _own(listener, there)
+        except OSError as error:
+            log.warning("%s: not our socket any more: %s; start anew to mend it", path, error.strerror)
 
 
-def _answers(path: Path) -> bool:
+@contextlib.contextmanager
+def _opened(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _opened_socket(directory: int, name: str) -> Iterator[int]:
+    """An O_PATH descriptor of a socket file: what is done through it cannot be turned to another file."""
+    with _opened(os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)) as descriptor:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EEXIST, "a file that is no socket stands there")
+        yield descriptor
+
+
+def _own(listener: UnixListener, descriptor: int) -> None:
+    """Set owner, then mode, by way of /proc: fchmod(2) refuses an O_PATH descriptor."""
+    place = f"/proc/self/fd/{descriptor}"
+    if privileged():
+        os.chown(place, listener.uid, listener.gid)
+    Path(place).chmod(listener.mode)
+
+
+def _answers(descriptor: int) -> bool:
     """Whether some process listens on the unix socket; a stale one is left by a killed predecessor."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
-            probe.connect(str(path))
+            probe.connect(f"/proc/self/fd/{descriptor}")
         except BlockingIOError:
             return True
         except OSError as error:

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.sandbox.walk import open_file
+
 LEVEL_WORDS = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "fatal"}
 DOVECOT_WORDS = {logging.DEBUG: "Debug", logging.INFO: "Info", logging.WARNING: "Warning", logging.ERROR: "Error"}
 
@@ -121,7 +123,7 @@ def open_log(path: Path) -> int:
     if str(path) in ("/dev/stderr", "/dev/stdout"):
         return sys.stderr.fileno() if path.name == "stderr" else sys.stdout.fileno()
     if path not in _open_files:
-        _open_files[path] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        _open_files[path] = open_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     return _open_files[path]
 
 
@@ -133,6 +135,6 @@ def descriptors() -> list[int]:
 def reopen() -> None:
     """Open the log files anew, so that a rotated file is let go. Raises OSError."""
     for path, descriptor in _open_files.items():
-        fresh = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fresh = open_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(fresh, descriptor, inheritable=False)
         os.close(fresh)

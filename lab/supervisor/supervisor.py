@@ -122,7 +122,10 @@ class Supervisor:
     def _lock(self, plans: Iterable[Plan]) -> None:
         for plan in plans:
             for path in plan.pid_files:
-                make_directory(path.parent, 0o755)
+                try:
+                    make_directory(path.parent, 0o755)
+                except OSError as error:
+                    raise LabError(f"{error.filename or path.parent}: {error.strerror}") from None
                 lock = InstanceLock(path)
                 lock.acquire()
                 self._locks.append(lock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -60,8 +61,9 @@ def prepare(queue_directory: Path | str, uid: int | None = None, gid: int | None
 def give_to_owner(fd: int, directory: Path) -> None:
     """What root makes in a queue belongs to the queue's owner; for anyone else this does nothing."""
     if os.geteuid() == 0:
-        owner = directory.stat()
-        os.fchown(fd, owner.st_uid, owner.st_gid)
+        owner, status = directory.stat(), os.fstat(fd)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:  # not somebody else's under another name
+            os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 def _own_directory(fd: int, uid: int | None, gid: int | None, mode: int) -> None:
@@ -85,7 +87,7 @@ def _own_files(directory_fd: int, uid: int | None, gid: int | None) -> None:
         try:
             status = os.fstat(fd)
             # A hard link could lead to someone else's file: own only what has this one name.
-            if status.st_nlink == 1 and status.st_uid != uid:
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid != uid:
                 os.fchown(fd, uid, -1 if gid is None else gid)
         finally:
             os.close(fd)

@@ -31,13 +31,13 @@ def lines(sockets: Sockets, *listeners: InetListener | UnixListener) -> tuple[st
 
 def test_unix_socket_has_its_mode_from_the_first_moment(sockets: Sockets, tmp_path: Path, monkeypatch) -> None:
     seen: list[int] = []
-    replace = Path.replace
+    rename = os.rename
 
-    def watched(self: Path, target: Path) -> Path:
-        seen.append(stat.S_IMODE(self.stat().st_mode))
-        return replace(self, target)
+    def watched(source: str, target: str, **directories: int) -> None:
+        seen.append(stat.S_IMODE((tmp_path / source).stat().st_mode))
+        rename(source, target, **directories)
 
-    monkeypatch.setattr(Path, "replace", watched)
+    monkeypatch.setattr(os, "rename", watched)
     listener = UnixListener(tmp_path / "auth", 0o640, "auth")
     sockets.bind([listener])
     assert seen == [0o640]
@@ -154,3 +154,38 @@ def test_datagram_listener(sockets: Sockets, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         client.sendto(b"I", str(control.path))
     assert sockets[control].recv(10) == b"I"
+
+
+def test_reload_does_not_follow_what_took_the_place_of_a_socket(sockets: Sockets, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("secret")
+    victim.chmod(0o600)
+    listener = UnixListener(tmp_path / "auth", 0o666, "auth")
+    sockets.bind([listener])
+    listener.path.unlink()
+    listener.path.symlink_to(victim)
+    sockets.bind([listener])
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o600
+
+
+def test_reload_leaves_another_socket_alone(sockets: Sockets, tmp_path: Path) -> None:
+    listener = UnixListener(tmp_path / "auth", 0o666, "auth")
+    sockets.bind([listener])
+    listener.path.rename(tmp_path / "away")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(listener.path))
+        listener.path.chmod(0o600)
+        sockets.bind([listener])
+        assert stat.S_IMODE(listener.path.stat().st_mode) == 0o600
+        sockets.close_all_but(())
+        assert listener.path.exists()
+
+
+def test_directory_behind_another_users_link_is_refused(sockets: Sockets, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a link of another user")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "private").symlink_to(tmp_path / "elsewhere")
+    os.lchown(tmp_path / "private", 65534, 65534)
+    assert "link of another user" in lines(sockets, UnixListener(tmp_path / "private" / "auth", 0o666, "x"))[0]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
