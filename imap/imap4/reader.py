@@ -21,7 +21,7 @@ MAX_DISCARD = 1 << 30
 # ``{12}``, ``{12+}``, ``~{12}`` at the end of a line, where a token can begin.
 _LITERAL = re.compile(rb"(?:^|[ (])(~?)\{([0-9]{1,20})(\+?)\}\Z")
 # A line cut into quoted strings and the rest; an open quote matches neither.
-_BALANCED = re.compile(rb'(?:[^"]|"(?:[^"\\]|\\.)*")*+\Z', re.DOTALL)
+_BALANCED = re.compile(rb'(?:[^"]|"(?:[^"\\]|\\.)*")*\Z', re.DOTALL)
 
 
 class Literal(bytes):

@@ -15,7 +15,7 @@ _LINE_END = re.compile(rb"\r?\n")
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _PLAIN_NAME = re.compile(rb"[!-9;-~]+")
 # What follows the name: a colon or, as for any line without one, the end of the line; then the value with its folds.
-_REST = rb"(?:[ \t]*(?P<colon>:)|\r*(?=\n|\Z))[^\n]*+(?:\n[ \t][^\n]*+)*+\n?"
+_REST = rb"(?:[ \t]*(?P<colon>:)|\r*(?=\n|\Z))[^\n]*+(?:\n[ \t][^\n]*+)*\n?"
 
 
 class Field(NamedTuple):
