@@ -138,13 +138,13 @@ def test_any_octets_give_events_and_nothing_else(data: bytes) -> None:
 def test_reading_is_linear() -> None:
     def seconds(count: int) -> float:
         reader = CommandReader(1 << 30, admit)
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in range(count):
             reader.feed(b'"' + b"x" * 100)
             reader.next()
         reader.feed(b" {5}\r\n")
         reader.next()
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     seconds(100)
     small, large = min(seconds(2000) for _ in range(3)), seconds(16000)
