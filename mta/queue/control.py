@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 import socket
 from pathlib import Path
 from typing import Final
@@ -12,10 +10,12 @@ from typing import Final
 from mta.queue.wakeup import SOCKET, Wakeup
 
 ACTIVE_REQUEST: Final = b"active"
-REPLY_SIZE: Final = 60_000
-"""Octets of one reply datagram; a list of ids takes several, an empty one ends it."""
-PATIENCE: Final = 2.0
-"""Seconds to wait for each of them."""
+"""Comes with a descriptor: one end of a stream, on which the queue ids of the active queue are the answer. So the queue
+manager, confined as it is, opens no socket of anybody's."""
+PORTION: Final = 1 << 16
+"""Octets read at once."""
+PATIENCE: Final = 0.5
+"""Seconds to wait for an answer; a listing without marks is better than a late one."""
 
 
 def send(queue_directory: Path, request: bytes) -> bool:
@@ -29,26 +29,20 @@ def send(queue_directory: Path, request: bytes) -> bool:
 
 def active_ids(queue_directory: Path) -> set[str]:
     """Queue ids of the active queue; empty if no queue manager runs or answers."""
-    found: set[str] = set()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
-        client.settimeout(PATIENCE)
-        with contextlib.suppress(OSError):
-            # A name in the abstract space: nothing is left behind in the file system.
-            client.bind(f"\0hardmail-{os.getpid()}-{secrets.token_hex(8)}")
-            client.connect(str(queue_directory / SOCKET))
-            client.send(ACTIVE_REQUEST)
-            while reply := client.recv(REPLY_SIZE + 1):
-                found.update(reply.decode("ascii", "replace").split())
-    return found
+    answer = bytearray()
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client, contextlib.suppress(OSError):
+        client.setblocking(False)
+        client.connect(str(queue_directory / SOCKET))
+        socket.send_fds(client, [ACTIVE_REQUEST], [theirs.fileno()])
+        theirs.close()
+        ours.settimeout(PATIENCE)
+        while portion := ours.recv(PORTION):
+            answer += portion
+    # Cut off in the middle, the last id is none.
+    return set(answer.decode("ascii", "replace").split(" ")[:-1])
 
 
-def replies(ids: list[str]) -> list[bytes]:
+def reply(ids: list[str]) -> bytes:
     """The answer to ACTIVE_REQUEST."""
-    portions: list[bytes] = []
-    portion = ""
-    for queue_id in ids:
-        if len(portion) + len(queue_id) + 1 > REPLY_SIZE:
-            portions.append(portion.encode())
-            portion = ""
-        portion += f"{queue_id} "
-    return [*portions, portion.encode(), b""] if portion else [*portions, b""]
+    return "".join(f"{queue_id} " for queue_id in ids).encode("ascii")

@@ -112,6 +112,7 @@ class Service:
         )
         rewrite = plan.cleanup.rules.rewrite
         pickup = Pickup(self.queue, plan.cleanup.process, notices, pickup_settings, rewrite, clock)
+        self._answers: set[asyncio.Task[None]] = set()
         self._agents = Agents(plan.agents, plan.transports, UnavailableAgent(clock))
         completion = Completion(self.queue, notices, settings, clock)
         self.manager = Manager(
@@ -150,25 +151,28 @@ class Service:
 
     def _receive(self, source: socket.socket) -> None:
         try:
-            request, sender = source.recvfrom(CONTROL_SIZE)
+            request, descriptors, _, _ = socket.recv_fds(source, CONTROL_SIZE, 1)
         except BlockingIOError:
             return
         except OSError:
-            request, sender = b"", None
+            request, descriptors = b"", []
+        if request == control.ACTIVE_REQUEST and descriptors:
+            self._answers.add(task := asyncio.create_task(self._tell_active(descriptors.pop())))
+            task.add_done_callback(self._answers.discard)
+        for fd in descriptors:
+            os.close(fd)
         if not request and source.type == socket.SOCK_STREAM:
             asyncio.get_running_loop().remove_reader(source)
             source.close()
-            return
-        if request == control.ACTIVE_REQUEST:
-            self._tell_active(source, sender)
-        else:
+        elif request != control.ACTIVE_REQUEST:
             self.request(request)
 
-    def _tell_active(self, source: socket.socket, asker: object) -> None:
-        if source.type == socket.SOCK_DGRAM and isinstance(asker, bytes | str) and asker:
-            with contextlib.suppress(OSError):  # it does not wait any more
-                for reply in control.replies(self.manager.active_ids):
-                    source.sendto(reply, asker)
+    async def _tell_active(self, fd: int) -> None:
+        """Write to the descriptor that came with the question; whoever does not read is left."""
+        with contextlib.suppress(OSError, TimeoutError), socket.socket(fileno=fd) as asker:
+            asker.setblocking(False)
+            async with asyncio.timeout(control.PATIENCE):
+                await asyncio.get_running_loop().sock_sendall(asker, control.reply(self.manager.active_ids))
 
     def request(self, request: bytes) -> None:
         """One control request: letters as Postfix's trigger protocol has them, or `retry QUEUE_ID`."""

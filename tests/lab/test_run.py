@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -158,3 +160,19 @@ def test_no_service_process_is_root(daemons: Daemons, helpers: type[Helpers]) ->
         assert "0" not in fields["Gid"].split() + fields["Groups"].split()
         assert int(fields["CapPrm"], 16) == int(fields["CapEff"], 16) == 0
         assert fields["NoNewPrivs"] == "1"
+
+
+def test_mailq_marks_what_is_being_delivered(daemons: Daemons, helpers: type[Helpers]) -> None:
+    """The confined queue manager answers although it may reach no socket of another process."""
+    port = helpers.free_port()
+    confdir = daemons.confdir("busy", port)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with (confdir / "main.cf").open("a") as file:
+            file.write(f"relayhost = [127.0.0.1]:{silent.getsockname()[1]}\nmydestination =\n")
+        daemons.run(confdir)
+        with smtplib.SMTP("127.0.0.1", port, "client.example") as smtp:
+            smtp.sendmail("a@busy.example", ["b@elsewhere.example"], "Subject: x\r\n\r\n")
+        connection, _ = silent.accept()  # it is being delivered now
+        listing = daemons.command("postqueue", "-c", str(confdir), "-p").stdout
+        connection.close()
+    assert re.search(r"^[0-9A-F]+\* ", listing, re.MULTILINE), listing

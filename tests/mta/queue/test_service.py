@@ -245,10 +245,9 @@ async def test_flush_by_the_control_socket(qmgr, monkeypatch) -> None:
         await running.until(lambda: [each.attempts for each in queue.messages()] == [4])
 
 
-def test_replies_of_any_length() -> None:
+async def test_any_number_of_active_messages_is_told(qmgr, monkeypatch) -> None:
     ids = [f"{number:011X}" for number in range(20_000)]
-    replies = control.replies(ids)
-    assert replies[-1] == b""
-    assert all(0 < len(reply) <= control.REPLY_SIZE for reply in replies[:-1])
-    assert b"".join(replies).decode().split() == ids
-    assert control.replies([]) == [b""]
+    monkeypatch.setattr(service.Manager, "active_ids", property(lambda manager: ids))
+    running = await qmgr()
+    ask = asyncio.get_running_loop().run_in_executor
+    assert await ask(None, control.active_ids, running.spool) == set(ids)
