@@ -1,1 +1,1 @@
-"""Measurements that take minutes: run by hand, each a command of its own (see docs/queue.md)."""
+"""Measurements that take minutes: run by hand, each a command of its own."""

@@ -1,4 +1,4 @@
-"""A long queue: 100,000 deferred mails. Start, `mailq`, rate of acceptance and memory with it, then the drain and its order.
+"""A long queue, 100,000 deferred mails: start, `mailq`, rate of acceptance and memory with it, then the drain.
 
     python -m bench.backlog [--messages 100000]
 
@@ -29,6 +29,8 @@ DOMAINS = 10
 SMALL = 50
 """Messages for each of the others."""
 RATE_MESSAGES, RATE_SESSIONS, RATE_TRIALS = 3000, 20, 3
+LATER = 3600.0
+"""Seconds until the deferred mail is due."""
 START_PATIENCE = 60.0
 PATIENCE = 900.0
 """Seconds that the drain may take."""
@@ -205,6 +207,7 @@ async def drain(system: System, sink: Sink, expected: int) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.backlog", description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--due", action="store_true", help="all of them are due at the start")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="backlog-") as name:
         Path(name).chmod(0o755)  # started by root, the services are someone else
@@ -224,7 +227,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
             began = time.monotonic()
             with Queue.open(place / "spool") as queue:
-                asyncio.run(fill(queue, options.messages, where))
+                due = 0.0 if options.due else time.time() + LATER
+                asyncio.run(fill(queue, options.messages, where, due=lambda number: due))
             found["filled s"] = round(time.monotonic() - began, 1)
             found["start s"] = round(system.start(), 2)
             found["mailq first line s"], found["mailq all s"] = (round(value, 2) for value in system.mailq())

@@ -1,4 +1,4 @@
-"""Fills a queue with deferred mail through the queue's own interface: 100,000 messages in seconds, every one durable."""
+"""Fills a queue with deferred mail through the queue's own interface: 100,000 messages in seconds, each durable."""
 
 from __future__ import annotations
 
