@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 
 from . import schemes
-from .databases import DatabaseError, Databases, Entry
+from .databases import DatabaseError, Databases, Entry, Pairs, Verdict
 from .hashing import Hasher
-from .passdbs import Passdb, Passdbs, Result
+from .passdbs import Passdb, Passdbs
 from .request import FIELD_CHARS_REFUSED, AuthRequest, describe
+from .results import Result
 from .settings import AuthSettings
 from .userdbs import Userdb, Userdbs
 
@@ -21,8 +22,9 @@ class Authenticator:
     def __init__(self, settings: AuthSettings, hasher: Hasher) -> None:
         self.settings = settings
         self.hasher = hasher
-        databases = Databases(self.exists, userdbs=len(settings.userdbs))
+        databases = Databases(self.exists, settings)
         self.directories = databases.directories
+        self.close = databases.close
         self._passdbs = Passdbs(
             [Passdb(block, databases.passdb(block.driver, block.args)) for block in settings.passdbs],
         )
@@ -45,14 +47,14 @@ class Authenticator:
 
         async def ask(passdb: Passdb) -> Result:
             nonlocal hashed
-            if not passdb.database.can_lookup:
+            if passdb.database.verifies:
                 hashed = True
-                good = await passdb.database.verify(request, password)
-                return Result.UNKNOWN if good is None else Result.OK if good else Result.MISMATCH
+                verdict = await passdb.database.verify(request, password)
+                return self._judged(request, passdb, verdict)
             entry = await passdb.database.lookup(request)
-            if entry is None:
-                return Result.UNKNOWN
-            self._take_fields(request, passdb, entry)
+            if isinstance(entry, Verdict):
+                return self._judged(request, passdb, entry)
+            self._take_fields(request, passdb, entry.fields)
             if "noauthenticate" in request.extra:
                 return Result.NEXT
             hashed = hashed or entry.password is not None
@@ -109,9 +111,9 @@ class Authenticator:
             if not passdb.database.can_lookup:
                 return Result.NO_SCHEME
             entry = await passdb.database.lookup(request)
-            if entry is None:
-                return Result.UNKNOWN
-            self._take_fields(request, passdb, entry)
+            if isinstance(entry, Verdict):
+                return self._judged(request, passdb, entry)
+            self._take_fields(request, passdb, entry.fields)
             if "noauthenticate" in request.extra:
                 return Result.NEXT
             if entry.password is None:
@@ -142,6 +144,18 @@ class Authenticator:
             raise DatabaseError("passdb doesn't support lookups, can't verify user's existence")
         return result is Result.OK
 
-    def _take_fields(self, request: AuthRequest, passdb: Passdb, entry: Entry) -> None:
-        for name, value in entry.fields:
-            request.set_field(name, request.expand(value) if passdb.database.templates else value)
+    def _judged(self, request: AuthRequest, passdb: Passdb, verdict: Verdict) -> Result:
+        """What a passdb says that has no entry to show."""
+        self._take_fields(request, passdb, verdict.fields)
+        if verdict.result is Result.OK and passdb.settings.deny:
+            return Result.MISMATCH  # found is enough
+        if verdict.result is Result.OK and "noauthenticate" in request.extra:
+            return Result.NEXT
+        return verdict.result
+
+    def _take_fields(self, request: AuthRequest, passdb: Passdb, fields: Pairs) -> None:
+        for name, value in fields:
+            if value is None:
+                request.set_null_field(name)
+            else:
+                request.set_field(name, request.expand(value) if passdb.database.templates else value)

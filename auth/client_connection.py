@@ -14,10 +14,10 @@ from .core import Core
 from .exchange import AskClient, AskDatabase, Exchange, Next, Outcome
 from .mechanisms import MECHANISMS
 from .mechanisms.steps import Credentials, VerifyPassword, VerifyToken
-from .passdbs import Result
 from .protocol import Parameters, ProtocolError, ServerConnection, server
 from .replies import fail_words, ok_words
 from .request import AuthRequest, describe
+from .results import Result
 
 log = logging.getLogger("dovecot.auth")
 

@@ -57,8 +57,9 @@ class Core:
         return self._connections
 
     def close(self) -> None:
-        """Give up the hashing threads."""
+        """Give up the threads."""
         self._pool.close()
+        self.authenticator.close()
 
 
 def announced(settings: AuthSettings, authenticator: Authenticator) -> Mapping[str, tuple[str, ...]]:

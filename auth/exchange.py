@@ -21,8 +21,8 @@ from .mechanisms.steps import (
     VerifyPassword,
     VerifyToken,
 )
-from .passdbs import Result
 from .request import AuthRequest, BadUsername, describe
+from .results import Result
 
 log = logging.getLogger("dovecot.auth")
 

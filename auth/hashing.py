@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from . import schemes
 
@@ -23,26 +23,29 @@ ENTRY_OCTETS = 160
 """What one remembered check costs, to turn auth_cache_size into a number of entries."""
 
 
+Answer = TypeVar("Answer")
+
+
 class Busy(Exception):
     """Too many password checks are waiting."""
 
 
 class FairPool:
-    """Threads for slow hashes. Each client address has its own queue and the queues take turns: a flood of log-ins
+    """Threads for slow work. Each client address has its own queue and the queues take turns: a flood of log-ins
     from one address waits for itself, not others for it."""
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, name: str = "password-hash") -> None:
         self._workers = workers or max(2, os.cpu_count() or 1)
-        self._threads = ThreadPoolExecutor(self._workers, "password-hash")
+        self._threads = ThreadPoolExecutor(self._workers, name)
         self._queues: OrderedDict[str, deque[tuple[asyncio.Future[Any], Callable[[], Any]]]] = OrderedDict()
         self._running = 0
         self._waiting = 0
 
-    async def run(self, address: str, work: Callable[[], bool]) -> bool:
+    async def run(self, address: str, work: Callable[[], Answer]) -> Answer:
         """Run ``work`` in a thread when its turn comes. Raises Busy, and whatever ``work`` raises."""
         if self._waiting >= WAITING_MAX:
             raise Busy(f"{self._waiting} password checks are waiting")
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(address, deque()).append((future, work))
         self._waiting += 1
         self._start()
@@ -65,7 +68,7 @@ class FairPool:
             self._running += 1
             loop.run_in_executor(self._threads, work).add_done_callback(functools.partial(self._ended, future))
 
-    def _ended(self, future: asyncio.Future[bool], done: asyncio.Future[bool]) -> None:
+    def _ended(self, future: asyncio.Future[Answer], done: asyncio.Future[Answer]) -> None:
         self._running -= 1
         self._start()
         if done.cancelled():

@@ -12,10 +12,10 @@ from .client_connection import ClientConnection
 from .connection import Connection
 from .core import Core
 from .databases import DatabaseError
-from .passdbs import Result
 from .protocol import MasterServerConnection, Parameters, ProtocolError, master_server
 from .replies import pass_words, user_words
 from .request import AuthRequest, BadUsername, describe
+from .results import Result
 from .userdbs import UserResult
 
 log = logging.getLogger("dovecot.auth")
@@ -129,7 +129,8 @@ class MasterConnection(Connection):
             self._machine.send_done(id, failed=True)
             return
         try:
-            async for user in self.core.authenticator.userdbs.users():
+            request = AuthRequest(self.core.settings, Parameters())
+            async for user in self.core.authenticator.userdbs.users(request):
                 self._machine.send_listed(id, user)
                 self._flush()
         except DatabaseError as error:

@@ -5,28 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum
 from fnmatch import fnmatchcase
 
 from .databases import DatabaseError, PassDatabase
 from .hashing import Busy
 from .request import AuthRequest, UnknownVariable, describe
+from .results import Result
 from .settings import DatabaseSettings
 
 log = logging.getLogger("dovecot.auth")
-
-
-class Result(Enum):
-    """How a passdb lookup ended."""
-
-    OK = "ok"
-    UNKNOWN = "unknown user"
-    MISMATCH = "Password mismatch"
-    DISABLED = "User is disabled"
-    EXPIRED = "Password expired"
-    INTERNAL = "internal failure"
-    NO_SCHEME = "no credentials for this mechanism"
-    NEXT = "no authentication here"
 
 
 @dataclass(frozen=True, slots=True)

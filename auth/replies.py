@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 
-from .passdbs import Result
 from .request import AuthRequest
+from .results import Result
 
 _BARE = ("nologin=", "proxy=")
 """Fields whose value means nothing to a client: nologin=no refuses as well."""

@@ -153,6 +153,10 @@ class AuthRequest:
             return
         self.extra.add(name, value, hidden=True)
 
+    def set_null_field(self, name: str) -> None:
+        """A field of a passdb entry that is SQL's NULL: of the userdb's, it still makes ``prefetch`` the userdb."""
+        self.prefetched = self.prefetched or name.startswith("userdb_")
+
     def set_userdb_field(self, name: str, value: str) -> None:
         """A field of a userdb entry (doc/wiki UserDatabase/ExtraFields)."""
         fields = self.userdb_fields()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from .dovecotconf import DovecotConfig, View
 
@@ -31,6 +32,20 @@ class DatabaseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ValidIds:
+    """first_valid_uid and its like: which accounts of the machine are users; 0 as the last is no limit."""
+
+    first_uid: int
+    last_uid: int
+    first_gid: int
+    last_gid: int
+
+    def user(self, uid: int, gid: int) -> bool:
+        """Whether an account is a user, not a daemon."""
+        return self.first_uid <= uid <= (self.last_uid or uid) and self.first_gid <= gid <= (self.last_gid or gid)
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """Settings of the auth service. Times in seconds, ``cache_size`` in octets."""
 
@@ -52,6 +67,8 @@ class AuthSettings:
     debug: bool
     worker_max_count: int
     hostname: str
+    base_dir: Path
+    valid_ids: ValidIds
     passdbs: tuple[DatabaseSettings, ...]
     userdbs: tuple[DatabaseSettings, ...]
 
@@ -79,6 +96,13 @@ class AuthSettings:
             debug=config.bool("auth_debug"),
             worker_max_count=config.int("auth_worker_max_count"),
             hostname=config.str("hostname") or socket.gethostname(),
+            base_dir=config.base_dir,
+            valid_ids=ValidIds(
+                config.int("first_valid_uid"),
+                config.int("last_valid_uid"),
+                config.int("first_valid_gid"),
+                config.int("last_valid_gid"),
+            ),
             passdbs=tuple(_passdb(block) for block in config.blocks("passdb")),
             userdbs=tuple(_database(block) for block in config.blocks("userdb")),
         )

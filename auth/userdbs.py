@@ -82,8 +82,9 @@ class Userdbs:
             if pairs is None:
                 log.info("%s: unknown user", describe(request))
                 return UserResult.UNKNOWN
-            for name, value in pairs:
-                request.set_userdb_field(name, request.expand(value) if userdb.database.templates else value)
+            for name, found in pairs:
+                if found is not None:
+                    request.set_userdb_field(name, request.expand(found) if userdb.database.templates else found)
             for name, value in userdb.settings.override_fields:
                 request.set_userdb_field(name, request.expand(value))
         except (DatabaseError, UnknownVariable) as error:
@@ -93,11 +94,11 @@ class Userdbs:
             request.database = ""
         return UserResult.OK
 
-    async def users(self) -> AsyncIterator[str]:
+    async def users(self, request: AuthRequest) -> AsyncIterator[str]:
         """All users of the userdbs that can list them. Raises DatabaseError when none can."""
         listable = [userdb.database for userdb in self._userdbs if userdb.database.iterable]
         if not listable:
             raise DatabaseError("Trying to iterate users, but userdbs don't support it")
         for database in listable:
-            async for user in database.users():
+            async for user in database.users(request):
                 yield user

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase
+from auth import worker
+from auth.hashing import FairPool
+from auth.request import AuthRequest
+from auth.settings import AuthSettings
+from auth.worker.client import WorkerError, ask
+
+from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase, Verdict
+from .checkpassword import CheckpasswordPassdb, CheckpasswordUserdb
 from .passwd_file import PasswdFile, PasswdFilePassdb, PasswdFileUserdb
 from .static import Exists, PrefetchUserdb, StaticPassdb, StaticUserdb
+from .system import PamPassdb, PasswdPassdb, PasswdUserdb, ShadowPassdb
 
 __all__ = [
     "BadArguments",
@@ -17,23 +26,31 @@ __all__ = [
     "Pairs",
     "PassDatabase",
     "UserDatabase",
+    "Verdict",
 ]
 
 
 class Databases:
-    """Opens databases; passdb and userdb blocks with the same passwd-file share what was read of it."""
+    """Opens databases; passdb and userdb blocks with the same arguments share what stands behind them."""
 
-    def __init__(self, exists: Exists, *, userdbs: int) -> None:
-        self._exists = exists
+    def __init__(self, exists: Exists, settings: AuthSettings) -> None:
+        self._settings = settings
+        self._threads = FairPool(max(1, settings.worker_max_count), "database")
         self._files: dict[str, PasswdFile] = {}
         self._passdbs: Mapping[str, Callable[[str], PassDatabase]] = {
+            "checkpassword": lambda args: CheckpasswordPassdb(args, self._ask),
+            "pam": lambda args: PamPassdb(args, self._ask),
+            "passwd": lambda args: PasswdPassdb("passwd", args, self._ask),
             "passwd-file": lambda args: PasswdFilePassdb(self._file(args)),
+            "shadow": lambda args: ShadowPassdb("shadow", args, self._ask),
             "static": StaticPassdb,
         }
         self._userdbs: Mapping[str, Callable[[str], UserDatabase]] = {
-            "passwd-file": lambda args: PasswdFileUserdb(self._file(args), alone=userdbs == 1),
-            "static": lambda args: StaticUserdb(args, self._exists),
+            "checkpassword": lambda args: CheckpasswordUserdb(args, self._ask),
+            "passwd": lambda args: PasswdUserdb(args, self._ask, settings.valid_ids),
+            "passwd-file": lambda args: PasswdFileUserdb(self._file(args), alone=len(settings.userdbs) == 1),
             "prefetch": lambda args: PrefetchUserdb(),
+            "static": lambda args: StaticUserdb(args, exists),
         }
 
     def passdb(self, driver: str, args: str) -> PassDatabase:
@@ -52,7 +69,19 @@ class Databases:
         """The directories the opened databases read files of (a file may be put in place anew)."""
         return sorted({file.directory for file in self._files.values()})
 
+    def close(self) -> None:
+        """Give up the threads."""
+        self._threads.close()
+
     def _file(self, args: str) -> PasswdFile:
         if args not in self._files:
             self._files[args] = PasswdFile(args)
         return self._files[args]
+
+    async def _ask(self, request: AuthRequest, question: Mapping[str, object]) -> dict[str, Any]:
+        """Ask the auth worker, when the client's address has its turn. Raises DatabaseError."""
+        path = self._settings.base_dir / worker.SOCKET
+        try:
+            return await self._threads.run(request.parameters.rip, lambda: ask(path, question))
+        except WorkerError as error:
+            raise DatabaseError(str(error)) from None

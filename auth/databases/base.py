@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from auth.request import AuthRequest
+from auth.results import Result
 
-Pairs = Sequence[tuple[str, str]]
+Pairs = Sequence[tuple[str, str | None]]
+"""Fields in order. None is SQL's NULL: the field is there and has no value."""
 
 
 class DatabaseError(Exception):
@@ -27,23 +29,33 @@ class Entry:
     fields: Pairs
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a passdb says that checks passwords itself, or that has no entry to give: the result and extra fields."""
+
+    result: Result
+    fields: Pairs = ()
+
+
 class PassDatabase:
-    """A passdb driver. One that can only be asked "is it this password?" overrides ``verify``, sets ``can_lookup``."""
+    """A passdb driver. One that checks passwords itself sets ``verifies`` and overrides ``verify``; one that has no
+    entries to show unsets ``can_lookup``."""
 
     driver: ClassVar[str] = ""
-    can_lookup: ClassVar[bool] = True
+    can_lookup: bool = True
+    verifies: bool = False
     templates: ClassVar[bool] = False
     """Whether fields may hold ``%`` variables: true where the administrator writes them."""
 
     def __init__(self, default_scheme: str) -> None:
         self.default_scheme = default_scheme
 
-    async def lookup(self, request: AuthRequest) -> Entry | None:
-        """The user's entry, None for an unknown user. Raises DatabaseError."""
+    async def lookup(self, request: AuthRequest) -> Entry | Verdict:
+        """The user's entry, or why there is none. Raises DatabaseError."""
         raise DatabaseError(f"{self.driver} passdb doesn't support credentials lookups")
 
-    async def verify(self, request: AuthRequest, password: bytes) -> bool | None:
-        """Whether the password is right, None for an unknown user; only asked where ``can_lookup`` is false."""
+    async def verify(self, request: AuthRequest, password: bytes) -> Verdict:
+        """Whether the password is right; only asked where ``verifies`` is true. Raises DatabaseError."""
         raise DatabaseError(f"{self.driver} passdb cannot verify passwords itself")
 
     def sample(self) -> str | None:
@@ -51,11 +63,15 @@ class PassDatabase:
         return None
 
 
+UNKNOWN = Verdict(Result.UNKNOWN)
+"""The user is not in the database."""
+
+
 class UserDatabase:
     """A userdb driver."""
 
     driver: ClassVar[str] = ""
-    iterable: ClassVar[bool] = False
+    iterable: bool = False
     templates: ClassVar[bool] = False
     """As for passdbs."""
 
@@ -63,6 +79,6 @@ class UserDatabase:
         """The user's fields (uid, gid, home ...), None for an unknown user. Raises DatabaseError."""
         raise DatabaseError(f"{self.driver} userdb doesn't support lookups")
 
-    def users(self) -> AsyncIterator[str]:
-        """All users. Raises DatabaseError."""
+    def users(self, request: AuthRequest) -> AsyncIterator[str]:
+        """All users; ``request`` gives the variables of what is asked. Raises DatabaseError."""
         raise DatabaseError(f"{self.driver} userdb doesn't support iteration")

@@ -14,7 +14,7 @@ from auth import schemes, variables
 from auth.identities import identities
 from auth.request import AuthRequest
 
-from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase
+from .base import UNKNOWN, BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase, Verdict
 
 CHECK_INTERVAL = 1.0
 """Seconds between looks at the file's time stamp, as Dovecot does it."""
@@ -177,9 +177,9 @@ class PasswdFilePassdb(PassDatabase):
         super().__init__(file.scheme)
         self._file = file
 
-    async def lookup(self, request: AuthRequest) -> Entry | None:
+    async def lookup(self, request: AuthRequest) -> Entry | Verdict:
         user = self._file.find(request)
-        return None if user is None else Entry(user.password, user.extra)
+        return UNKNOWN if user is None else Entry(user.password, user.extra)
 
     def sample(self) -> str | None:
         if not self._file.fixed:
@@ -212,7 +212,7 @@ class PasswdFileUserdb(UserDatabase):
         pairs += [(name.removeprefix("userdb_"), value) for name, value in user.extra if name.startswith("userdb_")]
         return pairs
 
-    async def users(self) -> AsyncIterator[str]:
+    async def users(self, request: AuthRequest) -> AsyncIterator[str]:
         for name, has_userdb in self._file.load(self._file.path).listed:
             if has_userdb or self._alone:
                 yield name

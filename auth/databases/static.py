@@ -20,7 +20,7 @@ class StaticPassdb(PassDatabase):
         super().__init__("PLAIN")
         self._fields = template(args)
 
-    async def lookup(self, request: AuthRequest) -> Entry | None:
+    async def lookup(self, request: AuthRequest) -> Entry:
         passwords = (value for name, value in self._fields if name in ("password", "password_noscheme"))
         password = next(passwords, None)
         fields = [(name, value) for name, value in self._fields if not name.startswith("password")]

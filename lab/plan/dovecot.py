@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ENTRIES = {
     "auth": "auth.service:prepare",
+    "auth-worker": "auth.worker.service:prepare",
     "imap": "imap.imap4.service:prepare",
     "pop3": "imap.pop3.service:prepare",
     "lmtp": "imap.lmtp.service:prepare",
@@ -36,6 +37,9 @@ LISTENING = {"imap": "imap-login", "pop3": "pop3-login", "lmtp": "lmtp"}
 
 # Seconds that the old auth service may go on answering after a reload: its clients keep connections for ever.
 AUTH_RELOAD_SECONDS = 2.0
+
+# Where PAM modules keep their records: pam_faillock, pam_lastlog, pam_systemd.
+WRITTEN_BY_PAM = (Path("/run"), Path("/var/run"), Path("/var/log"), Path("/var/lib"))
 
 # `mail_uid`, or uid= among the fields that a userdb gives every user.
 UID_FIELD = re.compile(r"^(uid|gid)=(\S+)$")
@@ -88,7 +92,7 @@ class _Reader:
         self.root: Path | None = None
 
     def services(self) -> list[Service]:
-        """auth first, then the protocols in the order they are named."""
+        """auth and its worker first, then the protocols in the order they are named."""
         protocols = [name for name in self.config.protocols if name in LISTENING]
         for name in self.config.protocols:
             if name not in LISTENING:
@@ -96,13 +100,16 @@ class _Reader:
         if protocols:
             self.mail = self._mail_identity()
             self.root = self._mail_root()
-        return [self._auth(), *(self._protocol(name) for name in protocols)]
+        return [*self._auth_worker(), self._auth(), *(self._protocol(name) for name in protocols)]
 
-    def _auth(self) -> Service:
+    def _auth_identity(self) -> Identity | None:
         block = self.config.service("auth")
         user = block.user or self.config.str("default_internal_user")
         explicit = block.user_explicit or self.config.is_set("default_internal_user")
-        who = service_identity(user, explicit=explicit, role="auth", parameter="service auth { user }")
+        return service_identity(user, explicit=explicit, role="auth", parameter="service auth { user }")
+
+    def _auth(self) -> Service:
+        block, who = self.config.service("auth"), self._auth_identity()
         return Service(
             name="auth",
             entry=ENTRIES["auth"],
@@ -122,6 +129,43 @@ class _Reader:
             reload_limit=AUTH_RELOAD_SECONDS,
             instance=self.name,
         )
+
+    def _auth_worker(self) -> list[Service]:
+        """The process that asks /etc/shadow and PAM, where a passdb or userdb needs them; it keeps what that takes."""
+        from auth.worker.service import drivers
+
+        needed = drivers(self.config)
+        if not needed:
+            return []
+        block = self.config.service("auth-worker")
+        who = None
+        if block.user:
+            who = service_identity(block.user, explicit=True, role="auth", parameter="service auth-worker { user }")
+        # PAM modules and checkpassword programs are the administrator's choice, and so is what they open.
+        foreign = bool(needed & {"pam", "checkpassword"})
+        anything = (Path("/"),) if foreign else ()
+        return [
+            Service(
+                name="auth-worker",
+                entry=ENTRIES["auth-worker"],
+                order=0,
+                late=python_paths.late_modules(charsets=False),
+                config=self.config,
+                listeners=tuple(self._listeners("auth-worker", block, self._auth_identity())),
+                identity=who,
+                rules=Rules(
+                    read=(*python_paths.SYSTEM, *python_paths.NETWORK, Path("/etc")),
+                    execute=anything,
+                    write=tuple(path for path in WRITTEN_BY_PAM if path.is_dir()) if "pam" in needed else (),
+                    connect=foreign,
+                    landlock=self.config.bool("hardmail_landlock"),
+                ),
+                log=self.log,
+                outlives=True,
+                reload_limit=AUTH_RELOAD_SECONDS,
+                instance=self.name,
+            )
+        ]
 
     def _protocol(self, name: str) -> Service:
         block = self.config.service(LISTENING[name])

@@ -144,6 +144,7 @@ def confine(service: Service, supervisor: int) -> None:
             groups=who.groups if who else (),
             chroot=rules.chroot,
             read=rules.read,
+            execute=rules.execute,
             write=rules.write,
             tcp_connect=rules.connect,
             tcp_bind=SOURCE_PORTS if rules.connect is True else (),

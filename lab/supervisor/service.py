@@ -16,6 +16,7 @@ class Rules:
     """What the kernel lets a service touch: paths to read, paths to write, TCP connections."""
 
     read: tuple[Path, ...] = ()
+    execute: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
     chroot: Path | None = None
     connect: bool | frozenset[int] = False  # TCP connections: anywhere, to these ports, nowhere
