@@ -37,7 +37,7 @@ PATIENCE = 900.0
 HARDMAIL = (sys.executable, "-m", "lab")
 
 MASTER = """\
-127.0.0.1:{port} inet n - n - 1 smtpd
+127.0.0.1:{port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -50,6 +50,7 @@ retry unix - - n - - error
 """
 MAIN = """\
 compatibility_level = 3.6
+hardmail_smtpd_processes = 1
 myhostname = bench.example
 mydestination =
 local_recipient_maps =

@@ -22,7 +22,7 @@ def primary(lab: Lab) -> Path:
     store = lab.queue_directory("outside") / "private" / "dovecot-lmtp"
     confdir = lab.copy_of(
         "outside",
-        f"127.0.0.3:{lab.port('nullclient.smtp')} inet n - n - 1 smtpd\n",
+        f"127.0.0.3:{lab.port('nullclient.smtp')} inet n - n - - smtpd\n",
         main=f"mydestination = {DOMAIN}\nlocal_transport = lmtp:unix:{store}",
     )
     (confdir / "dovecot.conf").unlink()

@@ -23,13 +23,13 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
     if clean.status != os.EX_OK or "danger:" in clean.output:
         raise ProbeFailed(f"the hardened profile: exit {clean.status}: {clean.output}")
     for lines, slug in DANGEROUS:
-        confdir = lab.copy_of("nullclient", f"127.0.0.1:{lab.free_port()} inet n - n - 1 smtpd\n", main=lines)
+        confdir = lab.copy_of("nullclient", f"127.0.0.1:{lab.free_port()} inet n - n - - smtpd\n", main=lines)
         result = await lab.hardmail("check", "-c", str(confdir))
         named = [line for line in result.output.splitlines() if line.startswith("danger:") and slug in line]
         if not named:
             return exposed(f"{lines.splitlines()[0]}: nothing is said")
         evidence.note(named[0])
-    confdir = lab.copy_of("nullclient", f"127.0.0.1:{lab.free_port()} inet n - n - 1 smtpd\n", main=BROKEN)
+    confdir = lab.copy_of("nullclient", f"127.0.0.1:{lab.free_port()} inet n - n - - smtpd\n", main=BROKEN)
     broken = await lab.hardmail("check", "-c", str(confdir))
     evidence.note(f"{BROKEN}: exit {broken.status}: {broken.output.strip()}")
     if broken.status == os.EX_OK or "reject_everything_bad" not in broken.output:

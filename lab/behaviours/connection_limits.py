@@ -20,7 +20,9 @@ LIMITS = Change(
     f"smtpd_client_recipient_rate_limit = {RECIPIENTS}",
 )
 # One more port, which several processes serve: they count together.
-PROCESSES = Change("mailhost/master.cf", "127.0.0.2:@{nullclient.smtp} inet n - n - 4 smtpd")
+PROCESSES = Change(
+    "mailhost/master.cf", "127.0.0.2:@{nullclient.smtp} inet n - n - - smtpd -o hardmail_smtpd_processes=4"
+)
 IMAP_LIMIT = Change("mailhost/dovecot.conf", f"mail_max_userip_connections = {SESSIONS}")
 
 

@@ -14,7 +14,7 @@ from lab.wire import SMTP, Transcript
 
 # A line goes on where the next one starts with white space; -o belongs to this service alone.
 LINE = (
-    "127.0.0.1:{port}  inet  n  -  n  -  1  smtpd\n"
+    "127.0.0.1:{port}  inet  n  -  n  -  -  smtpd\n"
     "  -o smtpd_helo_required=yes\n"
     "# a comment does not end the entry\n"
     "  -o smtpd_banner=$myhostname,ESMTP,{word}\n"

@@ -15,7 +15,7 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
         held, other = holder.getsockname()[1], free.getsockname()[1]
         free.close()
         confdir = lab.copy_of(
-            "nullclient", f"127.0.0.1:{other} inet n - n - 1 smtpd\n127.0.0.1:{held} inet n - n - 1 smtpd\n"
+            "nullclient", f"127.0.0.1:{other} inet n - n - - smtpd\n127.0.0.1:{held} inet n - n - - smtpd\n"
         )
         evidence.note(
             f"127.0.0.1:{held} is held by this process; hardmail run is told to listen on {other} and on {held}"

@@ -16,7 +16,7 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
     """Mails go in over several connections; in the middle everything is killed; after a new start all arrive."""
     alice = lab.user("alice")
     port = lab.free_port()
-    confdir = lab.copy_of("nullclient", f"127.0.0.1:{port} inet n - n - 2 smtpd\n")
+    confdir = lab.copy_of("nullclient", f"127.0.0.1:{port} inet n - n - - smtpd -o hardmail_smtpd_processes=2\n")
     accepted: list[str] = []
     reached = asyncio.Event()
 

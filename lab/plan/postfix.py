@@ -108,6 +108,7 @@ class _Reader:
         self.config = config
         self.errors: list[str] = []
         self.warnings: list[str] = []
+        self.behind_postscreen = 0  # sessions
         self.proxied = False  # whether proxymap opens `proxy:` tables for the others
         self.owner = service_identity(
             config.str("mail_owner"), explicit=config.is_set("mail_owner"), role="mta", parameter="mail_owner"
@@ -121,6 +122,8 @@ class _Reader:
         proxies = [line for line in lines if line.type == "unix" and line.command == "proxymap"]
         self.proxied = bool(proxies) and mentions_proxy(self.config)
         policies = [line for line in lines if is_policy(line)]
+        behind = [line.maxproc for line in lines if line.type == "pass" and line.command == "smtpd"]
+        self.behind_postscreen = behind[0] if behind else self.config.int("default_process_limit")
         for line in lines:
             program = line.command
             if line.type == "inet" and program in SMTPD_COMMANDS:
@@ -149,9 +152,15 @@ class _Reader:
             return None
         tag = "smtps" if config.bool("smtpd_tls_wrappermode") else "smtp"
         listeners = []
-        asked = max(self._workers(line) for line in lines)
+        asked = max(self._workers(line, config) for line in lines)
         for line in lines:
-            options = {**line.overrides, "service_name": line.name, "command": line.command, "workers": str(asked)}
+            options = {
+                **line.overrides,
+                "service_name": line.name,
+                "command": line.command,
+                "workers": str(asked),
+                "sessions": str(self._sessions(line)),
+            }
             for host, port in self._endpoints(line, config):
                 listeners.append(InetListener(host, port, tag, options))
         return Service(
@@ -281,9 +290,17 @@ class _Reader:
             raise ValueError("inet_interfaces and inet_protocols leave no address to listen on")
         return addresses
 
-    def _workers(self, line: MasterService) -> int:
-        """maxproc, but never more than one per processor: a worker serves many clients at once."""
-        return min(line.maxproc, processors()) if line.maxproc > 0 else processors()
+    def _workers(self, line: MasterService, config: MainConfig) -> int:
+        """hardmail_smtpd_processes, else one for each processor; never more than the sessions that it may have."""
+        wanted = config.int("hardmail_smtpd_processes") or processors()
+        return min(wanted, self._sessions(line) or wanted)
+
+    def _sessions(self, line: MasterService) -> int:
+        """Clients at a time, 0 for any number: maxproc, as smtpd(8) has a process for each client.
+
+        postscreen(8) is one process; its clients are limited by the `smtpd pass` line that it hands them to.
+        """
+        return self.behind_postscreen if line.command == "postscreen" else line.maxproc
 
     # -- the sandbox -----------------------------------------------------------------------------------------
 

@@ -49,12 +49,15 @@ class ServiceUnavailable(Exception):
     """The module of the service is not part of this installation."""
 
 
-def run(service: Service, sockets: Sockets, report: int, supervisor: int) -> NoReturn:
-    """Be the service: never returns. `report` is the pipe that tells the supervisor READY or FAILED with a reason."""
+def run(service: Service, number: int, sockets: Sockets, report: int, supervisor: int) -> NoReturn:
+    """Be the service: never returns. `report` is the pipe that tells the supervisor READY or FAILED with a reason.
+
+    `number`: which of the service's processes this is, from 0; its sockets' options tell it as `worker`.
+    """
     status = os.EX_SOFTWARE
     try:
         die_with(supervisor)
-        status = _serve(service, sockets, report, supervisor)
+        status = _serve(service, number, sockets, report, supervisor)
     except ServiceUnavailable as error:
         log.critical("service %s: %s", service.title, error)
         status = os.EX_UNAVAILABLE
@@ -65,13 +68,16 @@ def run(service: Service, sockets: Sockets, report: int, supervisor: int) -> NoR
         os._exit(status)
 
 
-def _serve(service: Service, sockets: Sockets, report: int, supervisor: int) -> int:
+def _serve(service: Service, number: int, sockets: Sockets, report: int, supervisor: int) -> int:
     _reset_signals()
     set_name(service.name)
     sockets.forget(service.listeners)
     _close_others({report, *(sockets[listener].fileno() for listener in service.listeners), *logs.descriptors()})
     logs.configure(service.log)
-    bound = [Bound(sockets[listener], listener.tag, listener.options) for listener in service.listeners]
+    bound = [
+        Bound(sockets[listener], listener.tag, {**listener.options, "worker": str(number)})
+        for listener in service.listeners
+    ]
     gc.enable()
     for name in service.late:
         with contextlib.suppress(ImportError, LookupError):  # a codec of another platform

@@ -31,6 +31,7 @@ class Worker:
 
     service: Service
     generation: int
+    number: int  # its place among the processes of the service, from 0; who comes in its stead has the same
     pid: int
     report: int  # the read end of its report pipe; -1 once it has reported
     started: float
@@ -79,20 +80,22 @@ class Workers:
         for _ in range(count):
             receiver, sender = os.pipe()
             supervisor = os.getpid()
+            taken = {worker.number for worker in self._all if worker.service is service}
+            number = min(set(range(len(taken) + 1)) - taken)
             pid = os.fork()
             if pid == 0:
-                self._become(service, sender, supervisor)
+                self._become(service, number, sender, supervisor)
             os.close(sender)
             os.set_blocking(receiver, False)
-            worker = Worker(service, generation, pid, receiver, time.monotonic())
+            worker = Worker(service, generation, number, pid, receiver, time.monotonic())
             self._all.append(worker)
             self._selector.register(receiver, selectors.EVENT_READ, worker)
 
-    def _become(self, service: Service, sender: int, supervisor: int) -> NoReturn:
+    def _become(self, service: Service, number: int, sender: int, supervisor: int) -> NoReturn:
         """In the child: let go of everything that is the supervisor's, and serve."""
         self._in_child()
         self._selector.close()
-        process.run(service, self._sockets, sender, supervisor)
+        process.run(service, number, self._sockets, sender, supervisor)
 
     # -- events ----------------------------------------------------------------------------------------------
 

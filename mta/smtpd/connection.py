@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
@@ -23,6 +24,10 @@ INPUT_HIGH_WATER: Final = 256 * 1024
 
 OUTPUT_LIMIT: Final = 64 * 1024
 """Octets of replies that are collected before they are sent, whatever else is pipelined."""
+
+
+FAREWELL_SECONDS: Final = 10.0
+"""What a client that does not listen gets to take the last replies; then the connection is cut."""
 
 
 class Disconnected(Exception):
@@ -50,8 +55,11 @@ class Connection(aiosmtpd.SMTP):
     envelope: Transaction
     transport: asyncio.Transport
 
-    def __init__(self, server: Server) -> None:  # not aiosmtpd's: it would inspect the class for each client
+    def __init__(self, server: Server, on_end: Callable[[Connection], None] = lambda _: None) -> None:
+        # not aiosmtpd's: it would inspect the class for each client
         self.server = server
+        self._on_end = on_end
+        """Told, once or oftener, that nothing of the connection is left."""
         self.loop = asyncio.get_running_loop()
         self.input = InputBuffer()
         self._output: list[bytes] = []
@@ -98,6 +106,8 @@ class Connection(aiosmtpd.SMTP):
         self._wake()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
+        if self.task.done():
+            self._on_end(self)
 
     def pause_writing(self) -> None:
         self._writable = self.loop.create_future()
@@ -122,8 +132,19 @@ class Connection(aiosmtpd.SMTP):
             self.server.connections.discard(self)
             if self._timer is not None:
                 self._timer.cancel()
-            if not self._lost:
-                self.transport.close()
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close the connection, at the latest when the client had its time to take what it was told."""
+        if self._lost:
+            self._on_end(self)
+            return
+        unsent = self.transport.get_write_buffer_size()
+        self.transport.close()
+        if unsent:
+            self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
+        else:
+            self._on_end(self)
 
     def close_politely(self) -> None:
         """The service ends: the session's task is cancelled and says 421."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -123,6 +123,8 @@ class Server:
     """Ports of listeners that run postscreen."""
     keep_injected_plaintext: bool = False
     """The weakened twin of no-starttls-injection: plaintext sent ahead of a handshake is obeyed after it."""
+    stress: str = ""
+    """`yes` for what serves clients while all sessions are taken."""
     clock: Callable[[], float] = time.time
     connections: set[Connection] = field(default_factory=set)
     _space_checked: float = -1.0
@@ -195,6 +197,20 @@ class Server:
             keep_injected_plaintext=config.raw("hardmail_starttls_injection") == "yes",
         )
 
+    def under_stress(self) -> Server:
+        """The same server for clients that come while all sessions are taken (STRESS_README)."""
+        config = self.config.with_overrides({"stress": "yes"})
+        return replace(
+            self,
+            config=config,
+            stress="yes",
+            timeout=config.seconds("smtpd_timeout"),
+            per_request_deadline=config.bool("smtpd_per_request_deadline"),
+            starttls_timeout=config.seconds("smtpd_starttls_timeout"),
+            hard_error_limit=config.int("smtpd_hard_error_limit"),
+            junk_command_limit=config.int("smtpd_junk_command_limit"),
+        )
+
     async def close(self) -> None:
         """Let go of the connections to other services."""
         self.access.close()
@@ -213,6 +229,7 @@ class Server:
     def new_session(self, loop: asyncio.AbstractEventLoop, peer: Any, local: Any) -> Session:
         """A session for a connection; addresses as the event loop gives them."""
         session = Session(loop, parameters.numeric(peer[0]), peer[1], (parameters.numeric(local[0]), local[1]))
+        session.stress = self.stress
         session.instance = f"{loop.time():.6f}.{id(session):x}"
         return session
 

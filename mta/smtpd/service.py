@@ -6,8 +6,7 @@ import asyncio
 import codecs
 import logging
 import socket
-import weakref
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,14 +17,10 @@ from mta.dns import Resolver as Dns
 from mta.queue import Queue
 from mta.queue.writer import end_process
 from mta.smtpd.access.engine import Access
-from mta.smtpd.connection import Connection
+from mta.smtpd.listening import Line
 from mta.smtpd.server import Server
 
 log = logging.getLogger("postfix.smtpd")
-
-BACKLOG: Final = 1024
-"""Connections that the kernel may hold while the loop is busy."""
-
 
 HANDSHAKE_GRACE_SECONDS: Final = 0.5
 """What TLS handshakes that are under way get when the service drains."""
@@ -68,7 +63,7 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
             server.queue = queue
             if anvil is not None:
                 server.limits.counter = anvil
-            await accept(server, [bound.socket for bound in sockets], drain, ready)
+            await accept(server, _lines(server, sockets), drain, ready)
         finally:
             await server.close()
             if anvil is not None:
@@ -94,6 +89,21 @@ def _shared_counter(config: MainConfig, sockets: Sequence[Bound]) -> AnvilClient
     return AnvilClient(Path(config.str("queue_directory"), "private", "anvil"))
 
 
+def _lines(server: Server, sockets: Sequence[Bound]) -> list[Line]:
+    """The sockets by master.cf line, each line with its limit on sessions."""
+    servers = (server, server.under_stress())
+    found: dict[str, list[Bound]] = {}
+    for bound in sockets:
+        found.setdefault(bound.options.get("service_name", ""), []).append(bound)
+    lines = []
+    for name, members in found.items():
+        options = members[0].options
+        place = int(options.get("workers", "1")), int(options.get("worker", "0"))
+        limit = int(options.get("sessions", "0"))
+        lines.append(Line.of(name, [bound.socket for bound in members], limit, place, servers))
+    return lines
+
+
 class _Unopened:
     """Stands where the queue will be: nothing can be accepted before it is open."""
 
@@ -107,46 +117,28 @@ class _Unopened:
         raise RuntimeError("the queue is not open")
 
 
-async def accept(
-    server: Server, sockets: Sequence[socket.socket], drain: asyncio.Event, ready: Callable[[], None]
-) -> None:
+async def accept(server: Server, lines: Sequence[Line], drain: asyncio.Event, ready: Callable[[], None]) -> None:
     """Serve clients until `drain` is set, then let the sessions end; when cancelled, end them with 421."""
-    loop = asyncio.get_running_loop()
-    context = server.tls.context if server.tls.wrapper_mode else None
-    timeout = server.starttls_timeout if context else None
-    accepted: weakref.WeakSet[Connection] = weakref.WeakSet()
-
-    def accept_one() -> Connection:
-        connection = Connection(server)
-        accepted.add(connection)
-        return connection
-
-    listeners = [
-        await loop.create_server(accept_one, sock=listener, backlog=BACKLOG, ssl=context, ssl_handshake_timeout=timeout)
-        for listener in sockets
-    ]
     try:
+        for line in lines:
+            line.open()
         ready()
         await drain.wait()
-        for listener_server in listeners:
-            listener_server.close()
-        await _sessions_begin(accepted)
+        for line in lines:
+            line.close()
+        # A client amid its TLS handshake has no session yet: it is served too.
+        if beginning := {task for line in lines for task in line.beginning}:
+            await asyncio.wait(beginning, timeout=HANDSHAKE_GRACE_SECONDS)
         await _sessions_end(server)
     except asyncio.CancelledError:
+        for line in lines:
+            line.close()
         for connection in tuple(server.connections):
             connection.close_politely()
         await _sessions_end(server)
     finally:
-        for listener_server in listeners:
-            listener_server.close()
-
-
-async def _sessions_begin(accepted: Collection[Connection]) -> None:
-    """A client that was accepted a moment ago, or is amid its TLS handshake, has no session yet: it is served too."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + HANDSHAKE_GRACE_SECONDS
-    while any(not hasattr(connection, "task") for connection in accepted) and loop.time() < deadline:  # noqa: ASYNC110 - no event tells
-        await asyncio.sleep(0.01)
+        for line in lines:
+            line.close()
 
 
 async def _sessions_end(server: Server) -> None:

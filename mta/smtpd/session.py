@@ -85,6 +85,8 @@ class Session(aiosmtpd.Session):
         self.errors = 0
         self.junk_commands = 0
         self.discarded_keywords: frozenset[str] = frozenset()
+        self.stress = ""
+        """The parameter of this name when the session began."""
         self.denied: Reply | None = None
         """Set where the client was refused before its first command."""
         self.command = "CONNECT"

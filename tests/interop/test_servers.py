@@ -133,7 +133,7 @@ async def test_our_mta_uses_real_dovecot_for_logins_and_mailboxes(lab: Lab, peer
         }}
         """)
     (ours / "master.cf").write_text(
-        f"127.0.0.1:{port} inet n - n - 1 smtpd\nqmgr unix n - n 300 1 qmgr\nlmtp unix - - n - - lmtp\n"
+        f"127.0.0.1:{port} inet n - n - - smtpd\nqmgr unix n - n 300 1 qmgr\nlmtp unix - - n - - lmtp\n"
     )
     (ours / "main.cf").write_text(
         f"compatibility_level = 3.6\nqueue_directory = {ours}/queue\ndata_directory = {ours}/data\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import smtplib
 import socket
@@ -33,16 +34,17 @@ class Daemons:
         }
         self.started: list[subprocess.Popen[str]] = []
 
-    def confdir(self, name: str, port: int, host: str = "127.0.0.1") -> Path:
-        """A directory with a small main.cf and master.cf."""
+    def confdir(self, name: str, port: int, host: str = "127.0.0.1", maxproc: str = "-", main: str = "") -> Path:
+        """A directory with a small main.cf and master.cf; smtpd is one process."""
         path = self.place / name / "conf"
         path.mkdir(parents=True, exist_ok=True)
         (path / "main.cf").write_text(
             f"compatibility_level = 3.6\nmyhostname = {name}.example\nalias_maps =\nlocal_recipient_maps =\n"
+            f"hardmail_smtpd_processes = 1\n{main}\n"
             f"queue_directory = {path.parent}/queue\ndata_directory = {path.parent}/data\n"
         )
         (path / "master.cf").write_text(
-            f"{host}:{port} inet n - n - 1 smtpd\nqmgr unix n - n 300 1 qmgr\nsmtp unix - - n - - smtp\n"
+            f"{host}:{port} inet n - n - {maxproc} smtpd\nqmgr unix n - n 300 1 qmgr\nsmtp unix - - n - - smtp\n"
         )
         return path
 
@@ -93,6 +95,72 @@ def greeting(port: int, host: str = "127.0.0.1") -> str:
     """The first line that a server says."""
     with socket.create_connection((host, port), 20) as sock, sock.makefile("rb") as file:
         return file.readline().decode().rstrip()
+
+
+class Clients:
+    """Connections that stay."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.sockets: list[socket.socket] = []
+        self.said: dict[socket.socket, bytes] = {}
+
+    def connect(self, count: int) -> None:
+        """So many more."""
+        self.sockets += [socket.create_connection(("127.0.0.1", self.port), 20) for _ in range(count)]
+
+    def greetings(self, seconds: float) -> list[bytes]:
+        """The first words of all that are greeted before nothing more is said for some time."""
+        while readable := select.select(self.sockets, [], [], seconds)[0]:
+            for sock in readable:
+                said = sock.recv(1000)
+                if said:
+                    self.said.setdefault(sock, said)
+                else:
+                    self.hang_up(sock)
+        return sorted(said[:3] for said in self.said.values())
+
+    def hang_up(self, sock: socket.socket) -> None:
+        """One goes."""
+        self.sockets.remove(sock)
+        sock.close()
+
+    def close(self) -> None:
+        """All go."""
+        for sock in self.sockets[:]:
+            self.hang_up(sock)
+
+
+@pytest.fixture
+def crowd(helpers: type[Helpers]) -> Iterator[Clients]:
+    """Clients of a port that is free."""
+    made = Clients(helpers.free_port())
+    yield made
+    made.close()
+
+
+def processes(daemon: subprocess.Popen[str], name: str) -> int:
+    """How many processes of a service there are."""
+    children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+    return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children].count(name)
+
+
+def test_four_processes_have_the_sessions_of_maxproc_and_others_wait(daemons: Daemons, crowd: Clients) -> None:
+    daemon = daemons.run(daemons.confdir("one", crowd.port, maxproc="6", main="hardmail_smtpd_processes = 4"))
+    assert processes(daemon, "smtpd") == 4
+    crowd.connect(10)
+    assert crowd.greetings(1.0) == [b"220"] * 6
+    for sock in list(crowd.said)[:3]:
+        crowd.hang_up(sock)
+    assert crowd.greetings(1.0) == [b"220"] * 9  # three of those that waited
+
+
+def test_a_limit_of_ten_connections_admits_ten_over_four_processes(daemons: Daemons, crowd: Clients) -> None:
+    limit = "smtpd_client_connection_count_limit = 10\nsmtpd_client_event_limit_exceptions =\n"
+    daemon = daemons.run(daemons.confdir("one", crowd.port, main=f"{limit}hardmail_smtpd_processes = 4"))
+    assert processes(daemon, "smtpd") == 4
+    crowd.connect(40)
+    assert crowd.greetings(2.0) == [b"220"] * 10 + [b"421"] * 30
 
 
 def test_one_directory(daemons: Daemons, helpers: type[Helpers]) -> None:

@@ -33,6 +33,13 @@ PARAMETERS = (
         "File of clients that smtpd drops before it greets them, unless hardmail_hosts_allow has them; empty: none.",
         serves="tcp-wrappers",
     ),
+    own.number(
+        "hardmail_smtpd_processes",
+        "0",
+        "Processes of an smtpd line; its maxproc limits the sessions of them all. 0: one for each processor.",
+        most=256,
+        serves="connection-limits",
+    ),
     own.boolean(
         "hardmail_authentication_results",
         "no",

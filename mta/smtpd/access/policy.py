@@ -161,7 +161,7 @@ def attributes(check: Check, context: str) -> dict[str, str]:
         "instance": f"{session.instance}.{session.counts.get('mail', [0])[0]:x}",
         "size": str(transaction.size),
         "etrn_domain": check.etrn_domain,
-        "stress": "",
+        "stress": session.stress,
         "sasl_method": session.sasl_method,
         "sasl_username": session.sasl_username,
         "sasl_sender": transaction.sasl_sender,

@@ -130,11 +130,22 @@ def test_lines_with_overrides_are_services_of_their_own(confdir: Path) -> None:
     assert [item.tag for item in services["smtpd(127.0.0.1:2465)"].listeners] == ["smtps"]
 
 
-def test_maxproc_is_capped_at_the_processors(confdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maxproc_is_sessions_and_processes_are_as_many_as_processors(
+    confdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
-    for column, expected in (("-", 3), ("0", 3), ("1", 1), ("2", 2), ("50", 3)):
+    for column, processes, sessions in (("-", 3, "100"), ("0", 3, "0"), ("1", 1, "1"), ("2", 2, "2"), ("50", 3, "50")):
         write_postfix(confdir, "", f"127.0.0.1:2525 inet n - n - {column} smtpd\n")
-        assert by_name(plan.load(confdir))["smtpd"].workers == expected
+        smtpd = by_name(plan.load(confdir))["smtpd"]
+        assert (smtpd.workers, smtpd.listeners[0].options["sessions"]) == (processes, sessions)
+    write_postfix(confdir, "hardmail_smtpd_processes = 5", "127.0.0.1:2525 inet n - n - - smtpd\n")
+    assert by_name(plan.load(confdir))["smtpd"].workers == 5
+
+
+def test_postscreen_has_the_sessions_of_the_smtpd_behind_it(confdir: Path) -> None:
+    lines = "127.0.0.1:2525 inet n - n - 1 postscreen\nsmtpd pass - - n - 7 smtpd\n"
+    (listener,) = by_name(plan.load(write_postfix(confdir, "", lines)))["smtpd"].listeners
+    assert listener.options["sessions"] == "7"
 
 
 def test_one_queue_manager_stands_for_the_rest_of_master_cf(confdir: Path) -> None:
