@@ -1,13 +1,30 @@
-"""Fixtures for every room."""
+"""Fixtures for every room, and the marks that name real programs."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import peers
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Look for the peers before any fixture starts one."""
+    for mark in item.iter_markers("needs"):
+        peers.find(*mark.args)
+    if item.get_closest_marker("needs_root"):
+        peers.need_root()
+
+
+@pytest.fixture(scope="session")
+def peer() -> Callable[[str, str], str]:
+    """`peer(program, package)` is the path of a real program."""
+    return peers.find
 
 
 @pytest.fixture

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import getpass
-import os
-import shutil
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,49 +12,28 @@ import pytest
 
 from auth import schemes
 from auth.client import AuthClient, AuthFailed, MasterClient
+from tests.interop import realdovecot
 
 if TYPE_CHECKING:
     from .conftest import Running
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.needs("dovecot", "dovecot-core")]
 
 Start = Callable[..., Awaitable["Running"]]
 PASSWORD = "pa55-Word"
 
 
 @pytest.fixture
-async def dovecot(place: Path) -> AsyncIterator[Path]:
+def dovecot(place: Path) -> Iterator[Path]:
     """A private Dovecot that only authenticates; the directory with its sockets."""
-    directory = place
-    me = getpass.getuser()
-    internal, login = ("dovecot", "dovenull") if os.geteuid() == 0 else (me, me)
-    (directory / "users").write_text("alice:{PLAIN}secret:5:6::/home/alice::\nnolog:{PLAIN}secret::::::nologin\n")
-    (directory / "users").chmod(0o644)
+    (place / "users").write_text("alice:{PLAIN}secret:5:6::/home/alice::\nnolog:{PLAIN}secret::::::nologin\n")
+    (place / "users").chmod(0o644)
     databases = "".join(
-        f"{kind} {{\n driver = passwd-file\n args = {directory}/users\n}}\n" for kind in ("passdb", "userdb")
+        f"{kind} {{\n driver = passwd-file\n args = {place}/users\n}}\n" for kind in ("passdb", "userdb")
     )
-    (directory / "dovecot.conf").write_text(
-        f"protocols = none\nbase_dir = {directory}/run\nstate_dir = {directory}/state\nlog_path = {directory}/log\n"
-        f"default_internal_user = {internal}\ndefault_login_user = {login}\nauth_failure_delay = 0\n"
-        "auth_mechanisms = plain login cram-md5 scram-sha-256\n" + databases + "service anvil {\n"
-        " unix_listener anvil-auth-penalty {\n  mode = 0\n }\n}\n"
-    )
-    program = shutil.which("dovecot") or "/usr/sbin/dovecot"
-    process = await asyncio.create_subprocess_exec(
-        program, "-F", "-c", str(directory / "dovecot.conf"), stderr=asyncio.subprocess.DEVNULL
-    )
-    client = AuthClient(directory / "run" / "auth-client")
-    async with asyncio.timeout(20):
-        while True:
-            with contextlib.suppress(Exception):
-                await client.mechanisms()
-                break
-            assert process.returncode is None, (directory / "log").read_text()
-            await asyncio.sleep(0.05)
-    await client.close()
-    yield directory / "run"
-    process.terminate()
-    await process.wait()
+    configuration = "auth_mechanisms = plain login cram-md5 scram-sha-256\n" + databases
+    with realdovecot.authenticating(place, configuration) as sockets:
+        yield sockets
 
 
 async def no_challenge(data: bytes) -> bytes:

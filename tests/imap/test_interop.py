@@ -103,6 +103,7 @@ async def test_poplib(pop3: Any) -> None:
     await asyncio.to_thread(use)
 
 
+@pytest.mark.needs("curl", "curl")
 async def test_curl_imap(imap: Any, tmp_path: Path) -> None:
     url = f"imaps://127.0.0.1:{imap.tls_port}/INBOX;MAILINDEX=1"
     assert await run("curl", "-ksS", "-u", "alice:testpass", url, home=tmp_path) == MAIL
@@ -111,6 +112,7 @@ async def test_curl_imap(imap: Any, tmp_path: Path) -> None:
     assert b"* LIST (\\HasNoChildren)" in listing
 
 
+@pytest.mark.needs("curl", "curl")
 async def test_curl_pop3(pop3: Any, tmp_path: Path) -> None:
     url = f"pop3s://127.0.0.1:{pop3.tls_port}/1"
     assert await run("curl", "-ksS", "-u", "alice:testpass", url, home=tmp_path) == MAIL
@@ -120,6 +122,7 @@ async def test_curl_pop3(pop3: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3"])
+@pytest.mark.needs("fetchmail", "fetchmail")
 async def test_fetchmail(protocol: str, request: pytest.FixtureRequest, serve: Any, mail: Any, tmp_path: Path) -> None:
     mail.deliver("alice", MAIL)
     make = (
@@ -143,6 +146,7 @@ async def test_fetchmail(protocol: str, request: pytest.FixtureRequest, serve: A
     assert received["Subject"] == "interop"
 
 
+@pytest.mark.needs("mutt", "mutt")
 async def test_mutt(imap: Any, tmp_path: Path) -> None:
     """mutt opens the folder, tags everything and saves a copy into a local mbox."""
     copy = tmp_path / "copy.mbox"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests import peers
 
 START_SECONDS = 15.0
 POLL_SECONDS = 0.05
@@ -15,10 +20,15 @@ POLL_SECONDS = 0.05
 @contextmanager
 def running(dovecot: str, directory: Path, configuration: str, wait_for: list[Path]) -> Iterator[None]:
     """Start Dovecot with this configuration and wait until these sockets are there."""
+    internal, login, group = "dovecot", "dovenull", "dovecot"
+    if os.geteuid() != 0:  # an ordinary user's Dovecot runs as that user alone
+        internal = login = pwd.getpwuid(os.geteuid()).pw_name
+        group = grp.getgrgid(os.getegid()).gr_name
     file = directory / "dovecot.conf"
     file.write_text(
         f"base_dir = {directory}/run\nstate_dir = {directory}/state\nlog_path = {directory}/dovecot.log\nssl = no\n"
-        "default_internal_user = dovecot\ndefault_login_user = dovenull\nfirst_valid_uid = 1\n" + configuration
+        f"default_internal_user = {internal}\ndefault_login_user = {login}\ndefault_internal_group = {group}\n"
+        "first_valid_uid = 1\n" + configuration
     )
     daemon = subprocess.Popen([dovecot, "-F", "-c", str(file)])
     try:
@@ -31,3 +41,17 @@ def running(dovecot: str, directory: Path, configuration: str, wait_for: list[Pa
     finally:
         daemon.terminate()
         daemon.wait(10)
+
+
+@contextmanager
+def authenticating(directory: Path, configuration: str) -> Iterator[Path]:
+    """A Dovecot that only authenticates, and neither delays nor punishes; the directory with its sockets."""
+    sockets = directory / "run"
+    with running(
+        peers.find("dovecot", "dovecot-core"),
+        directory,
+        "protocols = none\nauth_failure_delay = 0\n"
+        "service anvil {\n unix_listener anvil-auth-penalty {\n  mode = 0\n }\n}\n" + configuration,
+        [sockets / "auth-client", sockets / "auth-userdb"],
+    ):
+        yield sockets

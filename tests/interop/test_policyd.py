@@ -42,7 +42,7 @@ class Zone(Resolver):
         return Answer(name, (Record(kind, RECORDS[name]),))
 
 
-@pytest.mark.usefixtures("as_root")
+@pytest.mark.needs_root
 async def test_real_postfix_asks_for_spf(peer: Callable[[str, str], str], place: Path) -> None:
     postfix = peer("postfix", "postfix")
     listener = socket.create_server(("127.0.0.1", 0))

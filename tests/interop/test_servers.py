@@ -53,7 +53,7 @@ async def log_in(lab: Lab, port: int, user: str, password: str) -> int:
         return (await smtp.auth_plain(user, password)).code
 
 
-@pytest.mark.usefixtures("as_root")
+@pytest.mark.needs_root
 async def test_real_postfix_logs_users_in_through_our_socket(lab: Lab, peer: Peer, place: Path) -> None:
     postfix = peer("postfix", "postfix")
     queue, port = place / "queue", lab.free_port()
@@ -95,7 +95,7 @@ async def test_real_postfix_logs_users_in_through_our_socket(lab: Lab, peer: Pee
             assert await log_in(lab, port, alice.name, alice.password + "x") == 535
 
 
-@pytest.mark.usefixtures("as_root")
+@pytest.mark.needs_root
 async def test_our_mta_uses_real_dovecot_for_logins_and_mailboxes(lab: Lab, peer: Peer, place: Path) -> None:
     dovecot = peer("dovecot", "dovecot-core")
     peer("lmtp", "dovecot-lmtpd")

@@ -113,6 +113,7 @@ def test_old_versions_get_the_security_level_that_they_need() -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.needs("postconf", "postfix")
 @pytest.mark.parametrize("grade", POSTFIX_GRADES)
 def test_grades_are_those_of_postfix(grade: str) -> None:
     name = f"tls_{grade}_cipherlist"

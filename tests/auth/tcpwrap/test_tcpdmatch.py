@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,15 +34,6 @@ REQUESTS = (
 pytestmark = pytest.mark.interop
 
 
-@pytest.fixture(scope="module")
-def tcpdmatch() -> str:
-    program = shutil.which("tcpdmatch", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
-    if program is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("tcpdmatch is not installed (Debian: apt install tcpd)")
-    assert program
-    return program
-
-
 def table(chance: random.Random) -> str:
     return "".join(line(chance) + "\n" for _ in range(chance.randint(0, 4)))
 
@@ -71,8 +61,8 @@ def line(chance: random.Random) -> str:
             return text
 
 
-def test_random_tables(tcpdmatch: str, tmp_path: Path) -> None:
-    chance = random.Random(SEED)
+def test_random_tables(peer: Callable[[str, str], str], tmp_path: Path) -> None:
+    tcpdmatch, chance = peer("tcpdmatch", "tcpd"), random.Random(SEED)
     (tmp_path / "inetd.conf").write_text("smtp stream tcp nowait root /usr/sbin/tcpd smtpd\n")
     for _ in range(TABLES):
         allow, deny = table(chance), table(chance)

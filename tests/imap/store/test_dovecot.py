@@ -19,7 +19,7 @@ from imap.store.location import parse
 
 from .conftest import MAIL
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.needs("imap", "dovecot-imapd")]
 
 CONFIG = """
 base_dir = {base}/run

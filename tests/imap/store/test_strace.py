@@ -9,7 +9,7 @@ import pytest
 
 from .test_folders import ESCAPES
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.needs("strace", "strace")]
 
 SCRIPT = """
 import os, sys

@@ -94,7 +94,7 @@ def directory(confdir: Confdir) -> Path:
 
 
 @pytest.mark.interop
-@pytest.mark.skipif(not shutil.which("postconf"), reason="Postfix is not installed here")
+@pytest.mark.needs("postconf", "postfix")
 @pytest.mark.parametrize("arguments", CALLS, ids=" ".join)
 def test_output_and_warnings_are_the_real_ones(
     arguments: list[str], directory: Path, capsys: pytest.CaptureFixture[str]
@@ -108,7 +108,7 @@ def test_output_and_warnings_are_the_real_ones(
 
 
 @pytest.mark.interop
-@pytest.mark.skipif(not shutil.which("postconf"), reason="Postfix is not installed here")
+@pytest.mark.needs("postconf", "postfix")
 @pytest.mark.parametrize("arguments", EDITS, ids=" ".join)
 def test_edited_files_are_the_real_ones(
     arguments: list[str], directory: Path, tmp_path_factory: pytest.TempPathFactory

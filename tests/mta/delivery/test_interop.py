@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(shutil.which("smtp-sink") is None, reason="Postfix is not installed"),
+    pytest.mark.needs("smtp-sink", "postfix"),
 ]
 
 

@@ -1,25 +1,23 @@
 """Real Postfix's programs ask our proxymap, and our tables ask the real one."""
 
 import asyncio
-import importlib.util
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from mta.config import MainConfig
 from mta.proxymap.service import prepare
 from mta.tables import TableError, open_table
+from tests.interop import realpostfix
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(os.geteuid() != 0 and "CI" not in os.environ, reason="only root starts Postfix"),
+    pytest.mark.needs("postfix", "postfix"),
+    pytest.mark.needs_root,
 ]
 
 
@@ -30,16 +28,6 @@ class Bound:
     options: dict[str, str] = field(default_factory=dict)
 
 
-def _real_postfix() -> ModuleType:
-    path = Path(__file__).parents[2] / "interop" / "realpostfix.py"
-    spec = importlib.util.spec_from_file_location("realpostfix", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def real(place: Path) -> Iterator[Path]:
     """A private Postfix whose proxymap serves two tables; its configuration directory."""
@@ -47,7 +35,7 @@ def real(place: Path) -> Iterator[Path]:
     (place / "rules").write_text("/^x(.*)/ found $1\n")
     main = f"proxy_read_maps = proxy:texthash:{place}/t proxy:regexp:{place}/rules proxy:texthash:{place}/missing\n"
     writer = "proxywrite unix - - n - 1 proxymap\n"
-    with _real_postfix().running("postfix", place / "postfix", writer, main):
+    with realpostfix.running("postfix", place / "postfix", writer, main):
         yield place / "postfix" / "conf"
 
 

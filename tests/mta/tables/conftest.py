@@ -1,17 +1,15 @@
 """Fixtures: tables made of given texts, database servers, and the real postmap to compare with."""
 
-import importlib.util
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from mta.config import MainConfig
 from mta.tables import Table, open_table
+from tests.mta.tables import servers
 
 MakeTable = Callable[..., Table]
 
@@ -26,20 +24,6 @@ def table(tmp_path: Path) -> MakeTable:
         return open_table(f"{kind}:{path}", aliases=aliases)
 
     return make
-
-
-def _servers() -> ModuleType:
-    """The helper module beside this file."""
-    path = Path(__file__).with_name("servers.py")
-    spec = importlib.util.spec_from_file_location("mta_tables_servers", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-servers = _servers()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.peers import find
 from tls.authority import Authority
 
 PASSWORD = "s3cret 'quoted'"
@@ -55,13 +56,6 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
-
-
-def find(name: str, *places: str) -> str:
-    """A program of a server package. Fails, does not skip: the package is part of what tests need (.ci/peers)."""
-    found = shutil.which(name, path=":".join([os.environ.get("PATH", ""), *places]))
-    assert found, f"{name} is not installed: run .ci/peers"
-    return found
 
 
 @contextmanager
@@ -154,24 +148,36 @@ def answers(command: Sequence[str | Path], text: str = "", **environment: str) -
 
 @contextmanager
 def pgsql() -> Iterator[Server]:
+    bin_places = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    initdb = find("initdb", "postgresql", *bin_places)  # before the user is looked up, who comes with the package
     with place("postgres") as (base, identity):
-        bin_places = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
         data, port = base / "data", free_port()
         secret = base / "pw"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
         once(
-            [find("initdb", *bin_places), "-D", data, "-U", "mail", *AUTHENTICATION, f"--pwfile={secret}"],
+            [initdb, "-D", data, "-U", "mail", *AUTHENTICATION, f"--pwfile={secret}"],
             identity,
         )
-        psql = [find("psql", *bin_places), "-h", base, "-p", str(port), "-U", "mail", "-d", "postgres", "-qAtX"]
+        psql = [
+            find("psql", "postgresql-client", *bin_places),
+            "-h",
+            base,
+            "-p",
+            str(port),
+            "-U",
+            "mail",
+            "-d",
+            "postgres",
+            "-qAtX",
+        ]
 
         def run(text: str) -> str:
             done, output = answers([*psql, "-v", "ON_ERROR_STOP=1", "-f", "-"], text, PGPASSWORD=PASSWORD)
             assert done, output
             return output
 
-        command = [find("postgres", *bin_places), "-D", data, "-k", base, "-p", str(port), "-F"]
+        command = [find("postgres", "postgresql", *bin_places), "-D", data, "-k", base, "-p", str(port), "-F"]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=1MB", "-c", "max_connections=10"]
         with running(
             command, identity, base / "log", lambda: answers([*psql, "-c", "SELECT 1"], PGPASSWORD=PASSWORD)[0]
@@ -184,11 +190,12 @@ def pgsql() -> Iterator[Server]:
 
 @contextmanager
 def mysql() -> Iterator[Server]:
+    mariadbd = find("mariadbd", "mariadb-server")
     with place("mysql") as (base, identity):
         data, path, port = base / "data", base / "sock", free_port()
         once(
             [
-                find("mariadb-install-db"),
+                find("mariadb-install-db", "mariadb-server"),
                 "--no-defaults",
                 f"--datadir={data}",
                 "--skip-test-db",
@@ -196,7 +203,16 @@ def mysql() -> Iterator[Server]:
             ],
             identity,
         )
-        client = [find("mariadb"), "--no-defaults", "-u", "root", "-S", path, "-N", "--default-character-set=utf8mb4"]
+        client = [
+            find("mariadb", "mariadb-client"),
+            "--no-defaults",
+            "-u",
+            "root",
+            "-S",
+            path,
+            "-N",
+            "--default-character-set=utf8mb4",
+        ]
 
         def run(text: str) -> str:
             done, output = answers(client, text)
@@ -204,7 +220,7 @@ def mysql() -> Iterator[Server]:
             return output
 
         ca, certificate, key = certificates(base, identity)
-        command = [find("mariadbd", "/usr/sbin"), "--no-defaults", f"--datadir={data}", f"--socket={path}"]
+        command = [mariadbd, "--no-defaults", f"--datadir={data}", f"--socket={path}"]
         command += [f"--port={port}", "--bind-address=127.0.0.1", "--skip-log-bin", "--innodb-buffer-pool-size=8M"]
         command += [f"--pid-file={base}/pid", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve"]
         command += [f"--ssl-ca={ca}", f"--ssl-cert={certificate}", f"--ssl-key={key}"]
@@ -261,6 +277,7 @@ def person(name: str, *attributes: tuple[str, str], under: str = ROOT) -> str:
 
 @contextmanager
 def ldap() -> Iterator[Server]:
+    slapd = find("slapd", "slapd")
     with place("openldap") as (base, identity):
         (base / "db").mkdir()
         if identity:
@@ -291,16 +308,17 @@ def ldap() -> Iterator[Server]:
         for name in ("conf", "ldif"):
             (base / name).chmod(0o644)
         path, port, tls_port = base / "sock", free_port(), free_port()
-        slapd = find("slapd", "/usr/sbin")
         once(
             [slapd, "-Ta", "-f", base / "conf", "-l", base / "ldif"],
             identity,
         )
         url = "ldapi://" + str(path).replace("/", "%2F")
-        ask = [find("ldapsearch"), "-x", "-H", url, "-s", "base", "-b", ""]
+        ask = [find("ldapsearch", "ldap-utils"), "-x", "-H", url, "-s", "base", "-b", ""]
 
         def run(text: str) -> str:
-            done, output = answers([find("ldapmodify"), "-x", "-H", url, "-D", f"cn=root,{ROOT}", "-w", "root"], text)
+            done, output = answers(
+                [find("ldapmodify", "ldap-utils"), "-x", "-H", url, "-D", f"cn=root,{ROOT}", "-w", "root"], text
+            )
             assert done, output
             return output
 

@@ -204,6 +204,7 @@ def test_entries_come_back(tmp_path_factory: pytest.TempPathFactory, entries: di
 
 
 @pytest.mark.interop
+@pytest.mark.needs("postmap", "postfix")
 async def test_postfix_reads_ours(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert await asyncio.to_thread(postmap, source, f"lmdb:{source}") == 0
     listed = subprocess.run(["postmap", "-c", source.parent, "-s", f"lmdb:{source}"], capture_output=True, check=True)
@@ -219,6 +220,7 @@ async def test_postfix_reads_ours(source: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.interop
+@pytest.mark.needs("postmap", "postfix")
 async def test_ours_reads_postfix(source: Path, opened: Opened) -> None:
     for options in ([], ["-N"], ["-n"]):  # with the closing NUL and without
         subprocess.run(["postmap", "-c", source.parent, *options, f"lmdb:{source}"], capture_output=True, check=True)

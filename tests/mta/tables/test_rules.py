@@ -122,6 +122,7 @@ async def test_patterns(kind: str, table: MakeTable, caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.interop
+@pytest.mark.needs("postmap", "postfix")
 @pytest.mark.parametrize(
     ("kind", "text", "answers"),
     [("cidr", CIDR, CIDR_ANSWERS), ("regexp", PATTERNS, {**PATTERN_ANSWERS}), ("pcre", PATTERNS, {**PATTERN_ANSWERS})],
