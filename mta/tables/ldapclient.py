@@ -21,6 +21,8 @@ START_TLS = "1.3.6.1.4.1.1466.20037"  # RFC 4511 section 4.14.1
 # What one answer may hold before it is given up: an unlimited search must not fill the memory.
 ANSWER_LIMIT = 16 << 20
 CHUNK = 1 << 16
+# Seconds that a server gets to answer the end of TLS: a connection that is given up must not linger.
+CLOSE_TIMEOUT = 1.0
 # Results after which the server itself is of no use for the moment.
 AWAY = frozenset([LDAPResultCode.BUSY, LDAPResultCode.UNAVAILABLE, LDAPResultCode.UNWILLING_TO_PERFORM])
 _HOST = re.compile(r"(?:(ldaps?)://)?(\[[0-9a-fA-F:.]+\]|[^:/\[\]]+)(?::([0-9]{1,5}))?/?", re.IGNORECASE)
@@ -178,8 +180,10 @@ class LdapConnection(Connection[Search, Answer]):
         with contextlib.suppress(sansldap.LDAPError, OSError, RuntimeError):
             self._client.unbind()
             self._writer.write(self._client.data_to_send())
-        with contextlib.suppress(RuntimeError):  # the loop has ended
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):  # RuntimeError: the loop has ended
             self._writer.close()
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._writer.wait_closed()
 
 
 def _entry(message: sansldap.SearchResultEntry) -> Entry:
