@@ -15,6 +15,7 @@ from mta.smtpd.dotreader import DotReader, Newlines
 from mta.smtpd.lines import InputBuffer
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session, Transaction
+from mta.smtpd.spool import Spool
 
 if TYPE_CHECKING:
     from mta.smtpd.server import Server
@@ -83,7 +84,7 @@ class Connection(aiosmtpd.SMTP):
         peer = transport.get_extra_info("peername") or ("127.0.0.1", 0)
         local = transport.get_extra_info("sockname") or ("127.0.0.1", 0)
         self.session = self.server.new_session(self.loop, peer, local)
-        self.new_transaction()
+        self.envelope = self._create_envelope()
         self.task = self.loop.create_task(self._handle_client())
         self.server.connections.add(self)
 
@@ -130,6 +131,7 @@ class Connection(aiosmtpd.SMTP):
             self.flush()
         finally:
             self.server.connections.discard(self)
+            self.envelope.close()
             if self._timer is not None:
                 self._timer.cancel()
             self._hang_up()
@@ -152,6 +154,7 @@ class Connection(aiosmtpd.SMTP):
 
     def new_transaction(self) -> None:
         """RFC 5321 section 4.1.1.5: forget sender, recipients and content."""
+        self.envelope.close()
         self.envelope = self._create_envelope()
 
     def _create_envelope(self) -> Transaction:
@@ -181,16 +184,20 @@ class Connection(aiosmtpd.SMTP):
 
     async def read_content(self, newlines: Newlines, limit: int) -> DotReader:
         """The content of DATA, to its end."""
-        reader = DotReader(newlines, limit)
+        reader = DotReader(newlines, limit, self.server.spool())
         self._begin_request()
-        while True:
-            if octets := self.input.take_all():
-                rest = reader.feed(octets)
-                if rest is not None:
-                    if rest:
-                        self.input.put_back(rest)
-                    return reader
-            await self._more_input()
+        try:
+            while True:
+                if octets := self.input.take_all():
+                    rest = reader.feed(octets)
+                    if rest is not None:
+                        if rest:
+                            self.input.put_back(rest)
+                        return reader
+                await self._more_input()
+        except BaseException:
+            reader.forget()
+            raise
 
     async def read_proxy_header(self, timeout: float) -> haproxy.Header:
         """What a proxy in front of us says of the client. Raises haproxy.Malformed, TimeoutError."""
@@ -214,7 +221,7 @@ class Connection(aiosmtpd.SMTP):
             return False
         return True
 
-    async def read_octets(self, count: int, kept: bytearray | None) -> None:
+    async def read_octets(self, count: int, kept: Spool | None) -> None:
         """Exactly `count` octets of a BDAT chunk, put behind what is `kept`; None reads them away."""
         while count > 0:
             octets = self.input.take(count)
@@ -223,7 +230,7 @@ class Connection(aiosmtpd.SMTP):
                 continue
             count -= len(octets)
             if kept is not None:
-                kept += octets
+                kept.write(octets)
 
     def _begin_request(self) -> None:
         if self.server.per_request_deadline:

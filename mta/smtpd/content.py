@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +17,7 @@ from mta.smtpd.arguments import Word, is_digits
 from mta.smtpd.dotreader import Newlines, normalize_chunks
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import UNKNOWN, Session, Transaction
+from mta.smtpd.spool import MEMORY_OCTETS
 
 if TYPE_CHECKING:
     from mta.smtpd.connection import Connection
@@ -26,6 +29,8 @@ CHUNK_TOO_BIG: Final = Reply(552, "5.3.4", "Chunk exceeds message size limit")
 NEED_RCPT: Final = Reply(503, "5.5.1", "Error: need RCPT command")
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "Error: no valid recipients")
 DATA_AFTER_BDAT: Final = Reply(503, "5.5.1", "Error: DATA after BDAT")
+
+QUEUE_WRITE_ERROR: Final = Reply(451, "4.3.0", "Error: queue file write error")
 
 LARGEST_CHUNK: Final = 1 << 40
 """Octets of one BDAT chunk; more is no size that anyone sends (smtpd(8) hangs up on an overflow)."""
@@ -51,15 +56,16 @@ async def data(connection: Connection, words: list[Word]) -> Reply:
             return TOO_BIG
         if reader.bare_newline and (refusal := server.bare_newline_refusal(session)):
             return refusal
-        return await _accept(connection, reader.content)
+        return await _accept_whole(connection, reader.size, reader.take)
     finally:
+        reader.forget()
         await filters.give_up(connection)
         connection.new_transaction()
 
 
 async def bdat(connection: Connection, words: list[Word]) -> Reply:
     """One chunk of content, RFC 3030 section 2. Its octets are read whatever the verdict is."""
-    session, server, transaction = connection.session, connection.server, connection.envelope
+    session, transaction = connection.session, connection.envelope
     if "chunking" in session.discarded_keywords:
         session.hung_up = True
         return Reply(521, "5.5.1", "Error: command not implemented")
@@ -80,13 +86,33 @@ async def bdat(connection: Connection, words: list[Word]) -> Reply:
         return Reply(250, "2.0.0", f"Ok: {size} bytes")
     session.command = "END-OF-MESSAGE"
     try:
-        content, bare_newline = normalize_chunks(bytes(transaction.chunks))
-        if bare_newline and session.strict_newlines and (refusal := server.bare_newline_refusal(session)):
-            return refusal
-        return await _accept(connection, content)
+        return await _accept_whole(connection, transaction.chunks.size, lambda: _whole_chunks(connection))
     finally:
         await filters.give_up(connection)
         connection.new_transaction()
+
+
+def _whole_chunks(connection: Connection) -> bytes:
+    """The content of all chunks. Raises OSError, Rejected."""
+    session, chunks = connection.session, connection.envelope.chunks
+    assert chunks is not None
+    content, bare_newline = normalize_chunks(chunks.read())
+    if bare_newline and session.strict_newlines and (refusal := connection.server.bare_newline_refusal(session)):
+        raise Rejected(refusal.code, refusal.status, refusal.text)
+    return content
+
+
+async def _accept_whole(connection: Connection, size: int, take: Callable[[], bytes]) -> Reply:
+    """Accept content as `take` gives it; few large ones are in memory at a time."""
+    turn = connection.server.whole if size > MEMORY_OCTETS else contextlib.nullcontext()
+    async with turn:
+        try:
+            return await _accept(connection, take())
+        except Rejected as error:
+            return Reply(error.code, error.status, error.text)
+        except OSError as error:
+            log.warning("%s: content cannot be kept: %s", connection.envelope.queue_id, error)
+            return QUEUE_WRITE_ERROR
 
 
 async def _chunk_refusal(connection: Connection, size: int) -> Reply | None:
@@ -99,9 +125,9 @@ async def _chunk_refusal(connection: Connection, size: int) -> Reply | None:
     if transaction.chunks is None:
         if refusal := await server.access.check_data(connection) or await filters.data(connection):
             return refusal
-        transaction.chunks = bytearray()
-    if server.message_size_limit and len(transaction.chunks) + size > server.message_size_limit:
-        transaction.chunks = bytearray()
+        transaction.chunks = server.spool()
+    if server.message_size_limit and transaction.chunks.size + size > server.message_size_limit:
+        transaction.chunks.clear()
         return CHUNK_TOO_BIG
     return None
 

@@ -6,7 +6,7 @@ more tolerant than the relay before it can be made to see two messages where the
 
     reader = DotReader(Newlines.NORMALIZE, limit=message_size_limit)
     rest = reader.feed(octets)      # None: more is needed; else the octets that follow the end of the content
-    reader.content                  # CRLF line ends, dots unstuffed, the last line ended
+    reader.take()                   # the content: CRLF line ends, dots unstuffed, the last line ended
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import enum
 import re
 from typing import Final
+
+from mta.smtpd.spool import MEMORY_OCTETS, Spool
 
 _LINE_END: Final = re.compile(rb"(?<!\r)\r*+\n")
 _BARE_NEWLINE: Final = re.compile(rb"(?<!\r)\n")
@@ -43,21 +45,49 @@ class Newlines(enum.Enum):
 class DotReader:
     """Collects the content of one DATA command."""
 
-    def __init__(self, newlines: Newlines, limit: int = 0) -> None:
-        """`limit` in octets of content, 0 for none: what is longer is read to its end but not kept."""
+    def __init__(
+        self, newlines: Newlines, limit: int = 0, spool: Spool | None = None, memory: int = MEMORY_OCTETS
+    ) -> None:
+        """`limit` in octets of content, 0 for none: what is longer is read to its end but not kept.
+
+        `spool` takes what arrived more than `memory` octets ago.
+        """
         self._strict = newlines is not Newlines.ANY
         self._limit = limit
-        self._settled = bytearray()
-        """Content of lines that are read, once they come near the limit."""
+        self._memory = memory
+        self._settled = spool or Spool()
+        """Content of lines that are read, once they are many or come near the limit."""
         self._raw = bytearray()
         """What was sent behind them, as it was sent; begins with a line."""
+        self._amid_line = False
+        """`_raw` begins within a line, of which an octet stands in front that does not count."""
         self._after_crlf = True
         """Whether the line before `_raw` ended well: a dot may end the content there."""
         self._last_newline = -1
-        self.content = b""
+        self._last = b""
+        """Content behind what is settled, once the end has come."""
         self.too_large = False
         self.bare_newline = False
         """Whether a line ended in a line feed alone (only watched where the policy asks for it)."""
+
+    @property
+    def size(self) -> int:
+        """Octets of content, once the end has come."""
+        return self._settled.size + len(self._last)
+
+    def take(self) -> bytes:
+        """The content; empty if it was too large, or taken before. Raises OSError where it could not be kept."""
+        try:
+            content = self._settled.read() + self._last if self._settled.size else self._last
+        finally:
+            self.forget()
+        return content
+
+    def forget(self) -> None:
+        """Let go of the content."""
+        self._settled.clear()
+        self._raw.clear()
+        self._last = b""
 
     def feed(self, octets: bytes) -> bytes | None:
         """Takes what the client sent; gives what follows the end of the content, None before the end."""
@@ -72,7 +102,8 @@ class DotReader:
                 self._finish()
                 return rest
             self._last_newline = raw.rfind(b"\n")
-        if self._limit and len(self._settled) + len(raw) > (SLACK if self.too_large else self._limit + SLACK):
+        near = SLACK if self.too_large else self._limit + SLACK
+        if len(raw) > self._memory or (self._limit and self._settled.size + len(raw) > near):
             self._settle()
         return None
 
@@ -113,8 +144,17 @@ class DotReader:
             self._after_crlf = lines.endswith(b"\r\n")
             self._last_newline = -1
             if not self.too_large:
-                self._settled += self._meaning(lines)
-        if len(self._settled) > self._limit or len(self._settled) + len(raw) > self._limit + SLACK:
+                self._settled.write(self._meaning(lines))
+            self._amid_line = False
+        elif len(raw) > self._memory + SLACK and not self.too_large:
+            # The line goes on, neither dot nor stuffed any more; its last carriage returns may belong to its end.
+            piece = bytes(raw[:-SLACK])
+            raw[:-SLACK] = b"x"
+            self._settled.write(self._meaning(piece))
+            self._amid_line = True
+        if self._limit and (
+            self._settled.size > self._limit or self._settled.size + len(raw) > self._limit + SLACK + self._amid_line
+        ):
             self.too_large = True
             self._settled.clear()
         if self.too_large and len(raw) > SLACK:
@@ -123,15 +163,11 @@ class DotReader:
     def _finish(self) -> None:
         """The end has come; `_raw` ends before it."""
         if not self.too_large:
-            content = self._meaning(bytes(self._raw))
-            if self._settled:
-                self._settled += content
-                content = bytes(self._settled)
-            self.too_large = 0 < self._limit < len(content)
-            if not self.too_large:
-                self.content = content
+            self._last = self._meaning(bytes(self._raw))
+            self.too_large = 0 < self._limit < self.size
         self._raw.clear()
-        self._settled.clear()
+        if self.too_large:
+            self.forget()
 
     def _meaning(self, lines: bytes) -> bytes:
         """Turn what was sent into what was meant: line ends, then dots (RFC 5321 section 4.5.2)."""
@@ -142,7 +178,7 @@ class DotReader:
                 lines = _BARE_NEWLINE.sub(b"\r\n", _LONE_DOT.sub(b"", lines))
             else:
                 lines = _LINE_END.sub(b"\r\n", lines)
-        if lines.startswith(b"."):
+        if lines.startswith(b".") or self._amid_line:
             lines = lines[1:]
         if b"\n." in lines:
             lines = lines.replace(b"\n.", b"\n")

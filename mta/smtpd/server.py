@@ -40,6 +40,7 @@ from mta.smtpd.peers import Peers
 from mta.smtpd.proxyfilter import ProxyFilter
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session, Transaction
+from mta.smtpd.spool import WHOLE_AT_ONCE, Spool
 from mta.smtpd.starttls import TlsService
 from mta.smtpd.wrapper import Wrapper
 from mta.tables import Maps, TableError, maps_of
@@ -76,6 +77,7 @@ class Server:
     limits: Limits
     tls: TlsService
     sasl: Sasl
+    queue_directory: Path
     hostname: str
     mail_name: str
     banner: Reply
@@ -123,6 +125,8 @@ class Server:
     """Ports of listeners that run postscreen."""
     keep_injected_plaintext: bool = False
     """The weakened twin of no-starttls-injection: plaintext sent ahead of a handshake is obeyed after it."""
+    whole: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WHOLE_AT_ONCE))
+    """Held while a large content is in memory as a whole."""
     stress: str = ""
     """`yes` for what serves clients while all sessions are taken."""
     clock: Callable[[], float] = time.time
@@ -153,6 +157,7 @@ class Server:
             limits=limits or Limits.local(config),
             tls=tls,
             sasl=Sasl.from_config(config, tls.auth_only),
+            queue_directory=Path(text("queue_directory")),
             hostname=hostname,
             mail_name=text("mail_name"),
             banner=Reply(220, "", text("smtpd_banner")),
@@ -223,6 +228,10 @@ class Server:
         if now - self._space_checked >= SPACE_CHECK_SECONDS:
             self.queue.check_space(size)
             self._space_checked = now
+
+    def spool(self) -> Spool:
+        """A place for content that arrives."""
+        return Spool(self.queue_directory)
 
     # Sessions.
 

@@ -12,6 +12,7 @@ from aiosmtpd import smtp as aiosmtpd
 from mta.milter import Chain
 from mta.queue import Notify, Recipient
 from mta.smtpd.replies import Reply
+from mta.smtpd.spool import Spool
 from tls import description
 
 UNKNOWN = "unknown"
@@ -179,9 +180,14 @@ class Transaction(aiosmtpd.Envelope):
         self.actions = Actions()
         self.recipient_list_checked = False
         self.sender_list_checked = False
-        self.chunks: bytearray | None = None
-        """Content given by BDAT so far, in one piece: chunks may be of one octet. None outside BDAT."""
+        self.chunks: Spool | None = None
+        """Content given by BDAT so far; None outside BDAT."""
         self.chunk_failed: Reply | None = None
+
+    def close(self) -> None:
+        """Let go of the content."""
+        if self.chunks is not None:
+            self.chunks.clear()
 
     @property
     def open(self) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.smtpd.dotreader import SLACK, DotReader, Newlines, normalize_chunks
+from mta.smtpd.spool import MEMORY_OCTETS, Spool
 
 ANY, STRICT = Newlines.ANY, Newlines.NORMALIZE
 
@@ -45,8 +47,10 @@ CASES = [
 ]
 
 
-def read(newlines: Newlines, pieces: list[bytes], limit: int = 0) -> tuple[DotReader, bytes | None]:
-    reader = DotReader(newlines, limit)
+def read(
+    newlines: Newlines, pieces: list[bytes], limit: int = 0, memory: int = MEMORY_OCTETS
+) -> tuple[DotReader, bytes | None]:
+    reader = DotReader(newlines, limit, Spool(memory=memory // 2), memory)
     for position, piece in enumerate(pieces):
         rest = reader.feed(piece)
         if rest is not None:
@@ -63,7 +67,7 @@ def test_content_and_end(newlines: Newlines, sent: bytes, content: bytes | None,
         if content is None:
             assert follows is None, pieces
         else:
-            assert (reader.content, follows) == (content, rest), pieces
+            assert (reader.take(), follows) == (content, rest), pieces
 
 
 def test_smuggled_end_is_not_an_end_in_strict_mode() -> None:
@@ -75,7 +79,7 @@ def test_smuggled_end_is_not_an_end_in_strict_mode() -> None:
             sent = b"x" + before + b"." + after + b"MAIL FROM:<evil@example.com>\r\n.\r\n"
             reader, rest = read(STRICT, [sent])
             assert rest == b"", (before, after)
-            assert b"MAIL FROM:<evil" in reader.content
+            assert b"MAIL FROM:<evil" in reader.take()
 
 
 def test_bare_newlines_are_noticed_where_they_are_forbidden() -> None:
@@ -100,7 +104,7 @@ def test_too_large_content_is_read_to_its_end_and_not_kept(size: int) -> None:
         if rest is not None:
             rest += sent[start + size :]
             break
-    assert (reader.too_large, reader.content, rest) == (True, b"", b"QUIT\r\n")
+    assert (reader.too_large, reader.take(), rest) == (True, b"", b"QUIT\r\n")
 
 
 def test_a_line_without_end_is_not_kept() -> None:
@@ -113,7 +117,7 @@ def test_a_line_without_end_is_not_kept() -> None:
 
 
 def test_content_of_exactly_the_limit_passes() -> None:
-    assert read(ANY, [b"12345678\r\n.\r\n"], 10)[0].content == b"12345678\r\n"
+    assert read(ANY, [b"12345678\r\n.\r\n"], 10)[0].take() == b"12345678\r\n"
     assert read(ANY, [b"123456789\r\n.\r\n"], 10)[0].too_large
 
 
@@ -126,19 +130,19 @@ def test_what_is_kept_stays_near_the_limit(newlines: Newlines, line: bytes) -> N
     for start in range(0, len(sent), read_size):
         if reader.feed(sent[start : start + read_size]) is not None:
             break
-        assert len(reader._raw) + len(reader._settled) <= limit + SLACK + read_size
+        assert len(reader._raw) + reader._settled.size <= limit + SLACK + read_size
 
 
 @pytest.mark.parametrize("newlines", list(Newlines))
 @pytest.mark.parametrize("line", [b"..\r\n", b"..\n", b".x\n", b"x\n", b"\n", b"..xxxxx\r\n"])
 def test_the_limit_counts_what_lines_mean(newlines: Newlines, line: bytes) -> None:
     sent = b"x\r\n" + line * 5000 + b"x\r\n.\r\nQUIT"
-    content = read(newlines, [sent])[0].content
+    content = read(newlines, [sent])[0].take()
     assert len(content) > 10_000
     pieces = [sent[start : start + 1000] for start in range(0, len(sent), 1000)]
     for limit, too_large in [(len(content) - 1, True), (len(content), False), (len(content) + 1, False)]:
         reader, rest = read(newlines, pieces, limit)
-        assert (reader.too_large, reader.content, rest) == (too_large, b"" if too_large else content, b"QUIT")
+        assert (reader.too_large, reader.take(), rest) == (too_large, b"" if too_large else content, b"QUIT")
 
 
 long_fragments = st.lists(
@@ -152,11 +156,12 @@ long_fragments = st.lists(
 def test_the_limit_changes_nothing_else(parts: list[bytes], newlines: Newlines, limit: int, size: int) -> None:
     sent = b"".join(parts)
     free, end = read(newlines, [sent])
+    content = free.take()
     reader, rest = read(newlines, [sent[start : start + size] for start in range(0, len(sent), size)], limit)
     assert rest == end
     if rest is not None:
-        assert reader.too_large is (len(free.content) > limit)
-        assert reader.content == (b"" if reader.too_large else free.content)
+        assert reader.too_large is (len(content) > limit)
+        assert reader.take() == (b"" if reader.too_large else content)
 
 
 def test_carriage_returns_cost_what_they_are_long() -> None:
@@ -170,6 +175,41 @@ def test_carriage_returns_cost_what_they_are_long() -> None:
     assert seconds(64_000) < 64 * seconds(4_000)
 
 
+@given(long_fragments, st.sampled_from(list(Newlines)), st.integers(1, 3000), st.integers(1, 900), st.booleans())
+def test_what_leaves_memory_comes_back_the_same(
+    parts: list[bytes], newlines: Newlines, memory: int, size: int, limited: bool
+) -> None:
+    sent = b"".join(parts)
+    free, end = read(newlines, [sent])
+    content = free.take()
+    limit = max(1, len(content) - 1) if limited else 0
+    pieces = [sent[start : start + size] for start in range(0, len(sent), size)]
+    reader, rest = read(newlines, pieces, limit, memory)
+    assert rest == end
+    assert len(reader._raw) <= memory + SLACK + size + 1
+    if rest is not None:
+        assert reader.too_large is (0 < limit < len(content))
+        assert reader.take() == (b"" if reader.too_large else content)
+    reader.forget()
+
+
+def test_a_line_without_end_leaves_memory_too() -> None:
+    reader = DotReader(STRICT, 0, Spool(memory=1000), 1000)
+    for _ in range(100):
+        assert reader.feed(b"." * 999 + b"\r") is None
+        assert len(reader._raw) < 4000
+    assert reader.feed(b"\n.\r\n") == b""
+    assert reader.take() == (b"." * 999 + b"\r")[1:] + (b"." * 999 + b"\r") * 98 + b"." * 999 + b"\r\n"
+
+
+def test_content_that_cannot_be_kept_is_read_to_its_end(tmp_path: Path) -> None:
+    reader = DotReader(STRICT, 0, Spool(tmp_path / "no such directory", 10), 10)
+    assert reader.feed(b"x" * 2000 + b"\r\nx\r\n") is None
+    assert reader.feed(b".\r\nQUIT") == b"QUIT"
+    with pytest.raises(FileNotFoundError):
+        reader.take()
+
+
 fragments = st.lists(st.sampled_from([b"\r", b"\n", b".", b"x", b"\r\n", b"\r\n.\r\n", b"\0", b"\n."]), max_size=30)
 
 
@@ -180,7 +220,7 @@ def test_cutting_changes_nothing(parts: list[bytes], newlines: Newlines, data: s
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=5)))
     pieces = [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
     cut, cut_rest = read(newlines, pieces)
-    assert (cut.content, cut_rest) == (whole.content, rest)
+    assert (cut.take(), cut_rest) == (whole.take(), rest)
 
 
 @given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line and b"\r" not in line), max_size=10))
@@ -189,7 +229,7 @@ def test_what_a_correct_client_stuffs_comes_out_again(lines: list[bytes]) -> Non
     stuffed = b"".join((b"." if line.startswith(b".") else b"") + line + b"\r\n" for line in lines)
     for newlines in Newlines:
         reader, rest = read(newlines, [stuffed + b".\r\n"])
-        assert (reader.content, rest) == (content, b"")
+        assert (reader.take(), rest) == (content, b"")
 
 
 @pytest.mark.parametrize(
