@@ -31,6 +31,8 @@ class Authenticator:
         self.userdbs = Userdbs(
             [Userdb(block, databases.userdb(block.driver, block.args)) for block in settings.userdbs],
         )
+        self.immediate = self._passdbs.immediate and self.userdbs.immediate
+        """Whether no database ever waits: then a request that need not hash is answered at once."""
 
     def can(self, need: str) -> bool:
         """Whether some passdb can do what a mechanism needs ("verify", "lookup", "")."""

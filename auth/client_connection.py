@@ -136,7 +136,7 @@ class ClientConnection(Connection):
         if live.success is not None:
             self._succeed(id, live, live.success, final=b"")
         else:
-            self._proceed(id, live, live.exchange.advance(data))
+            self._proceed(id, live, live.exchange.respond(data))
 
     def _proceed(self, id: int, live: _Live, what: Next) -> None:
         """Do what the exchange asks for next."""
@@ -205,7 +205,7 @@ class ClientConnection(Connection):
         if "nodelay" in request.extra:
             self._machine.send_fail(id, words)
             return
-        self._machine.decide(id)
+        self._machine.forget(id)
         delay = max(self.core.settings.failure_delay, FAILURE_TICK)
         timer: asyncio.TimerHandle
         timer = asyncio.get_running_loop().call_later(delay, lambda: self._send_refusal(id, words, timer))
@@ -213,7 +213,7 @@ class ClientConnection(Connection):
 
     def _send_refusal(self, id: int, words: list[str], timer: asyncio.TimerHandle) -> None:
         self._refused.discard(timer)
-        self._machine.send_fail(id, words)
+        self._machine.send_late_fail(id, words)
         self.core.changed.set()
         self._flush()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Generator
 from typing import Any, cast
 
 from .core import Core
@@ -15,13 +15,29 @@ BACKLOG_MAX = 1 << 20
 """Octets of replies waiting for a client that does not read; then it is cut off."""
 
 
-def _create_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return loop.create_task(work)
+class _Begun:
+    """A coroutine that has run up to its first wait, for a task to go on with."""
+
+    def __init__(self, work: Coroutine[Any, Any, None], awaited: object) -> None:
+        self._work = work
+        self._awaited = awaited
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        awaited = self._awaited
+        try:
+            while True:
+                try:
+                    value = yield awaited
+                except BaseException as error:
+                    awaited = self._work.throw(error)
+                else:
+                    awaited = self._work.send(value)
+        except StopIteration:
+            return
 
 
-# From Python 3.12 on a task runs at once up to its first wait; a lookup that needs none costs no turn of the loop.
-_begin_task: Callable[[asyncio.AbstractEventLoop, Coroutine[Any, Any, None]], asyncio.Task[None]]
-_begin_task = getattr(asyncio, "eager_task_factory", _create_task)
+async def _rest(begun: _Begun) -> None:
+    await begun
 
 
 class Connection(asyncio.Protocol):
@@ -76,11 +92,18 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write(data)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = _begin_task(asyncio.get_running_loop(), work)
-        if task.done():
-            self._ended(task)
-            return task
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Do the work: at once as far as it need not wait (the reply then precedes those to later lines), else in a
+        task. Databases that do wait may want a task from the start (asyncio.timeout does)."""
+        if self.core.authenticator.immediate:
+            try:
+                work = _rest(_Begun(work, work.send(None)))
+            except StopIteration:
+                return None
+            except Exception as error:
+                self._failed(error)
+                return None
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -89,5 +112,8 @@ class Connection(asyncio.Protocol):
         self._tasks.discard(task)
         self.core.changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("BUG: an auth request failed: %s", type(error).__name__, exc_info=error)
-            self.close()
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        log.error("BUG: an auth request failed: %s", type(error).__name__, exc_info=error)
+        self.close()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import doveadm_auth, doveadm_pw, doveadm_user
+from .doveadm_format import FORMATTERS
 from .doveconf import DEFAULT_CONFIG, EXIT_CONFIG
 from .doveconf import main as doveconf
 from .dovecotconf import ConfigErrors, DovecotConfig
@@ -27,8 +28,6 @@ USAGE = """usage: doveadm [-c <config file>] [-Dv] [-f <formatter>] <command> [<
 example: hardmail doveadm -c /etc/dovecot auth test alice
 """  # noqa: E501 - as long as Dovecot's own
 
-FORMATTERS = ("flow", "json", "pager", "tab", "table")
-
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -36,6 +35,7 @@ class Context:
 
     path: Path
     formatter: str
+    """As given by ``-f``; "" for the command's own."""
 
     def config(self) -> DovecotConfig:
         """dovecot.conf. Raises ConfigErrors."""
@@ -68,8 +68,8 @@ def main(argv: list[str]) -> int:
     if "--help" in values or rest[:1] == ["help"]:
         print(USAGE, end="")
         return 0
-    context = Context(Path(values.get("-c", DEFAULT_CONFIG)), values.get("-f", "table"))
-    if context.formatter not in FORMATTERS:
+    context = Context(Path(values.get("-c", DEFAULT_CONFIG)), values.get("-f", ""))
+    if context.formatter and context.formatter not in FORMATTERS:
         print(f"Fatal: Unknown formatter: {context.formatter}", file=sys.stderr)
         return os.EX_USAGE
     try:

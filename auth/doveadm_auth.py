@@ -32,6 +32,10 @@ def info(words: Iterable[str]) -> Parameters:
     return parameters
 
 
+def _usage(text: str) -> None:
+    print(f"doveadm auth {text}", file=sys.stderr)
+
+
 def field_lines(fields: Mapping[str, str]) -> list[str]:
     """``  name=value`` per field."""
     return [f"  {name}={value}" if value else f"  {name}" for name, value in fields.items()]
@@ -41,7 +45,7 @@ def test(context: Context, argv: list[str]) -> int:
     """``auth test``: 0 when the password is right, 77 when not or when the service cannot be asked."""
     flags, rest = getopt.gnu_getopt(argv, "a:x:M:")
     if not 1 <= len(rest) <= 2:
-        print("doveadm auth test [-a <auth socket path>] [-x <auth info>] [-M <master user>] <user> [<password>]")
+        _usage("test [-a <auth socket path>] [-x <auth info>] [-M <master user>] <user> [<password>]")
         return os.EX_USAGE
     values = dict(flags)
     client = AuthClient(context.socket(values.get("-a"), "auth-client"), "doveadm")
@@ -86,8 +90,8 @@ def login(context: Context, argv: list[str]) -> int:
     """``auth login``: as ``test``, then the userdb's fields as a log-in process would get them."""
     flags, rest = getopt.gnu_getopt(argv, "a:m:x:M:")
     if not 1 <= len(rest) <= 2:
-        print(
-            "doveadm auth login [-a <auth-login socket path>] [-m <auth-master socket path>] [-x <auth info>] "
+        _usage(
+            "login [-a <auth-login socket path>] [-m <auth-master socket path>] [-x <auth info>] "
             "[-M <master user>] <user> [<password>]"
         )
         return os.EX_USAGE
@@ -121,7 +125,7 @@ def lookup(context: Context, argv: list[str]) -> int:
     """``auth lookup``: the passdb's fields; 67 for an unknown user, 75 when the service cannot be asked."""
     flags, users = getopt.gnu_getopt(argv, "a:x:f:")
     if not users:
-        print("doveadm auth lookup [-a <userdb socket path>] [-x <auth info>] [-f field] <user> [<user> [...]]")
+        _usage("lookup [-a <userdb socket path>] [-x <auth info>] [-f field] <user> [<user> [...]]")
         return os.EX_USAGE
     values = dict(flags)
     client = MasterClient(context.socket(values.get("-a"), "auth-userdb"))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import getopt
-import json
 import os
 import sys
-from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
@@ -15,12 +13,16 @@ from typing import Protocol
 from . import variables
 from .client import AuthUnavailable, MasterClient, UserFields
 from .doveadm_auth import info
+from .doveadm_format import FORMATTERS, Column
 from .dovecotconf import DovecotConfig
 
 USAGE = (
     "doveadm user [-a <userdb socket path>] [-x <auth info>] [-f field] [-e <value>] [-u] "
     "<user mask> [<user mask> [...]]"
 )
+
+
+COLUMNS = (Column("field"), Column("value"))
 
 
 class Context(Protocol):
@@ -41,7 +43,7 @@ def user(context: Context, argv: list[str]) -> int:
     """Run the command; 67 for an unknown user, 75 when the service cannot be asked."""
     flags, masks = getopt.gnu_getopt(argv, "a:x:f:e:u")
     if not masks:
-        print(USAGE)
+        print(USAGE, file=sys.stderr)
         return os.EX_USAGE
     values = dict(flags)
     client = MasterClient(context.socket(values.get("-a"), "auth-userdb"))
@@ -73,7 +75,7 @@ class _Lookup:
         self._field = values.get("-f")
         self._template = values.get("-e")
         self._plain = "-u" in values
-        self._formatter = context.formatter
+        self._formatter = context.formatter or "tab"
         self._location = context.config().raw("mail_location")
         self._rows: list[tuple[str, str]] = []
         self._text: list[str] = []
@@ -87,7 +89,7 @@ class _Lookup:
             status = await self._one(name) or status
         await self._client.close()
         if self._field is None and self._template is None and not self._plain:
-            sys.stdout.write(FORMATTERS[self._formatter](self._rows))
+            sys.stdout.write(FORMATTERS[self._formatter](COLUMNS, self._rows))
         if self._text:
             print("\n".join(self._text))
         return status
@@ -136,31 +138,3 @@ def _variable(name: str, fields: dict[str, str], key: str) -> str | None:
     known = {"u": name, "user": name, "n": local, "username": local, "d": domain, "domain": domain}
     known |= {"h": fields.get("home", ""), "s": "doveadm", "service": "doveadm"}
     return known.get(key, fields.get(key))
-
-
-Rows = list[tuple[str, str]]
-
-
-def _tab(rows: Rows) -> str:
-    return "".join(f"{key}\t{value}\n" for key, value in [("field", "value"), *rows])
-
-
-def _flow(rows: Rows) -> str:
-    return "".join(f"field={key} value={value}\n" for key, value in rows)
-
-
-def _pager(rows: Rows) -> str:
-    return "\f\n".join(f"field: {key}\nvalue: {value}\n" for key, value in rows)
-
-
-def _json(rows: Rows) -> str:
-    return json.dumps([{"field": key, "value": value} for key, value in rows], separators=(",", ":"))
-
-
-FORMATTERS: dict[str, Callable[[Rows], str]] = {
-    "table": _tab,
-    "tab": _tab,
-    "flow": _flow,
-    "pager": _pager,
-    "json": _json,
-}

@@ -43,8 +43,6 @@ def main(argv: list[str]) -> int:
     path = Path(values.get("-c", DEFAULT_CONFIG))
     path = path / "dovecot.conf" if path.is_dir() else path
     scope = "defaults" if "-d" in values else "set" if "-N" in values else "changed" if "-n" in values else "all"
-    if not names and not {"-a", "-d", "-n", "-N", "-S"} & set(values):
-        scope = "changed"
     options = Options(scope, "-s" in values, "-P" in values, "-x" in values, "-S" in values, "-h" not in values)
     if not names and "-S" not in values:
         _header(path, everything=scope == "all")

@@ -72,6 +72,7 @@ class Exchange:
         self._initial = initial
         self._result = Result.UNKNOWN
         self._steps = entry.start(environment)
+        self._nuls = entry.nuls
         self._started = False
 
     def __repr__(self) -> str:
@@ -93,6 +94,20 @@ class Exchange:
             return self._done(stop.value.data)
         except (Refused, BadUsername) as error:
             return self._refused(str(error))
+
+    def respond(self, data: bytes) -> Next:
+        """Go on with the client's response to a challenge."""
+        try:
+            return self.advance(self._said(data))
+        except Refused as error:
+            self._steps.close()
+            return self._refused(str(error))
+
+    def _said(self, data: bytes) -> bytes:
+        """What the client has said. Raises Refused for a NUL that the mechanism has no use for."""
+        if b"\0" in data and not self._nuls:
+            raise Refused("Unexpected NUL in auth data")
+        return data
 
     async def lookup(self, question: VerifyPassword | Credentials | VerifyToken) -> Next:
         """Ask the databases, then ``advance``."""
@@ -117,7 +132,7 @@ class Exchange:
         request = self.request
         match question:
             case Initial():
-                return self._initial
+                return None if self._initial is None else self._said(self._initial)
             case Identify(user):
                 request.set_user(user)
                 return request.original_user

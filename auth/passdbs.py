@@ -33,6 +33,7 @@ class Passdbs:
     def __init__(self, passdbs: list[Passdb]) -> None:
         self.normal = [passdb for passdb in passdbs if not passdb.settings.master]
         self.master = [passdb for passdb in passdbs if passdb.settings.master]
+        self.immediate = all(passdb.database.immediate for passdb in passdbs)
 
     def of(self, request: AuthRequest) -> list[Passdb]:
         """Those that are asked first: the master ones while a master user wants to be another."""

@@ -58,6 +58,9 @@ class AuthRequest:
         self.userdb_lookup = False
         if parameters.cert_username and settings.ssl_username_from_cert:
             self.user = parameters.cert_username
+        for name, value in parameters.forward.items():
+            self.extra.add(f"forward_{name}", value or None)
+        self.extra.snapshot()
 
     def __repr__(self) -> str:
         return f"AuthRequest(id={self.id}, user={self.user!r}, mechanism={self.mechanism!r})"

@@ -35,6 +35,7 @@ class Userdbs:
 
     def __init__(self, userdbs: list[Userdb]) -> None:
         self._userdbs = userdbs
+        self.immediate = all(userdb.database.immediate for userdb in userdbs)
 
     async def ask(self, request: AuthRequest) -> UserResult:
         """Fill ``request.userdb`` from the userdbs."""

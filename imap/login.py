@@ -145,13 +145,18 @@ class Login:
         return self.secured or not (self.settings.disable_plaintext_auth or self.settings.ssl == "required")
 
     @property
+    def needs_tls(self) -> bool:
+        """Whether nobody can log in before TLS, by any mechanism."""
+        return not self.secured and self.settings.ssl == "required"
+
+    @property
     def starttls_possible(self) -> bool:
         """Whether STARTTLS or STLS is to be offered now."""
         return self.tls_possible and not self.tls
 
     def mechanism_names(self) -> list[str]:
         """Mechanisms to announce now."""
-        if not self.secured and self.settings.ssl == "required":
+        if self.needs_tls:
             return []
         return [
             each.name
@@ -173,7 +178,7 @@ class Login:
 
     async def sasl(self, name: str, initial: bytes | None, ask: Ask) -> UserStore:
         """Log in with a SASL mechanism (RFC 4422). ``initial`` is base64 or ``=``. Raises LoginFailed."""
-        if not self.secured and self.settings.ssl == "required":
+        if self.needs_tls:
             raise LoginFailed(Outcome.PRIVACY, "Authentication disallowed on non-secure (SSL/TLS) connections.")
         mechanism = next((each for each in self.service.mechanisms if each.name == name.upper()), None)
         if mechanism is None or "private" in mechanism.flags:

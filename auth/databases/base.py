@@ -42,6 +42,8 @@ class PassDatabase:
     entries to show unsets ``can_lookup``."""
 
     driver: ClassVar[str] = ""
+    immediate: ClassVar[bool] = False
+    """Whether lookups never wait: for the network, a thread or another process."""
     can_lookup: bool = True
     verifies: bool = False
     templates: ClassVar[bool] = False
@@ -71,6 +73,8 @@ class UserDatabase:
     """A userdb driver."""
 
     driver: ClassVar[str] = ""
+    immediate: ClassVar[bool] = False
+    """As for passdbs."""
     iterable: bool = False
     templates: ClassVar[bool] = False
     """As for passdbs."""

@@ -171,6 +171,7 @@ class PasswdFilePassdb(PassDatabase):
     """passwd-file as passdb."""
 
     driver = "passwd-file"
+    immediate = True
     templates = True
 
     def __init__(self, file: PasswdFile) -> None:
@@ -195,6 +196,7 @@ class PasswdFileUserdb(UserDatabase):
     listed all the same, as Dovecot does, so that the administrator sees them."""
 
     driver = "passwd-file"
+    immediate = True
     iterable = True
     templates = True
 

@@ -14,6 +14,7 @@ class StaticPassdb(PassDatabase):
     """Every user exists, with the same password (``password=``), with none (``nopassword=y``), or for lookups only."""
 
     driver = "static"
+    immediate = True
     templates = True
 
     def __init__(self, args: str) -> None:
@@ -37,6 +38,7 @@ class StaticUserdb(UserDatabase):
     """The same template for every user; unless ``allow_all_users=yes`` the passdbs must know the user."""
 
     driver = "static"
+    immediate = True
     templates = True
 
     def __init__(self, args: str, exists: Exists) -> None:
@@ -55,6 +57,7 @@ class PrefetchUserdb(UserDatabase):
     """The ``userdb_`` fields that the passdb lookup of this very log-in has brought; nothing for others."""
 
     driver = "prefetch"
+    immediate = True
 
     async def lookup(self, request: AuthRequest) -> Pairs | None:
         if request.prefetched:

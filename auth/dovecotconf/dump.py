@@ -56,17 +56,17 @@ class Dump:
     def named(self, path: str) -> Iterator[str]:
         """One setting (``mail_location``, ``service/auth/user``) or all blocks of a kind (``service``, ``plugin``)."""
         if path in GLOBAL:
-            yield self._line(path, self._text(self._config, GLOBAL[path]))
+            yield self._line(path, self._text(self._config, GLOBAL[path]), self._options.names)
             return
         found = [lines for key, lines in sorted(self._blocks()) if key.startswith(f"{path}/")]
         for lines in found:
             yield from lines
         text = self._inner(path) if not found else None
         if text is not None:
-            yield self._line(path, text)
+            yield self._line(path, text, self._options.names)
 
-    def _line(self, name: str, text: str) -> str:
-        if not self._options.names:
+    def _line(self, name: str, text: str, names: bool = True) -> str:
+        if not names:
             return text
         return f"{name}={text}" if self._options.simple else f"{name} = {text}"
 

@@ -17,12 +17,12 @@ MECHANISMS: Mapping[str, MechanismEntry] = {
     entry.name: entry
     for entry in (
         MechanismEntry("ANONYMOUS", ("anonymous",), "", anonymous),
-        MechanismEntry("APOP", ("private", "dictionary", "active"), "lookup", apop),
+        MechanismEntry("APOP", ("private", "dictionary", "active"), "lookup", apop, nuls=True),
         MechanismEntry("CRAM-MD5", ("dictionary", "active"), "lookup", cram_md5),
         MechanismEntry("DIGEST-MD5", ("dictionary", "active", "mutual-auth"), "lookup", digest_md5),
         MechanismEntry("EXTERNAL", (), "verify", external),
         MechanismEntry("LOGIN", ("plaintext",), "verify", login),
-        MechanismEntry("PLAIN", ("plaintext",), "verify", plain),
+        MechanismEntry("PLAIN", ("plaintext",), "verify", plain, nuls=True),
         MechanismEntry("OAUTHBEARER", ("plaintext",), "verify", oauthbearer),
         MechanismEntry("XOAUTH2", ("plaintext",), "verify", xoauth2),
         MechanismEntry("SCRAM-SHA-1", ("mutual-auth",), "lookup", scram("SCRAM-SHA-1", "sha1")),

@@ -17,6 +17,9 @@ MAX_CNONCE = 256
 """Characters of a client nonce; real ones have some forty."""
 
 _PAIR = re.compile(r'[ \t]*([A-Za-z0-9-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^,"]*?))[ \t]*(?:,|\Z)', re.DOTALL)
+_FIRST_USE = re.compile(r"0*1(?![0-9])")
+"""The count of a nonce used for the first time; that it has eight digits (RFC 2831) is not insisted on."""
+
 _URI = re.compile(r"[^/]*/.*\Z", re.DOTALL)
 
 
@@ -67,7 +70,7 @@ def _check(given: dict[str, str], nonce: str) -> None:
             raise Refused(f"{name} is missing")
     if not hmac.compare_digest(given["nonce"].encode("utf-8", "surrogateescape"), nonce.encode()):
         raise Refused("invalid nonce")
-    if given["nc"] != "00000001":
+    if not _FIRST_USE.match(given["nc"]):
         raise Refused("re-auth not supported")
     if not re.fullmatch(r"[0-9a-f]{32}", given["response"]):
         raise Refused("invalid response")

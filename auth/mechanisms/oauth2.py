@@ -16,46 +16,57 @@ from .steps import (
     text,
 )
 
-_GS2 = re.compile(r"(n|y),(?:a=([^,]*))?,\Z")
-INVALID_TOKEN = '{"status":"invalid_token"}'  # noqa: S105 - an answer, no secret
-"""What OAUTHBEARER tells a client with a bad token (RFC 7628 section 3.2.2)."""
+_GS2 = re.compile(r"[ny](?:,(?:a=(?P<authzid>[^,]*))?)?(?:,|\Z)")
+_ESCAPES = re.compile("=(2C|3D)?")
 
 XOAUTH2_REFUSED = '{"status":"401","schemes":"bearer","scope":"mail"}'
-"""What XOAUTH2 tells it, as Google's servers do."""
+"""What XOAUTH2 tells a client with a bad token, as Google's servers do."""
 
-_BEARER = re.compile(r"bearer +(\S+)\Z", re.IGNORECASE)
+INVALID_TOKEN = '{"status":"invalid_token"}'  # noqa: S105 - an answer, no secret
+"""What OAUTHBEARER tells it (RFC 7628 section 3.2.2)."""
+
+_BEARER = re.compile(r"bearer (?P<token>.+)\Z", re.IGNORECASE | re.DOTALL)
 
 
 def oauthbearer(environment: Environment) -> Steps:
     """OAUTHBEARER: ``n,a=user,^Aauth=Bearer token^A^A``."""
-    parts = text((yield from first_response())).split("\x01")
-    header = _GS2.match(parts[0])
-    if not header:
+    header, *fields = text((yield from first_response())).split("\x01")
+    match = _GS2.match(header)
+    if not match:
         raise Refused("invalid GS2 header")
-    user = (header[2] or "").replace("=2C", ",").replace("=3D", "=")
-    return (yield from _finish(user, _token(parts[1:]), INVALID_TOKEN))
+    name = match["authzid"]
+    return (yield from _finish(None if name is None else _unescaped(name), fields, INVALID_TOKEN))
 
 
 def xoauth2(environment: Environment) -> Steps:
-    """XOAUTH2: ``user=name^Aauth=Bearer token^A^A``."""
-    parts = text((yield from first_response())).split("\x01")
-    user = next((part[5:] for part in parts if part.startswith("user=")), "")
-    return (yield from _finish(user, _token(parts), XOAUTH2_REFUSED))
+    """XOAUTH2: ``user=name^Aauth=Bearer token^A^A``; of several names the last one counts."""
+    fields = text((yield from first_response())).split("\x01")
+    names = [field[5:] for field in fields if field.startswith("user=")]
+    return (yield from _finish(names[-1] if names else None, fields, XOAUTH2_REFUSED))
 
 
-def _token(parts: list[str]) -> str:
-    value = next((part[5:] for part in parts if part.startswith("auth=")), "")
-    match = _BEARER.match(value)
-    if not match:
-        raise Refused("missing bearer token")
-    return match[1]
+def _unescaped(name: str) -> str:
+    """A saslname (RFC 5801 section 4). Raises Refused."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] is None:
+            raise Refused("username contains forbidden '='")
+        return "," if match[1] == "2C" else "="
+
+    return _ESCAPES.sub(replace, name)
 
 
-def _finish(user: str, token: str, refusal: str) -> Steps:
-    if not user:
+def _finish(user: str | None, fields: list[str], refusal: str) -> Steps:
+    given = next((field[5:] for field in fields if field.startswith("auth=")), None)
+    bearer = _BEARER.match(given or "")
+    if given is not None and not bearer:
+        raise Refused("no bearer token")
+    if user is None:
         raise Refused("missing username")
     yield Identify(user)
-    problem = yield VerifyToken(token)
+    if not bearer:
+        raise Refused("missing token")
+    problem = yield VerifyToken(bearer["token"])
     if problem is None:
         return Done()
     # RFC 7628 section 3.2.3: the client answers the error with a dummy response before the exchange fails.

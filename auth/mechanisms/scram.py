@@ -35,10 +35,14 @@ def scram(name: str, algorithm: str) -> Callable[[Environment], Steps]:
 
     def start(environment: Environment) -> Steps:
         message = yield from first_response()
-        header, authzid, user, bare, client_nonce = _client_first(text(message))
+        header, authzid, user, rest = _client_first(text(message))
         yield Identify(user)
-        if authzid:
+        if authzid is not None:
             yield ActAs(authzid)
+        if not rest or not rest[0].startswith("r="):
+            raise Refused("invalid client nonce")
+        client_nonce = rest[0][2:]
+        bare = text(message)[len(header) :]
         stored = as_bytes((yield Credentials(name)))
         if not stored:
             raise Refused("no credentials")
@@ -55,8 +59,8 @@ def scram(name: str, algorithm: str) -> Callable[[Environment], Steps]:
     return start
 
 
-def _client_first(message: str) -> tuple[str, str, str, str, str]:
-    """GS2 header, authorization identity, user, client-first-message-bare and nonce (RFC 5802 section 7)."""
+def _client_first(message: str) -> tuple[str, str | None, str, list[str]]:
+    """GS2 header, authorization identity (None: none), user, and the fields behind it (RFC 5802 section 7)."""
     fields = message.split(",")
     if len(fields) < 4:
         raise Refused("invalid initial client message")
@@ -71,9 +75,8 @@ def _client_first(message: str) -> tuple[str, str, str, str, str]:
         raise Refused("mandatory extensions not supported")
     if not fields[2].startswith("n="):
         raise Refused("invalid username field")
-    if not fields[3].startswith("r=") or len(fields[3]) < 3:
-        raise Refused("invalid client nonce")
-    return f"{flag},{authzid},", _name(authzid[2:]), _name(fields[2][2:]), ",".join(fields[2:]), fields[3][2:]
+    acts_as = _name(authzid[2:]) if authzid else None
+    return f"{flag},{authzid},", acts_as, _name(fields[2][2:]), fields[3:]
 
 
 def _name(escaped: str) -> str:

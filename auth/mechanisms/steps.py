@@ -104,12 +104,14 @@ class Environment:
 @dataclass(frozen=True, slots=True)
 class MechanismEntry:
     """A mechanism the service can offer. ``flags`` as the MECH line has them; ``needs``: what a passdb must be able to
-    do for it ("verify" passwords, "lookup" credentials, "token", "" nothing)."""
+    do for it ("verify" passwords, "lookup" credentials, "" nothing); ``nuls``: its messages may hold NUL
+    octets, which end an attempt by any other."""
 
     name: str
     flags: tuple[str, ...]
     needs: str
     start: Callable[[Environment], Steps]
+    nuls: bool = False
 
 
 def text(data: bytes) -> str:

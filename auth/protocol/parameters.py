@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .wire import number
+from .wire import fields_of, number
 
 
 @dataclass(slots=True)
@@ -51,9 +50,7 @@ class Parameters:
         elif name == "secured":
             self.secured = value or "yes"
         elif name == "forward_fields":
-            self.forward |= dict(_pairs(value.split("\t")))
-        elif name.startswith("forward_"):
-            self.forward[name.removeprefix("forward_")] = value
+            self.forward |= fields_of(value.split("\t"))
         else:
             return False
         return True
@@ -66,17 +63,11 @@ class Parameters:
         words += [name.replace("_", "-") for name in _FLAGS if getattr(self, name)]
         words += [f"{name}={getattr(self, name)}" for name in _TEXTS if name != "service" and getattr(self, name)]
         words += [f"{name}={getattr(self, name)}" for name in _PORTS if getattr(self, name)]
-        words += [f"forward_{name}={value}" for name, value in self.forward.items()]
+        if self.forward:
+            words.append("forward_fields=" + "\t".join(f"{name}={value}" for name, value in self.forward.items()))
         return words
 
 
 _TEXTS = ("service", "cert_username", "lip", "rip", "real_lip", "real_rip", "local_name", "session", "client_id")
 _FLAGS = ("nologin", "no_penalty", "final_resp_ok", "valid_client_cert", "debug")
 _PORTS = ("lport", "rport", "real_lport", "real_rport")
-
-
-def _pairs(words: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for word in words:
-        name, _, value = word.partition("=")
-        if name:
-            yield name, value

@@ -75,7 +75,6 @@ class ServerConnection:
         self._mechanisms = {name: tuple(flags) for name, flags in mechanisms.items()}
         self._lines = LineBuffer(CLIENT_LINE_MAX)
         self._waiting: dict[int, bool] = {}
-        self._decided: set[int] = set()
         self._out = bytearray(line("VERSION", str(MAJOR), str(MINOR)))
         for name, flags in self._mechanisms.items():
             self._out += line("MECH", name, *flags)
@@ -113,18 +112,16 @@ class ServerConnection:
         """``FAIL``; ``fields`` are words such as ``code=temp_fail``."""
         self._finish(id, "FAIL", fields)
 
-    def decide(self, id: int) -> None:
-        """The request is over for the client, though its FAIL is still held back."""
-        if self._waiting.pop(id, None) is not None:
-            self._decided.add(id)
+    def send_late_fail(self, id: int, fields: Iterable[str]) -> None:
+        """``FAIL`` of a request that was forgotten: held back, while its number may already serve another."""
+        self._out += line("FAIL", str(id), *fields)
 
     def forget(self, id: int) -> None:
-        """End a request without a reply (it took too long, or the connection is being drained)."""
+        """End a request without a reply, or with a late one."""
         self._waiting.pop(id, None)
 
     def _finish(self, id: int, reply: str, fields: Iterable[str]) -> None:
-        if self._waiting.pop(id, None) is not None or id in self._decided:
-            self._decided.discard(id)
+        if self._waiting.pop(id, None) is not None:
             self._out += line(reply, str(id), *fields)
 
     # Handlers of the lines, each a row of TRANSITIONS.
@@ -177,7 +174,7 @@ class ServerConnection:
             self.send_fail(id, ["reason=Unexpected continuation"])
             return Cancel(id)
         self._waiting[id] = False
-        response = decode_base64(data)
+        response = None if data == "=" else decode_base64(data)  # "=" is for initial responses only
         if response is None:
             return self._malformed(id, "continued")
         return Continue(id, response)

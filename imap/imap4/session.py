@@ -14,7 +14,7 @@ from imap.imap4.arguments import Arguments
 from imap.imap4.capability import after_login, before_login
 from imap.imap4.commands import COMMANDS
 from imap.imap4.commands.base import Command, Flush, Reply, State
-from imap.imap4.errors import Bad, NotSelected, ParseError, ReplyError, TooBig
+from imap.imap4.errors import INVALID, MISSING, Bad, NotSelected, ParseError, ReplyError, TooBig
 from imap.imap4.notify import Notify, describe_new
 from imap.imap4.reader import MAX_LITERALS, CommandReader, Continue, Refused
 from imap.imap4.reader import Command as CommandRead
@@ -226,14 +226,15 @@ class Session(session.Session):
         text = error.text.removesuffix(".")
         if isinstance(error, NotSelected):
             return text
-        if not self.logged_in and text == "Unknown command":
-            return "Error in IMAP command received by server."
+        if not self.logged_in:
+            vague = error.text in ("Unknown command", "Invalid command name", INVALID, MISSING)
+            return "Error in IMAP command received by server." if vague else error.text
         if text == "Invalid command name" or not name:
             return f"Error in IMAP command: {text}"
         return f"Error in IMAP command {name}: {text}"
 
     def _tagged(self, tag: bytes, status: str, text: str, code: str | None, started: float) -> None:
-        if status == "OK":
+        if status == "OK" and self.logged_in:
             self._bad = 0
         if self.logged_in and not text.endswith("Logged in"):
             text = f"{text.removesuffix('.')} ({time.monotonic() - started:.3f} + 0.000 secs)."

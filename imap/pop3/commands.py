@@ -79,12 +79,11 @@ class Capa(Command):
         if session.state is State.AUTHORIZATION:
             if session.login.starttls_possible:
                 lines.append("STLS")
-            if session.login.plaintext_allowed:
+            if session.login.plaintext_allowed or session.login.needs_tls:
                 lines.append("USER")
-            mechanisms = session.login.mechanism_names()
-            if mechanisms:
-                lines.append(" ".join(("SASL", *mechanisms)))
-        session.write("".join(f"{line}\r\n" for line in ("+OK", *lines, ".")).encode())
+            lines.append(" ".join(("SASL", *session.login.mechanism_names())))
+        session.ok()
+        session.write("".join(f"{line}\r\n" for line in (*lines, ".")).encode())
 
 
 class Stls(Command):
@@ -106,12 +105,33 @@ class User(Command):
 
     name = b"USER"
     states = (State.AUTHORIZATION,)
+    keeps_spaces = True
 
     def run(self, session: Session, argument: bytes) -> None:
         if not session.login.plaintext_allowed:
             raise Error(LoginFailed(Outcome.PRIVACY).text, "AUTH")
         session.user = argument
         session.ok()
+
+
+class Apop(Command):
+    """APOP name digest (RFC 1939 section 7): the greeting holds no timestamp, so there is nothing to digest."""
+
+    name = b"APOP"
+    states = (State.AUTHORIZATION,)
+
+    def run(self, session: Session, argument: bytes) -> None:
+        raise Error("APOP not enabled.")
+
+
+class XClient(Command):
+    """XCLIENT, by which a proxy tells of its client; no network is trusted with it, so it has no effect."""
+
+    name = b"XCLIENT"
+    states = (State.AUTHORIZATION,)
+
+    def run(self, session: Session, argument: bytes) -> None:
+        session.ok("You are not from trusted IP - ignoring")
 
 
 class Pass(Command):
@@ -135,20 +155,21 @@ class Auth(Command):
 
     name = b"AUTH"
     states = (State.AUTHORIZATION,)
+    keeps_spaces = True
 
     async def run(self, session: Session, argument: bytes) -> None:
-        if not argument:
+        mechanism, _, initial = argument.partition(b" ")
+        if not mechanism:
             names = session.login.mechanism_names()
             session.write("".join(f"{line}\r\n" for line in ("+OK", *names, ".")).encode())
             return
-        mechanism, _, initial = argument.partition(b" ")
 
         async def ask(challenge: bytes) -> bytes:
             session.write(b"+ " + base64.b64encode(challenge) + b"\r\n")
             session.flush()
             return await session.read_line()
 
-        attempt = session.login.sasl(mechanism.decode("ascii", "replace"), initial or None, ask)
+        attempt = session.login.sasl(mechanism.decode("ascii", "replace"), initial.strip() or None, ask)
         await _admit(session, attempt)
 
 
@@ -316,5 +337,5 @@ class Quit(Command):
 
 COMMANDS: dict[bytes, type[Command]] = {
     each.name: each
-    for each in (Auth, Capa, Dele, Last, List, Noop, Pass, Quit, Retr, Rset, Stat, Stls, Top, Uidl, User)
+    for each in (Apop, Auth, Capa, Dele, Last, List, Noop, Pass, Quit, Retr, Rset, Stat, Stls, Top, Uidl, User, XClient)
 }

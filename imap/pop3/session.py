@@ -19,8 +19,8 @@ from imap.store import StoreError, UserStore
 if TYPE_CHECKING:
     from auth.dovecotconf import DovecotConfig
 
-# This many bad commands end the connection, before log-in and after.
-MAX_BAD_BEFORE_LOGIN = 10
+# More bad commands than these in a row end the connection, before log-in and after.
+MAX_BAD_BEFORE_LOGIN = 3
 MAX_BAD = 20
 # Seconds without a command after log-in (RFC 1939 section 3 asks for at least 10 minutes).
 IDLE_TIMEOUT = 600.0

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
+from imap.imap4.arguments import Atom
 from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.errors import MISSING, Bad, No
 from imap.login import MAX_ATTEMPTS, PLAINTEXT_EXPOSED, LoginFailed, Outcome
@@ -55,9 +56,12 @@ class Authenticate(Command):
     async def run(self, session: Session, arguments: Arguments) -> Reply:
         if not arguments.more():
             raise Bad(MISSING)
-        mechanism = arguments.astring().decode("ascii", "replace")
-        initial = arguments.atom() if arguments.more() else None
-        arguments.end()
+        # As Dovecot takes them: atoms only, and what comes behind the initial response is not looked at.
+        name = arguments.take()
+        mechanism = name.decode("ascii", "replace") if isinstance(name, Atom) else ""
+        initial = arguments.take() if arguments.more() else None
+        if not isinstance(initial, Atom | None):
+            raise Bad("Invalid base64 data in initial response")
 
         async def ask(challenge: bytes) -> bytes:
             session.write(b"+ " + base64.b64encode(challenge) + b"\r\n")

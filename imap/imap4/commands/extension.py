@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imap.imap4 import notify
-from imap.imap4.arguments import Arguments
+from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.commands.base import ANY_STATE, LOGGED_IN, Command, Reply
 from imap.imap4.commands.message import enable_condstore
 from imap.imap4.errors import Bad
@@ -56,6 +56,12 @@ class Id(Command):
     states = ANY_STATE
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
+        given = arguments.peek()
+        pairs = given if isinstance(given, Group) else []
+        if not isinstance(given, Group | None) and given.upper() != b"NIL":
+            raise Bad("Invalid ID parameters")
+        if any(isinstance(item, Group) or (isinstance(item, Atom) and item.upper() != b"NIL") for item in pairs):
+            raise Bad("Invalid ID parameters")
         session.write(b"* ID " + identification(session.settings.id_send) + b"\r\n")
         return Reply("ID completed.")
 

@@ -54,7 +54,7 @@ def test_challenges_and_responses() -> None:
     connection.data_to_send()
     connection.send_challenge(5, b"Username:")
     assert connection.data_to_send() == b"CONT\t5\tVXNlcm5hbWU6\n"
-    assert list(connection.receive(b"CONT\t5\t=\n")) == [server.Continue(5, b"")]
+    assert list(connection.receive(b"CONT\t5\t\n")) == [server.Continue(5, b"")]
     assert list(connection.receive(b"CONT\t5\tYQ==\n")) == [server.Cancel(5)], "nothing was asked"
     assert connection.data_to_send() == b"FAIL\t5\treason=Unexpected continuation\n"
 
@@ -132,15 +132,18 @@ def test_ids_come_free_and_requests_are_bounded() -> None:
     assert len(list(connection.receive(b"AUTH\t1\tPLAIN\tservice=x\n"))) == 1
 
 
-def test_a_decided_request_takes_no_more_responses_and_fails_once() -> None:
+def test_a_forgotten_request_takes_no_more_responses_and_its_number_may_serve_another() -> None:
     connection = machine()
     list(connection.receive(HELLO + b"AUTH\t1\tPLAIN\tservice=x\n"))
     connection.data_to_send()
-    connection.decide(1)
+    connection.forget(1)
     list(connection.receive(b"CONT\t1\tYQ==\n"))
     connection.send_fail(1, ["user=a"])
-    connection.send_fail(1, ["user=a"])
-    assert connection.data_to_send() == b"FAIL\t1\treason=Authentication request timed out\nFAIL\t1\tuser=a\n"
+    assert connection.data_to_send() == b"FAIL\t1\treason=Authentication request timed out\n"
+    list(connection.receive(b"AUTH\t1\tPLAIN\tservice=x\n"))
+    connection.send_late_fail(1, ["user=a"])
+    connection.send_ok(1, ["user=b"])
+    assert connection.data_to_send() == b"FAIL\t1\tuser=a\nOK\t1\tuser=b\n"
 
 
 def test_master_requests() -> None:

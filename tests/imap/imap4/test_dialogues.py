@@ -49,9 +49,7 @@ async def test_sasl_with_and_without_initial_response(connect: Any) -> None:
 async def test_sasl_is_cancelled_by_a_star_and_refuses_garbage(connect: Any) -> None:
     client = await connect(user=None)
     await client.send(b"a AUTHENTICATE PLAIN\r\n")
-    assert (
-        await client.send(b"*\r\n") == b"a BAD Error in IMAP command AUTHENTICATE: Authentication aborted by client\r\n"
-    )
+    assert await client.send(b"*\r\n") == b"a BAD Authentication aborted by client.\r\n"
     await client.send(b"b AUTHENTICATE PLAIN\r\n")
     assert (await client.send(b"!!\r\n")).startswith(b"b NO [ALERT] ")
     assert (await client.command("AUTHENTICATE XYZZY")).startswith(

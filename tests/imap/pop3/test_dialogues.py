@@ -52,7 +52,7 @@ async def test_login_failures(connect: Any) -> None:
     assert await client.command("PASS testpass") == "-ERR No username given."
     await client.command("USER alice")
     assert await client.command("PASS wrong") == "-ERR [AUTH] Authentication failed."
-    assert await client.command("APOP alice c4c9334bac560ecc979e58001b3e22fb") == "-ERR Unknown command."
+    assert await client.command("APOP alice c4c9334bac560ecc979e58001b3e22fb") == "-ERR APOP not enabled."
     assert await client.command("AUTH") == "+OK\r\nPLAIN\r\nCRAM-MD5\r\n."
     assert await client.command("STAT") == "-ERR Unknown command."
 
