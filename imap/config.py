@@ -53,6 +53,7 @@ class MailSettings:
     full_access: bool
     namespaces: tuple[_Namespace, ...]
     quota: Mapping[str, str] = field(default_factory=dict)  # settings of `plugin { }`, if the quota plugin is loaded
+    openpgp_key: str = ""  # template of the path of the key that a user's mail is encrypted to; "" = not encrypted
 
     @classmethod
     def from_config(cls, config: DovecotConfig) -> MailSettings:
@@ -68,6 +69,7 @@ class MailSettings:
             full_access=config.bool("mail_full_filesystem_access"),
             namespaces=tuple(_namespaces(config)),
             quota=quota,
+            openpgp_key=config.str("hardmail_openpgp_key"),
         )
 
     def user_store(self, root: MailRoot, username: str, fields: Mapping[str, str]) -> UserStore:
@@ -85,6 +87,12 @@ class MailSettings:
         except BadQuota as error:
             raise StoreError(code="SERVERBUG", reason=str(error)) from error
         return root.user(username, namespaces, self.fsync, anywhere, quota)
+
+    def openpgp_key_file(self, username: str, fields: Mapping[str, str]) -> Path | None:
+        """The file with the key that this user's mail is encrypted to; None without encryption. Raises BadLocation."""
+        if not self.openpgp_key:
+            return None
+        return Path(expand(self.openpgp_key, _Variables(username, fields, fields.get("home", ""))))
 
     def _namespace(
         self, namespace: _Namespace, location: str, home: str | None, variables: _Variables
@@ -178,7 +186,7 @@ def mail_root(config: DovecotConfig) -> str:
         own = ""
     if own:
         return posixpath.normpath(own)
-    prefixes = [_static_prefix(path) for path in _paths(config)] or sorted(set(_homes_in_files(config)))
+    prefixes = [static_prefix(path) for path in _paths(config)] or sorted(set(_homes_in_files(config)))
     if not prefixes:  # nobody has a place for mail: log-ins are refused for their own reasons, nothing is stored
         return str(config.state_dir / "mail")
     common = posixpath.commonpath(prefixes)
@@ -190,7 +198,7 @@ def mail_root(config: DovecotConfig) -> str:
     return prefixes[0]
 
 
-def _static_prefix(template: str) -> str:
+def static_prefix(template: str) -> str:
     """The directory before the first variable."""
     path, percent, _ = template.partition("%")
     return posixpath.normpath(path.rpartition("/")[0] or "/" if percent else path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from auth.client import AuthFailed, AuthUnavailable, MasterClient
 from imap.config import MailSettings
+from imap.lmtp import openpgp
 from imap.lmtp.settings import LmtpSettings
 from imap.lmtp.syntax import Address, CommandError
 from imap.store import AlreadyExists, MailRoot, NewMail, NonExistent, OverQuota, StoreError, UserStore
@@ -80,9 +81,12 @@ class Delivery:
 
     async def deliver(self, recipient: Recipient, origin: Origin, message: bytes, several: bool) -> str:
         """Store a mail; returns the reply. The mail is durable before a 250."""
-        data = self._headers(recipient, origin, several) + message
+        headers = self._headers(recipient, origin, several)
         try:
-            mailbox = await asyncio.to_thread(self._store, recipient, data)
+            mailbox = await asyncio.to_thread(self._store, recipient, headers, message)
+        except openpgp.CannotEncrypt as error:
+            log.error("lmtp(%s)<%s>: cannot encrypt: %s", recipient.username, origin.session, error)
+            return f"451 4.3.5 <{recipient.address}> Mail cannot be encrypted now"
         except OverQuota as error:
             log.info(
                 "lmtp(%s)<%s>: %s: save failed to INBOX: %s", recipient.username, origin.session, _id(message), error
@@ -94,8 +98,12 @@ class Delivery:
         log.info("lmtp(%s)<%s>: %s: saved mail to %s", recipient.username, origin.session, _id(message), mailbox)
         return f"250 2.0.0 <{recipient.address}> {origin.session} Saved"
 
-    def _store(self, recipient: Recipient, data: bytes) -> str:
-        """Runs in a thread: open the user's store and deliver; returns the mailbox's name."""
+    def _store(self, recipient: Recipient, headers: bytes, message: bytes) -> str:
+        """Runs in a thread: encrypt, open the user's store and deliver; returns the mailbox's name."""
+        key = self._mail.openpgp_key_file(recipient.username, recipient.fields)
+        if key is not None:
+            message = openpgp.seal(message, openpgp.read_key(key))
+        data = headers + message
         with self._mail.user_store(self._root, recipient.username, recipient.fields) as store:
             name = recipient.detail if self._settings.save_to_detail_mailbox else ""
             if name and name.upper() != "INBOX":

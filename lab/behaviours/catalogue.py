@@ -54,6 +54,7 @@ SLUGS = (
     "no-plaintext-login",
     "implicit-tls",
     "pop3",
+    "encrypted-at-rest",
     "protocol-floor",
     "tls-received-header",
     "no-starttls-injection",

@@ -180,13 +180,26 @@ class _Reader:
             workers=self._workers(block),
             identity=self.mail,
             rules=Rules(
-                read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *self._wrapped(name)),
+                read=(
+                    *python_paths.SYSTEM,
+                    *python_paths.NETWORK,
+                    self.confdir,
+                    *self._wrapped(name),
+                    *self._keys(name),
+                ),
                 write=(self.root,) if self.root else (),
                 landlock=self.config.bool("hardmail_landlock"),
             ),
             log=self.log,
             instance=self.name,
         )
+
+    def _keys(self, name: str) -> tuple[Path, ...]:
+        """Where LMTP finds the keys that it encrypts to."""
+        from imap.config import static_prefix
+
+        template = self.config.str("hardmail_openpgp_key")
+        return (Path(static_prefix(template)),) if name == "lmtp" and template.startswith("/") else ()
 
     def _wrapped(self, name: str) -> tuple[Path, ...]:
         """What hosts.allow and hosts.deny need in front of a log-in service."""

@@ -9,5 +9,6 @@ PARAMETERS = (
     string("hardmail_hosts_deny", "", "hardmail/tcp-wrappers"),
     boolean("hardmail_landlock", "yes", "hardmail/kernel-jail"),
     string("hardmail_mail_root", "", "hardmail/imap-path-escape"),
+    string("hardmail_openpgp_key", "", "hardmail/encrypted-at-rest"),
     boolean("hardmail_starttls_injection", "no", "hardmail/no-starttls-injection"),
 )
