@@ -45,6 +45,6 @@ Client (``auth.client``), asyncio, one kept connection, many interleaved request
 Variables (``auth.variables``): ``expand("maildir:~/%Ld/%n", lookup)`` for ``%u %n %d %h ...`` of any setting.
 
 Service (``auth.service``): ``prepare(config, sockets)`` as the supervisor calls it; ``check(config)`` tells in lines
-what would keep it from starting, ``directories(config)`` what it reads besides dovecot.conf. Tools:
+what would keep it from starting, ``files(config)`` what it reads besides dovecot.conf. Tools:
 ``auth.doveconf:main``, ``auth.doveadm:main``. Wire machines without a socket: ``auth.protocol``.
 """

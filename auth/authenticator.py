@@ -23,7 +23,7 @@ class Authenticator:
         self.settings = settings
         self.hasher = hasher
         databases = Databases(self.exists, settings)
-        self.directories = databases.directories
+        self.files = databases.files
         self.close = databases.close
         self._passdbs = Passdbs(
             [Passdb(block, databases.passdb(block.driver, block.args)) for block in settings.passdbs],

@@ -223,9 +223,9 @@ class AuthRequest:
         log.info("%s: allow_nets check failed: IP %s not in allowed networks", describe(self), address)
         self.failed = True
 
-    def expand(self, text: str) -> str:
-        """Replace the ``%`` variables of a setting or field. Raises UnknownVariable."""
-        return variables.expand(text, self._known_variable)
+    def expand(self, text: str, escape: Callable[[str], str] | None = None) -> str:
+        """Replace the ``%`` variables of a setting or field, each value through ``escape``. Raises UnknownVariable."""
+        return variables.expand(text, self._known_variable, escape)
 
     def _known_variable(self, name: str) -> str:
         value = self.variable(name)

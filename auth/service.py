@@ -87,11 +87,11 @@ def check(config: DovecotConfig) -> list[str]:
     return []
 
 
-def directories(config: DovecotConfig) -> list[Path]:
-    """The directories the databases read: what the kernel jail has to leave open. Raises BadArguments."""
+def files(config: DovecotConfig) -> list[Path]:
+    """The files the databases read at any time: what the kernel jail has to leave open. Raises BadArguments."""
     core = Core(config.protocol("auth"))
     core.close()
-    return core.authenticator.directories()
+    return core.authenticator.files()
 
 
 async def _accept(core: Core, bound: Bound, limit: int) -> None:

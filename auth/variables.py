@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-_VARIABLE = re.compile(r"%(?:(%)|(?P<numbers>-?[0-9]*(?:\.-?[0-9]+)?)(?P<modifiers>[LUEXRHNMDT]*)(?:\{(?P<long>(?:[^{}]|\{[^{}]*\}|%\{[^{}]*\})*)\}|(?P<short>.)))", re.DOTALL)  # fmt: skip  # noqa: E501 - one grammar, one line
+VARIABLE = re.compile(r"%(?:(%)|(?P<numbers>-?[0-9]*(?:\.-?[0-9]+)?)(?P<modifiers>[LUEXRHNMDT]*)(?:\{(?P<long>(?:[^{}]|\{[^{}]*\}|%\{[^{}]*\})*)\}|(?P<short>.)))", re.DOTALL)  # fmt: skip  # noqa: E501 - one grammar, one line
 _HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _COMPARISONS: dict[str, Callable[[str, str], bool]] = {
     "eq": lambda a, b: a == b,
@@ -41,7 +41,15 @@ def expand(text: str, lookup: Lookup, escape: Callable[[str], str] | None = None
         value = _cut(_modify(_value(name, lookup), match["modifiers"]), match["numbers"])
         return escape(value) if escape is not None else value
 
-    return _VARIABLE.sub(replace, text)
+    return VARIABLE.sub(replace, text)
+
+
+def names(text: str) -> Iterator[str]:
+    """The names of the variables in a text, short or long."""
+    for match in VARIABLE.finditer(text):
+        name = match["long"] if match["long"] is not None else match["short"]
+        if name is not None:
+            yield name
 
 
 def _value(name: str, lookup: Lookup) -> str:

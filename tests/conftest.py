@@ -6,10 +6,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests import peers
+from tests import peers, servers
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,3 +38,21 @@ def place() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def pgsql_server() -> Iterator[Any]:
+    with servers.pgsql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[Any]:
+    with servers.mysql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ldap_server() -> Iterator[Any]:
+    with servers.ldap() as server:
+        yield server

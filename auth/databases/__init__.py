@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from auth import worker
 from auth.hashing import FairPool
@@ -15,8 +17,12 @@ from auth.worker.client import WorkerError, ask
 from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase, Verdict
 from .checkpassword import CheckpasswordPassdb, CheckpasswordUserdb
 from .passwd_file import PasswdFile, PasswdFilePassdb, PasswdFileUserdb
+from .sql import SqlPassdb, SqlSource, SqlUserdb
 from .static import Exists, PrefetchUserdb, StaticPassdb, StaticUserdb
 from .system import PamPassdb, PasswdPassdb, PasswdUserdb, ShadowPassdb
+
+if TYPE_CHECKING:
+    from .ldap import LdapSource
 
 __all__ = [
     "BadArguments",
@@ -30,6 +36,14 @@ __all__ = [
 ]
 
 
+def _ldap() -> ModuleType:
+    """The LDAP driver, whose library is an extra."""
+    try:
+        return importlib.import_module("auth.databases.ldap")
+    except ModuleNotFoundError as error:
+        raise BadArguments(f"ldap: the driver needs the Python module {error.name}, see the README") from None
+
+
 class Databases:
     """Opens databases; passdb and userdb blocks with the same arguments share what stands behind them."""
 
@@ -37,19 +51,25 @@ class Databases:
         self._settings = settings
         self._threads = FairPool(max(1, settings.worker_max_count), "database")
         self._files: dict[str, PasswdFile] = {}
+        self._sources: dict[str, SqlSource] = {}
+        self._directories: dict[str, LdapSource] = {}
         self._passdbs: Mapping[str, Callable[[str], PassDatabase]] = {
             "checkpassword": lambda args: CheckpasswordPassdb(args, self._ask),
+            "ldap": lambda args: _ldap().LdapPassdb(self._directory(args)),
             "pam": lambda args: PamPassdb(args, self._ask),
             "passwd": lambda args: PasswdPassdb("passwd", args, self._ask),
             "passwd-file": lambda args: PasswdFilePassdb(self._file(args)),
             "shadow": lambda args: ShadowPassdb("shadow", args, self._ask),
+            "sql": lambda args: SqlPassdb(self._source(args)),
             "static": StaticPassdb,
         }
         self._userdbs: Mapping[str, Callable[[str], UserDatabase]] = {
             "checkpassword": lambda args: CheckpasswordUserdb(args, self._ask),
+            "ldap": lambda args: _ldap().LdapUserdb(self._directory(args)),
             "passwd": lambda args: PasswdUserdb(args, self._ask, settings.valid_ids),
             "passwd-file": lambda args: PasswdFileUserdb(self._file(args), alone=len(settings.userdbs) == 1),
             "prefetch": lambda args: PrefetchUserdb(),
+            "sql": lambda args: SqlUserdb(self._source(args)),
             "static": lambda args: StaticUserdb(args, exists),
         }
 
@@ -65,18 +85,33 @@ class Databases:
             raise BadArguments(f"Unknown userdb driver '{driver}' (known: {', '.join(sorted(self._userdbs))})")
         return self._userdbs[driver](args)
 
-    def directories(self) -> list[Path]:
-        """The directories the opened databases read files of (a file may be put in place anew)."""
-        return sorted({file.directory for file in self._files.values()})
+    def files(self) -> list[Path]:
+        """The files the opened databases read at any time; of a path with variables, the directory before them."""
+        passwd = (Path(file.path) if file.fixed else file.directory for file in self._files.values())
+        return sorted({*passwd, *(source.file for source in self._sources.values() if source.file)})
 
     def close(self) -> None:
         """Give up the threads."""
         self._threads.close()
+        for source in self._sources.values():
+            source.close()
+        for directory in self._directories.values():
+            directory.close()
 
     def _file(self, args: str) -> PasswdFile:
         if args not in self._files:
             self._files[args] = PasswdFile(args)
         return self._files[args]
+
+    def _source(self, args: str) -> SqlSource:
+        if args not in self._sources:
+            self._sources[args] = SqlSource(args)
+        return self._sources[args]
+
+    def _directory(self, args: str) -> LdapSource:
+        if args not in self._directories:
+            self._directories[args] = _ldap().LdapSource(args)
+        return self._directories[args]
 
     async def _ask(self, request: AuthRequest, question: Mapping[str, object]) -> dict[str, Any]:
         """Ask the auth worker, when the client's address has its turn. Raises DatabaseError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -290,14 +289,20 @@ class _Reader:
             return None
 
     def _database_paths(self) -> tuple[Path, ...]:
-        """The files that passdb and userdb blocks name; the directory, so that a file put in place anew is seen."""
+        """The files that passdbs and userdbs read; the directory, so that a file put in place anew is seen."""
+        from auth.databases import BadArguments
+        from auth.service import files
+
+        try:
+            paths = files(self.config)
+        except BadArguments:
+            return ()  # told already
         found: dict[Path, None] = {}
-        for kind in ("passdb", "userdb"):
-            for block in self.config.blocks(kind):
-                for word in shlex.split(block.str("args")):
-                    path = Path(word.rpartition("=")[2] if not word.startswith("/") else word)
-                    if path.is_absolute() and path.parent.is_dir() and path.parent != Path("/etc"):
-                        found.setdefault(path.parent)
-                    elif path.is_file():
-                        found.setdefault(path)
+        for path in paths:
+            if path.is_dir():
+                found.setdefault(path)
+            elif path.parent.is_dir() and path.parent != Path("/etc"):
+                found.setdefault(path.parent)
+            elif path.is_file():
+                found.setdefault(path)
         return tuple(found)

@@ -1,4 +1,4 @@
-"""What the kernel jail needs to know of the auth service: the directories it reads, and names read before it shuts."""
+"""What the kernel jail needs to know of the auth service: the files it reads, and names read before it shuts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from auth.identities import Identities
 Write = Callable[..., Path]
 
 
-def test_directories_of_databases(write: Write) -> None:
+def test_files_of_databases(write: Write) -> None:
     blocks = "".join(
         f"passdb {{\n driver = passwd-file\n args = {args}\n}}\n"
         for args in ("/etc/mail/users", "scheme=PLAIN /srv/%d/passwd", "/srv/domains/a-%d.users")
     )
     config = DovecotConfig.load(write(blocks + "userdb {\n driver = static\n args = uid=1\n}\n"))
-    assert service.directories(config) == [Path("/etc/mail"), Path("/srv"), Path("/srv/domains")]
+    assert service.files(config) == [Path("/etc/mail/users"), Path("/srv"), Path("/srv/domains")]
     assert service.check(config) == []
 
 

@@ -11,7 +11,7 @@ from auth.client import AuthClient, AuthFailed, MasterClient
 
 from .machine import accounts, running
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.needs_root, pytest.mark.needs("unshare", "util-linux")]
 
 USERS = {"tuser1": "one-Pw-1", "tuser2": "two-Pw-2", "tuser3": "three-Pw-3"}
 CONFIG = """\

@@ -1,15 +1,13 @@
-"""Fixtures: tables made of given texts, database servers, and the real postmap to compare with."""
+"""Fixtures: tables made of given texts, and the real postmap to compare with."""
 
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mta.config import MainConfig
 from mta.tables import Table, open_table
-from tests.mta.tables import servers
 
 MakeTable = Callable[..., Table]
 
@@ -24,24 +22,6 @@ def table(tmp_path: Path) -> MakeTable:
         return open_table(f"{kind}:{path}", aliases=aliases)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def pgsql_server() -> Iterator[Any]:
-    with servers.pgsql() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def mysql_server() -> Iterator[Any]:
-    with servers.mysql() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def ldap_server() -> Iterator[Any]:
-    with servers.ldap() as server:
-        yield server
 
 
 @pytest.fixture

@@ -297,7 +297,7 @@ def ldap() -> Iterator[Server]:
         ca, certificate, key = certificates(base, identity)
         (base / "conf").write_text(
             "include /etc/ldap/schema/core.schema\ninclude /etc/ldap/schema/cosine.schema\n"
-            "include /etc/ldap/schema/inetorgperson.schema\n"
+            "include /etc/ldap/schema/inetorgperson.schema\ninclude /etc/ldap/schema/nis.schema\n"
             "modulepath /usr/lib/ldap\nmoduleload back_mdb\nallow bind_v2\n"
             f"TLSCACertificateFile {ca}\nTLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}\n"
             f"pidfile {base}/pid\nargsfile {base}/args\n"
