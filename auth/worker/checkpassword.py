@@ -7,6 +7,7 @@ checked, and the exit status is 2 for success, 3 for an unknown user.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
@@ -32,8 +33,9 @@ def run(command: str, user: str, password: str | None, environment: Mapping[str,
         return {"result": "unknown" if password is None else "mismatch", "fields": []}
     words = command.split()
     request_end, reply, pid = _start(words, dict(environment), lookup=password is None)
-    with os.fdopen(request_end, "wb") as sink:
-        sink.write(request)  # at most REQUEST_MAX: it fits the pipe
+    with contextlib.suppress(BrokenPipeError):  # it need not read
+        os.write(request_end, request)  # at most REQUEST_MAX: it fits the pipe
+    os.close(request_end)
     with os.fdopen(reply, "rb") as source:
         said = source.read(REPLY_MAX)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
