@@ -7,8 +7,11 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from lab.sandbox.walk import open_file
 
@@ -32,6 +35,28 @@ class LogTarget:
 STANDARD_ERROR = LogTarget()
 
 
+class Record(logging.LogRecord):
+    """What one line needs. The rest of what logging collects (source line, thread, task) costs more than a mail."""
+
+    def __init__(
+        self, name: str, level: int, path: str, line: int, text: Any, arguments: Any, exc_info: Any, *_: object
+    ) -> None:
+        if arguments and len(arguments) == 1 and isinstance(arguments[0], Mapping) and arguments[0]:
+            arguments = arguments[0]  # `%(name)s`, as logging.LogRecord has it
+        self.name = name
+        self.levelno = level
+        self.msg = text
+        self.args = arguments
+        self.exc_info = exc_info
+        self.created = time.time()
+
+
+@lru_cache(maxsize=4)
+def stamp(second: int, form: str) -> str:
+    """A time of day, made once for all lines of a second."""
+    return time.strftime(form, time.localtime(second))
+
+
 class PostfixFormatter(logging.Formatter):
     """`Nov 22 10:35:21 host postfix/smtpd[123]: warning: text`, as postlogd(8) writes maillog_file."""
 
@@ -39,6 +64,7 @@ class PostfixFormatter(logging.Formatter):
         super().__init__()
         self._name = name
         self._host = socket.gethostname().partition(".")[0]
+        self._heads: dict[tuple[str, int], str] = {}
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, without its line end."""
@@ -46,10 +72,14 @@ class PostfixFormatter(logging.Formatter):
         word = LEVEL_WORDS.get(record.levelno)
         if word and not text.startswith(f"{word}:"):
             text = f"{word}: {text}"
-        room, _, service = record.name.partition(".")
+        key = record.name, os.getpid()
+        head = self._heads.get(key) or self._heads.setdefault(key, self._head(*key))
+        return f"{stamp(int(record.created), '%b %e %H:%M:%S')} {head} {text}"
+
+    def _head(self, logger: str, pid: int) -> str:
+        room, _, service = logger.partition(".")
         name = self._name if room == "postfix" else room
-        stamp = time.strftime("%b %e %H:%M:%S", time.localtime(record.created))
-        return f"{stamp} {self._host} {name}{'/' if service else ''}{service}[{os.getpid()}]: {text}"
+        return f"{self._host} {name}{'/' if service else ''}{service}[{pid}]:"
 
 
 class DovecotFormatter(logging.Formatter):
@@ -58,9 +88,8 @@ class DovecotFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, without its line end."""
         service = record.name.partition(".")[2] or "master"
-        stamp = time.strftime("%b %d %H:%M:%S", time.localtime(record.created))
         word = DOVECOT_WORDS.get(record.levelno, "Fatal")
-        return f"{stamp} {service}: {word}: {one_line(record)}"
+        return f"{stamp(int(record.created), '%b %d %H:%M:%S')} {service}: {word}: {one_line(record)}"
 
 
 class LineHandler(logging.Handler):
@@ -70,6 +99,10 @@ class LineHandler(logging.Handler):
         super().__init__()
         self._descriptor = descriptor
         self.setFormatter(formatter)
+
+    def createLock(self) -> None:
+        """None is needed: threads cannot mix their lines more than processes can."""
+        self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a log that cannot be written must not stop the mail."""
@@ -90,12 +123,14 @@ def one_line(record: logging.LogRecord) -> str:
             frames.append(f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}")
             trace = trace.tb_next
         text = f"{text}: {type(error).__name__}: {error} (at {' > '.join(frames)})"
-    return text.replace("\n", " | ").translate(UNPRINTABLE)
+    return text if text.isprintable() else text.replace("\n", " | ").translate(UNPRINTABLE)
 
 
 def configure(target: LogTarget) -> None:
     """Install the handlers of one instance. Raises OSError when a log file cannot be opened."""
     logging.raiseExceptions = False
+    logging.setLogRecordFactory(Record)
+    logging._srcfile = None  # no search for the source line (logging HOWTO, Optimization)
     root = logging.getLogger()
     install(root, None, PostfixFormatter(target.postfix_name))
     for name in ("postfix", "hardmail"):

@@ -25,6 +25,7 @@ def target(tmp_path: Path) -> Iterator[LogTarget]:
         (logging.getLogger(name), logging.getLogger(name).handlers[:], logging.getLogger(name).level) for name in names
     ]
     flags = [(logging.getLogger(name), logging.getLogger(name).propagate) for name in names]
+    factory, source_file = logging.getLogRecordFactory(), logging._srcfile
     made = LogTarget(tmp_path / "postfix.log", "postfix/submission", tmp_path / "dovecot.log")
     logs.configure(made)
     yield made
@@ -33,6 +34,8 @@ def target(tmp_path: Path) -> Iterator[LogTarget]:
         logger.setLevel(level)
     for logger, propagate in flags:
         logger.propagate = propagate
+    logging.setLogRecordFactory(factory)
+    logging._srcfile = source_file
     for path in (made.postfix_file, made.dovecot_file):
         assert path is not None
         os.close(logs._open_files.pop(path))
@@ -48,6 +51,11 @@ def test_postfix_form(target: LogTarget) -> None:
     logging.getLogger("postfix.smtpd").info("connect from %s[%s]", "x.example", "127.0.0.9")
     form = rf"{STAMP} \S+ postfix/submission/smtpd\[{os.getpid()}\]: connect from x\.example\[127\.0\.0\.9\]"
     assert re.fullmatch(form, last(target.postfix_file))
+
+
+def test_arguments_by_name(target: LogTarget) -> None:
+    logging.getLogger("postfix.smtpd").info("%(what)s from %(who)s", {"what": "connect", "who": "x"})
+    assert last(target.postfix_file).endswith("]: connect from x")
 
 
 @pytest.mark.parametrize(
