@@ -25,6 +25,10 @@ class Change:
 
     durable: bool = True
     """Whether the promise given with it needs an fsync. Where a power cut would only repeat a delivery it does not."""
+    has_file: bool = False
+    """Whether `stage` and `finished` have something to do; they are called in another thread."""
+    octets: int = 8192
+    """About how much it adds to the write-ahead log: the pages that it touches."""
 
     def stage(self) -> None:
         """Write files. Raises OSError."""
@@ -45,6 +49,8 @@ class Sequel(Change):
     def __init__(self, changes: Sequence[Change]) -> None:
         self._changes = changes
         self.durable = any(change.durable for change in changes)
+        self.has_file = any(change.has_file for change in changes)
+        self.octets = sum(change.octets for change in changes)
 
     def stage(self) -> None:
         for change in self._changes:
@@ -96,6 +102,8 @@ class Put(Change):
         self._message = message
         self._bodies = bodies
         self._staged = False
+        self.has_file = bodies is not None
+        self.octets = Change.octets + (0 if bodies else len(message.content))
         queue = QueueName.HOLD if message.hold else QueueName.INCOMING
         envelope = {
             "ret": message.ret,
@@ -230,6 +238,7 @@ class Remove(Change):
         """`body`: the content's file, if it has one of its own."""
         self._sequence = sequence
         self._body = body
+        self.has_file = body is not None
 
     def apply(self, connection: sqlite3.Connection) -> None:
         for table in ("messages", "contents", "recipients"):

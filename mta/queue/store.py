@@ -58,9 +58,9 @@ class Queue:
         self._reader = Reader(database, directory / layout.BODIES)
         self._ids = IdFactory(self._take_numbers, options.long_ids)
         self.on_new_mail: Callable[[], None] | None = None
-        """The queue manager's process sets this instead of waking itself by the socket; called in any thread."""
+        """The queue manager's process sets this instead of waking itself by the socket."""
         self.on_failure: Callable[[], None] | None = None
-        """Called in another thread when nothing can be written any more by a fault of the program, after every caller
+        """Called when nothing can be written any more by a fault of the program, after every caller
         got his QueueError: a service should end (writer.end_process), a tool has its error."""
 
     @classmethod
@@ -209,7 +209,7 @@ class Queue:
         self._writer.write_blocking(Sequel(changes))
 
     def submit(self, change: Change, done: Callable[[BaseException | None], None]) -> None:
-        """Apply a change some time soon without waiting; `done` is called in another thread."""
+        """Apply a change some time soon without waiting; `done` is called in the event loop."""
         self._writer.submit(change, done)
 
     def new(self, message: NewMessage) -> Put:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sqlite3
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mta.queue import NewMessage, Queue, QueueError, QueueRefused, Recipient
+from mta.queue import NewMessage, Queue, QueueError, QueueRefused, Recipient, layout, schema, writer
 from mta.queue.changes import Change, Outcome, Progress
 from mta.queue.listing import columns, json_lines, listed
 from mta.queue.texts import from_column, to_column
+from mta.queue.wal import WriteAheadLog
 from mta.queue.writer import end_process
 
 OCTETS = "b\udcff\udcfeb@lab.example"
@@ -73,6 +76,8 @@ async def test_what_stands_for_no_octet_is_refused_for_good(queue: Queue, letter
 
 class Faulty(Change):
     """A mistake of ours in one change."""
+
+    has_file = True
 
     def __init__(self, stage: Exception | None = None, apply: Exception | None = None) -> None:
         self._stage, self._apply = stage, apply
@@ -138,6 +143,95 @@ async def test_nobody_waits_for_a_dead_writer(queue: Queue, letter, caplog) -> N
         with pytest.raises(QueueError, match="has failed"):
             await queue.put(letter(queue_id=first))
     assert "the queue's writer has failed" in caplog.text
+
+
+async def test_a_lost_page_is_written_again(queue: Queue, letter, monkeypatch, caplog) -> None:
+    """The kernel tells of an I/O error once: the log's content goes into the database, which is synced too."""
+    queue.new_id()  # numbers are in store
+    syncs = iter([OSError(errno.EIO, "Input/output error")])
+
+    def fdatasync(fd: int) -> None:
+        for error in syncs:
+            raise error
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    async with asyncio.timeout(10):
+        first, second = await asyncio.gather(queue.put(letter()), queue.put(letter()))
+        assert Path(f"{queue.directory / layout.DATABASE}-wal").stat().st_size == 0
+        third = await queue.put(letter())
+    assert {message.queue_id for message in queue.messages()} == {first, second, third}
+    assert "Input/output error" in caplog.text
+
+
+async def test_no_promise_without_a_sync(queue: Queue, letter, monkeypatch) -> None:
+    died: list[bool] = []
+    queue.on_failure = lambda: died.append(True)
+    queue.new_id()
+
+    def failure(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", failure)
+    monkeypatch.setattr(WriteAheadLog, "_move", failure)
+    async with asyncio.timeout(10):
+        results = await asyncio.gather(queue.put(letter()), queue.put(letter()), return_exceptions=True)
+        assert [type(result) for result in results] == [QueueError, QueueError]
+        with pytest.raises(QueueError, match="has failed"):
+            await queue.put(letter())
+    assert died == [True]
+
+
+async def test_the_loop_turns_while_another_process_writes(queue: Queue, letter) -> None:
+    async with asyncio.timeout(10):
+        await queue.put(letter())
+        with schema.locked(queue.directory / layout.WRITE_LOCK):
+            putting = [asyncio.create_task(queue.put(letter()))]
+            await asyncio.sleep(0.02)
+            putting.append(asyncio.create_task(queue.put(letter())))  # comes too late for that transaction
+            await asyncio.sleep(0.02)
+            assert not any(task.done() for task in putting)
+        await asyncio.gather(*putting)
+
+
+async def test_a_foreign_transaction_is_waited_for_but_not_for_ever(queue: Queue, letter, monkeypatch) -> None:
+    async with asyncio.timeout(10):
+        await queue.put(letter())
+        with contextlib.closing(sqlite3.connect(queue.directory / layout.DATABASE)) as shell:
+            shell.execute("BEGIN IMMEDIATE")
+            putting = asyncio.create_task(queue.put(letter()))
+            await asyncio.sleep(0.02)
+            assert not putting.done()
+            shell.execute("ROLLBACK")
+            await putting
+            shell.execute("BEGIN IMMEDIATE")
+            monkeypatch.setattr(schema, "BUSY_SECONDS", 0.01)
+            with pytest.raises(QueueError, match="locked"):
+                await queue.put(letter())
+
+
+async def test_the_log_does_not_grow_for_ever(queue: Queue, letter, monkeypatch) -> None:
+    monkeypatch.setattr(writer, "LONG_LOG", 1 << 20)
+    log = Path(f"{queue.directory / layout.DATABASE}-wal")
+    async with asyncio.timeout(10):
+        for _ in range(20):
+            await asyncio.gather(*(queue.put(letter(body="x" * 50_000)) for _ in range(5)))
+    assert log.stat().st_size < 3 << 20
+
+
+def test_a_queue_that_is_closed_at_once_has_kept_everything(queue_directory: Path, letter) -> None:
+    results: list[object] = []
+
+    async def put_and_close() -> None:
+        queue = Queue.open(queue_directory)
+        puts = [asyncio.create_task(queue.put(letter(body="x" * size))) for size in (10, 200_000, 10)]
+        await asyncio.sleep(0)
+        queue.close()
+        results.extend(await asyncio.gather(*puts))
+
+    asyncio.run(put_and_close())
+    with Queue.open(queue_directory) as again:
+        assert again.queue_ids() == set(results)
+        assert [len(again.content(message)) > 10 for message in again.messages()] == [True] * 3
 
 
 def test_the_end_of_the_writer_ends_a_service(monkeypatch) -> None:
