@@ -47,7 +47,10 @@ def run(
             directory=str(directory.absolute()) if directory else "",
             services=_services(supervisor),
         )
-        last.write()
+        try:
+            last.write()
+        except OSError as error:  # `hardmail status` will not know of us; that is no reason to stop serving
+            print(f"hardmail: cannot tell status about this process: {error}", file=sys.stderr, flush=True)
 
     def ready() -> None:
         if announce is None:

@@ -34,8 +34,9 @@ class State:
 
     @property
     def path(self) -> Path:
-        """Where this state is kept."""
-        return runtime_directory() / f"{self.pid}.json"
+        """Where this state is kept. Containers may share the directory, and the same number runs in several of them."""
+        space = "".join(filter(str.isdigit, self.namespace))
+        return runtime_directory() / f"{space}-{self.pid}.json"
 
     @property
     def alive(self) -> bool:

@@ -22,7 +22,7 @@ tables, where they are external (`"first last"@example.com`).
 from mta.address.domains import AddressClass, Domains
 from mta.address.extension import Extensions
 from mta.address.header import AddressError, address_list, extract_address, map_addresses, parse, write_header
-from mta.address.hostname import to_ascii, valid_hostaddr, valid_hostname, valid_mailhost_literal
+from mta.address.hostname import mailhost_address, to_ascii, valid_hostaddr, valid_hostname, valid_mailhost_literal
 from mta.address.matchlist import (
     AddressList,
     DomainList,
@@ -55,6 +55,7 @@ __all__ = [
     "address_list",
     "domain_list",
     "extract_address",
+    "mailhost_address",
     "map_addresses",
     "name_address_list",
     "parse",

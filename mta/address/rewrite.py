@@ -1,10 +1,15 @@
 """Address rewriting to canonical form, as trivial-rewrite(8) does it before anything else looks at an address."""
 
+import re
 from dataclasses import dataclass, replace
+from typing import Final
 
 from mta.address.quoting import quote_822, unquote_822
 from mta.address.tokens import Kind, Token, Tokens, find, find_last, internalize, scan
 from mta.config import MainConfig
+
+COMPLETE: Final = re.compile(r"[A-Za-z0-9_=][A-Za-z0-9_+=.-]*@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+")
+"""Addresses that rewriting leaves as they are, whatever its parameters say: nearly all."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class Rewriter:
 
     def rewrite(self, address: str, context: str = "local") -> str:
         """The canonical form of an internal address, in internal form. An empty address stays empty."""
-        return unquote_822(self.rewrite_external(quote_822(address), context)) if address else ""
+        if not address or COMPLETE.fullmatch(address):
+            return address
+        return unquote_822(self.rewrite_external(quote_822(address), context))
 
     def rewrite_external(self, address: str, context: str = "local") -> str:
         """The same for an external (quoted) address, with the result in external form."""

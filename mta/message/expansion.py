@@ -56,24 +56,31 @@ async def map_one(address: str, find: Find) -> str:
 
 
 async def expand_alias(address: str, find: Find, limits: Limits) -> list[str]:
-    """virtual(5): one address in, any number out; an alias that names itself stays as it is. Raises Rejected."""
+    """virtual(5): one address in, any number out; an alias that names itself stays as it is. Raises Rejected.
+
+    As cleanup(8) does it, the first result takes the place of the alias and is expanded further, the others wait at
+    the end. Aliases that lead to each other in a circle exceed the nesting limit.
+    """
     result = [address]
-    parents: list[frozenset[str]] = [frozenset()]
-    position = 0
+    done: set[str] = set()
+    position = nesting = 0
     while position < len(result):
-        current, seen = result[position], parents[position]
-        if len(current) > limits.address_length or len(seen) > limits.recursion:
+        current = result[position]
+        found = None if current.lower() in done else await _aliases_of(current, find)
+        if found is None:
+            position, nesting = position + 1, 0
+            continue
+        nesting += 1
+        if nesting > limits.recursion or any(len(each) > limits.address_length for each in found):
             log.warning("unreasonable virtual alias nesting or address length for %s", address)
             raise Rejected(*EXPANSION_ERROR)
-        found = None if current.lower() in seen else await _aliases_of(current, find)
-        if found is None:
-            position += 1
-            continue
         if len(result) + len(found) - 1 > limits.expansion:
             log.warning("unreasonable virtual alias expansion size for %s", address)
             raise Rejected(*EXPANSION_ERROR)
-        result[position : position + 1] = found
-        parents[position : position + 1] = [seen | {current.lower()}] * len(found)
+        result[position] = found[0]
+        result += found[1:]
+        if current.lower() in map(str.lower, found):
+            done.add(current.lower())
     return result
 
 

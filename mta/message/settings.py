@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from mta.address import AddressSearch, Domains, Rewriter
 from mta.address.header import address_list, map_addresses
 from mta.address.quoting import quote_822
-from mta.config import MainConfig
+from mta.config import ConfigError, ConfigErrors, MainConfig
 from mta.message.checks import Checks, Lookup
 from mta.message.cleanup import Mapping, Rules
 from mta.message.expansion import Find, Limits
 from mta.message.missing import Completion
 from mta.message.rewriting import Change
 from mta.tables import Maps, maps_of
-
-COMPLETE: Final = re.compile(r"[A-Za-z0-9_=][A-Za-z0-9_+=.-]*@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+")
-"""Addresses that rewriting leaves as they are, whatever its parameters say: nearly all."""
-
 
 FOLD: Final = re.compile(r"\n[ \t]*")
 """Lines of a header that was written anew begin with a tab, as cleanup(8) folds them."""
@@ -34,14 +31,44 @@ async def change_addresses(value: str, change: Change) -> str | None:
     return FOLD.sub("\n\t", map_addresses(value, lambda _: next(remaining)))
 
 
+OVERRIDES: Final = frozenset(
+    {"no_address_mappings", "no_header_body_checks", "no_milters", "no_unknown_recipient_checks"}
+)
+
+
+def receive_overrides(config: MainConfig) -> frozenset[str]:
+    """receive_override_options: the steps of receiving that are left out. Raises ConfigErrors."""
+    parameter = "receive_override_options"
+    words = frozenset(word.lower() for word in config.list(parameter))
+    if unknown := words - OVERRIDES:
+        text = f"{parameter}: unknown value: {', '.join(sorted(unknown))}"
+        raise ConfigErrors([ConfigError(config.where(parameter), text)])
+    return words
+
+
 def rules_from(config: MainConfig) -> Rules:
     """The rules of a main.cf. Opens tables; raises ConfigErrors."""
+    rules, left_out = _all_rules(config), receive_overrides(config)
+    if "no_address_mappings" in left_out:
+        rules = replace(
+            rules,
+            canonical=(),
+            virtual_alias=None,
+            masquerade_domains=(),
+            sender_bcc=None,
+            recipient_bcc=None,
+            always_bcc="",
+        )
+    return replace(rules, checks=Checks()) if "no_header_body_checks" in left_out else rules
+
+
+def _all_rules(config: MainConfig) -> Rules:
     rewriter = Rewriter.of(config)
     search = AddressSearch(config, Domains(config), rewriter)
     propagate = frozenset(word.lower() for word in config.list("propagate_unmatched_extensions"))
     header = _content_checks(config, "header_checks")
     return Rules(
-        rewrite=lambda address: address if COMPLETE.fullmatch(address) else rewriter.rewrite(address),
+        rewrite=rewriter.rewrite,
         rewrite_remote=lambda address: rewriter.rewrite(address, "remote"),
         external=quote_822,
         address_list=change_addresses,

@@ -25,7 +25,7 @@ class Addresses:
         A client that did not ask for SMTPUTF8 may not name an internationalized domain; local parts are its own affair.
         """
         try:
-            resolution = await self.resolver.resolve(address)
+            resolution = await self.resolver.resolve(self.resolver.rewriter.rewrite(address))
         except TableError:
             return True
         return not resolution.error and (smtputf8 or resolution.domain.isascii())

@@ -97,6 +97,12 @@ def is_digits(text: str, longest: int = 20) -> bool:
 
 def unxtext(text: str) -> str | None:
     """xtext of RFC 3461 section 4 decoded (UTF-8 inside), None where it is malformed or not printable."""
+    decoded = decode_xtext(text)
+    return decoded if decoded is not None and all(c.isprintable() for c in decoded) else None
+
+
+def decode_xtext(text: str) -> str | None:
+    """The same, whatever characters come out."""
     octets = bytearray()
     position = 0
     while position < len(text):
@@ -111,7 +117,6 @@ def unxtext(text: str) -> str | None:
             octets += character.encode("utf-8", "surrogateescape")
             position += 1
     try:
-        decoded = octets.decode("utf-8")
+        return octets.decode("utf-8")
     except UnicodeDecodeError:
         return None
-    return decoded if all(c.isprintable() for c in decoded) else None

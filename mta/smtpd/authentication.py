@@ -112,13 +112,13 @@ class Sasl:
         return names
 
     def mail_option(self, session: Session, transaction: Transaction, value: str) -> None:
-        """AUTH= of MAIL FROM (RFC 4954 section 5); of no effect where nobody can log in. Raises Refused."""
-        if not self.active(session):
-            return
+        """AUTH= of MAIL FROM (RFC 4954 section 5). Raises Refused."""
+        if transaction.sasl_sender:
+            raise Refused(503, "5.5.4", "Error: multiple AUTH= options")
         sender = unxtext(value)
-        if not sender:
-            raise Refused(501, "5.5.4", "Error: Bad AUTH= parameter syntax")
-        if sender != "<>":
+        if sender is None:
+            log.warning("%s: malformed AUTH= parameter", session.label)
+        elif sender != "<>":
             transaction.sasl_sender = sender
 
 

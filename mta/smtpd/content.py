@@ -59,8 +59,7 @@ async def data(connection: Connection, words: list[Word]) -> Reply:
         return await _accept_whole(connection, reader.size, reader.take)
     finally:
         reader.forget()
-        await filters.give_up(connection)
-        connection.new_transaction()
+        await _end(connection)
 
 
 async def bdat(connection: Connection, words: list[Word]) -> Reply:
@@ -77,7 +76,7 @@ async def bdat(connection: Connection, words: list[Word]) -> Reply:
     refusal = await _chunk_refusal(connection, size)
     await connection.read_octets(size, transaction.chunks if refusal is None else None)
     if refusal is not None:
-        transaction.chunk_failed = refusal
+        transaction.chunk_failed = transaction.chunk_failed or refusal
         if last:
             connection.new_transaction()
         return refusal
@@ -88,8 +87,7 @@ async def bdat(connection: Connection, words: list[Word]) -> Reply:
     try:
         return await _accept_whole(connection, transaction.chunks.size, lambda: _whole_chunks(connection))
     finally:
-        await filters.give_up(connection)
-        connection.new_transaction()
+        await _end(connection)
 
 
 def _whole_chunks(connection: Connection) -> bytes:
@@ -119,7 +117,7 @@ async def _chunk_refusal(connection: Connection, size: int) -> Reply | None:
     """Why a chunk cannot be taken; opens the content with the first one."""
     transaction, server = connection.envelope, connection.server
     if transaction.chunk_failed is not None:
-        return transaction.chunk_failed
+        return Reply(551, "5.0.0", f"Discarded {size} bytes after earlier error")
     if not transaction.recipients:
         return NO_RECIPIENTS if transaction.open else NEED_RCPT
     if transaction.chunks is None:
@@ -137,6 +135,7 @@ async def _accept(connection: Connection, content: bytes) -> Reply:
     server, session, transaction = connection.server, connection.session, connection.envelope
     transaction.size = len(content)
     if refusal := await server.access.check_end_of_data(connection):
+        transaction.refused_at_end = True
         return refusal
     queue_id = transaction.queue_id
     done = Reply(250, "2.0.0", f"Ok: queued as {queue_id}")
@@ -159,6 +158,15 @@ async def _accept(connection: Connection, content: bytes) -> Reply:
             return Reply(int(code), status, text)
     session.errors = session.junk_commands = 0
     return done
+
+
+async def _end(connection: Connection) -> None:
+    """The transaction is over. One that was refused at its end stays open; filters would have to be told anew."""
+    await filters.give_up(connection)
+    transaction = connection.envelope
+    connection.new_transaction()
+    if transaction.refused_at_end and connection.session.filters is None:
+        connection.envelope = transaction.after_refusal_at_end()
 
 
 async def _submission(connection: Connection, content: bytes) -> Submission:

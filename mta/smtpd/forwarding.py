@@ -7,8 +7,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from mta.address import valid_hostname
-from mta.smtpd.arguments import Word, is_digits, unxtext
+from mta.address import mailhost_address, valid_hostname
+from mta.smtpd.arguments import Word, decode_xtext, is_digits
 from mta.smtpd.replies import OK, Refused, Reply
 from mta.smtpd.session import UNKNOWN, NameStatus, Peer, Session
 
@@ -73,29 +73,33 @@ async def xforward(connection: Connection, words: list[Word]) -> Reply:
         return NOT_AUTHORIZED
     try:
         attributes = _attributes("XFORWARD", words[1:], XFORWARD_ATTRIBUTES)
-        if "ADDR" in attributes and attributes["ADDR"] != UNAVAILABLE:
+        if attributes.get("ADDR", UNAVAILABLE) != UNAVAILABLE:
             _address(attributes["ADDR"], "ADDR")
+        if attributes.get("NAME", UNAVAILABLE) != UNAVAILABLE and not valid_hostname(attributes["NAME"]):
+            raise _bad_value("NAME", attributes["NAME"])
+        _port(attributes.get("PORT", UNAVAILABLE), "PORT")
         if attributes.get("SOURCE", "LOCAL").upper() not in ("LOCAL", "REMOTE", UNAVAILABLE):
             raise _bad_value("SOURCE", attributes["SOURCE"])
     except Refused as error:
         return error.reply
-    session.forwarded |= {name: _NEUTERED.sub("?", value) for name, value in attributes.items()}
+    session.forwarded |= attributes
     return OK
 
 
 def _attributes(command: str, words: list[Word], known: tuple[str, ...]) -> dict[str, str]:
-    """Names in upper case, values decoded; raises Refused."""
+    """Names and what stands for no value in upper case, values decoded and made harmless; raises Refused."""
     found = {}
     for word in words:
-        name, equals, value = word.text.partition("=")
-        if not equals:
+        name, _, value = word.text.partition("=")
+        if not value:
             raise Refused(501, "5.5.4", "Error: attribute=value expected")
-        decoded = unxtext(value)
+        decoded = decode_xtext(value)
         if name.upper() not in known:
             raise Refused(501, "5.5.4", f"Bad {command} attribute name: {name}")
         if len(value) > VALUE_LIMIT or decoded is None:
             raise _bad_value(name.upper(), value[:VALUE_LIMIT])
-        found[name.upper()] = decoded
+        upper = decoded.upper()
+        found[name.upper()] = upper if upper in (UNAVAILABLE, TEMPORARILY_UNAVAILABLE) else _NEUTERED.sub("?", decoded)
     return found
 
 
@@ -134,17 +138,16 @@ def _name(value: str, attribute: str) -> tuple[str, NameStatus]:
 
 
 def _address(value: str, attribute: str) -> str:
-    text = value[5:] if value[:5].upper() == "IPV6:" else value
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise _bad_value(attribute, value) from None
+    address = mailhost_address(value)
+    if address is None:
+        raise _bad_value(attribute, value)
+    return str(ipaddress.ip_address(address))
 
 
 def _port(value: str, attribute: str) -> int:
     if value == UNAVAILABLE:
         return 0
-    if not is_digits(value, 5) or int(value) > 65535:
+    if not is_digits(value, 5):
         raise _bad_value(attribute, value)
     return int(value)
 
@@ -167,4 +170,4 @@ def _protocol(attributes: dict[str, str], current: str) -> str:
 
 def _helo(attributes: dict[str, str]) -> str | None:
     value = attributes.get("HELO", UNAVAILABLE)
-    return None if value == UNAVAILABLE else _NEUTERED.sub("?", value)
+    return None if value == UNAVAILABLE else value

@@ -26,7 +26,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Both ends of the proxied connection; None for both where the proxy speaks for itself (UNKNOWN, LOCAL)."""
+    """Both ends of the proxied connection; None for both where the proxy speaks for itself (LOCAL)."""
 
     size: int
     client: tuple[str, int] | None = None
@@ -51,12 +51,11 @@ def _version1(octets: bytes) -> Header | None:
             raise Malformed("PROXY line too long")
         return None
     try:
-        words = octets[:end].rstrip(b"\r").decode("ascii").split(" ")
+        words = octets[:end].rstrip(b"\r").decode("ascii").split()
     except UnicodeDecodeError:
         raise Malformed("PROXY line is not ASCII") from None
-    if words[1:2] == ["UNKNOWN"]:
-        return Header(end + 1)
-    if len(words) != 6 or words[1] not in ("TCP4", "TCP6"):
+    # Like smtpd(8), without UNKNOWN: a proxy speaks for itself by LOCAL of version 2 only.
+    if len(words) < 6 or words[1].upper() not in ("TCP4", "TCP6"):
         raise Malformed("bad PROXY line")
     version = int(words[1][3])
     return Header(end + 1, _endpoint(words[2], words[4], version), _endpoint(words[3], words[5], version))
@@ -71,7 +70,8 @@ def _endpoint(address: str, port: str, version: int) -> tuple[str, int]:
         raise Malformed("bad address in PROXY line") from None
     if parsed.version != version:
         raise Malformed("address of another family in PROXY line")
-    return str(parsed), int(port)
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed), int(port)
 
 
 def _version2(octets: bytes) -> Header | None:

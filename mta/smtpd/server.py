@@ -24,7 +24,7 @@ from mta.config import MainConfig
 from mta.dns import Resolver as Dns
 from mta.message import Cleanup
 from mta.message.received import Trace, received_header
-from mta.message.settings import rules_from
+from mta.message.settings import receive_overrides, rules_from
 from mta.milter import Filters
 from mta.queue import NewMessage
 from mta.queue.wakeup import IGNORE_TIME, SCAN_DEFERRED, Wakeup
@@ -98,6 +98,7 @@ class Server:
     helo_required: bool
     strict_envelopes: bool
     smtputf8: bool
+    strict_smtputf8: bool
     disable_vrfy: bool
     forbid_pipelining: bool
     newlines: Newlines
@@ -143,6 +144,7 @@ class Server:
         number, yes, text, seconds = config.int, config.bool, config.str, config.seconds
         hostname = text("myhostname")
         starttls_timeout = seconds("smtpd_starttls_timeout")
+        filtered = "no_milters" not in receive_overrides(config)
         return cls(
             config=config,
             queue=queue,
@@ -176,6 +178,7 @@ class Server:
             helo_required=yes("smtpd_helo_required"),
             strict_envelopes=yes("strict_rfc821_envelopes"),
             smtputf8=yes("smtputf8_enable"),
+            strict_smtputf8=yes("strict_smtputf8"),
             disable_vrfy=yes("disable_vrfy_command"),
             forbid_pipelining=yes("smtpd_forbid_unauth_pipelining"),
             newlines=parameters.newlines(config),
@@ -195,8 +198,8 @@ class Server:
             authenticated_header=yes("smtpd_sasl_authenticated_header"),
             soft_bounce=yes("soft_bounce"),
             proxy_filter=ProxyFilter.from_config(config),
-            milters=Filters.from_config(config, "smtpd_milters"),
-            milter_maps=maps_of(config, "smtpd_milter_maps"),
+            milters=Filters.from_config(config, "smtpd_milters") if filtered else Filters.of(config, "", ()),
+            milter_maps=maps_of(config, "smtpd_milter_maps") if filtered else Maps("", ()),
             milter_macros=filters.site_macros(config),
             greet_pause=GreetPause.from_config(config),
             keep_injected_plaintext=config.raw("hardmail_starttls_injection") == "yes",

@@ -183,6 +183,17 @@ class Transaction(aiosmtpd.Envelope):
         self.chunks: Spool | None = None
         """Content given by BDAT so far; None outside BDAT."""
         self.chunk_failed: Reply | None = None
+        self.refused_at_end = False
+        """smtpd_end_of_data_restrictions refused the content."""
+
+    def after_refusal_at_end(self) -> Transaction:
+        """What smtpd(8) leaves of a transaction that end-of-data restrictions refused: MAIL stands, until RSET."""
+        left = Transaction()
+        left.mail_from, left.smtp_utf8 = self.mail_from, self.smtp_utf8
+        left.size, left.body, left.ret, left.envid = self.size, self.body, self.ret, self.envid
+        left.sasl_sender = self.sasl_sender
+        left.chunks = self.chunks
+        return left
 
     def close(self) -> None:
         """Let go of the content."""

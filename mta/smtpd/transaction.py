@@ -26,6 +26,7 @@ NESTED_MAIL: Final = Reply(503, "5.5.1", "Error: nested MAIL command")
 NEED_MAIL: Final = Reply(503, "5.5.1", "Error: need MAIL command")
 MAIL_AFTER_BDAT: Final = Reply(503, "5.5.1", "Error: MAIL after BDAT")
 RCPT_AFTER_BDAT: Final = Reply(503, "5.5.1", "Error: RCPT after BDAT")
+MUST_DECLARE_UTF8: Final = Reply(553, "5.6.7", "Must declare SMTPUTF8 to send unicode address")
 DSN_DISABLED: Final = Reply(501, "5.7.1", "DSN support is disabled")
 
 PLAIN_ADDRESS: Final = re.compile(
@@ -87,6 +88,7 @@ async def rcpt(connection: Connection, words: list[Word]) -> Reply:
     try:
         recipient = await _address(connection, words[2], BAD_RECIPIENT, allow_empty=False)
         orcpt, notify = _rcpt_options(session, words[3:])
+        orcpt = orcpt or "rfc822;" + words[2].text.removeprefix("<").removesuffix(">")
     except Refused as error:
         return error.reply
     if server.recipient_limit and len(transaction.recipients) >= server.recipient_limit:
@@ -157,6 +159,8 @@ async def _address(connection: Connection, word: Word, refusal: Reply, *, allow_
         raise bad
     if address and not await addresses.is_valid(address, connection.envelope.smtp_utf8):
         raise bad
+    if connection.server.strict_smtputf8 and not (connection.envelope.smtp_utf8 or address.isascii()):
+        raise Refused(MUST_DECLARE_UTF8.code, MUST_DECLARE_UTF8.status, MUST_DECLARE_UTF8.text)
     return address
 
 

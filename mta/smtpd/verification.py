@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mta.smtpd.arguments import Word, join_words
 from mta.smtpd.replies import Reply
-from mta.smtpd.transaction import BAD_RECIPIENT
+from mta.smtpd.transaction import BAD_RECIPIENT, MUST_DECLARE_UTF8
 
 if TYPE_CHECKING:
     from mta.smtpd.connection import Connection
@@ -29,6 +29,8 @@ async def vrfy(connection: Connection, words: list[Word]) -> Reply:
     address = server.addresses.extract(text, allow_empty=False, strict=False)
     if address is None or not await server.addresses.is_valid(address, smtputf8):
         return BAD_RECIPIENT
+    if server.strict_smtputf8 and not (smtputf8 or address.isascii()):
+        return MUST_DECLARE_UTF8
     if refusal := await server.access.check_rcpt(connection, address):
         return refusal
     return Reply(252, "2.0.0", text)

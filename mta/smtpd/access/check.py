@@ -59,19 +59,22 @@ class Title:
     END_OF_DATA = "End-of-data"
 
 
-_STATUS_OF_SENDER: Final = {"1.1": "1.0", "1.2": "1.8", "1.3": "1.7", "1.4": "1.0", "1.6": "1.0", "1.10": "1.8"}
-_STATUS_OF_RECIPIENT: Final = {"1.8": "1.2", "1.7": "1.3"}
+_STATUS_OF_SENDER: Final = {f"1.{n}": f"1.{fitting}" for n, fitting in zip("12345678", "78770778", strict=True)}
+_STATUS_OF_RECIPIENT: Final = {f"1.{n}": f"1.{fitting}" for n, fitting in zip("12345678", "12345632", strict=True)}
 
 
 def fitting_status(status: str, title: str) -> str:
-    """RFC 3463 has different subjects for sender and recipient; what is neither cannot use X.1.X at all."""
+    """RFC 3463 has different details for sender and recipient; what is neither cannot use X.1.X at all.
+
+    As in smtpd(8), which knows X.1.1 to X.1.8; others become X.1.0.
+    """
     first, _, rest = status.partition(".")
     if not rest.startswith("1."):
         return status
     if title == Title.SENDER:
-        return f"{first}.{_STATUS_OF_SENDER.get(rest, rest)}"
+        return f"{first}.{_STATUS_OF_SENDER.get(rest, '1.0')}"
     if title == Title.RECIPIENT:
-        return f"{first}.{_STATUS_OF_RECIPIENT.get(rest, rest)}"
+        return f"{first}.{_STATUS_OF_RECIPIENT.get(rest, '1.0')}"
     return f"{first}.0.0"
 
 

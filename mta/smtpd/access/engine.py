@@ -10,6 +10,7 @@ from mta.config import ConfigError, ConfigErrors, MainConfig
 from mta.config.lines import split_list
 from mta.config.values import seconds as parse_seconds
 from mta.dns import Resolver as Dns
+from mta.message.settings import receive_overrides
 from mta.smtpd.access import users
 from mta.smtpd.access.check import PERMIT, Check, Stage, Title, Verdict
 from mta.smtpd.access.codes import Codes
@@ -67,7 +68,9 @@ class Access:
         self.recipient_mapping, self.sender_mapping = users.mapping(config)
         self.user_lists = users.user_lists(config, self.codes)
         self.relay_first = config.bool("smtpd_relay_before_recipient_restrictions")
-        self.unlisted_recipient = config.bool("smtpd_reject_unlisted_recipient")
+        self.unlisted_recipient = config.bool("smtpd_reject_unlisted_recipient") and (
+            "no_unknown_recipient_checks" not in receive_overrides(config)
+        )
         self.unlisted_sender = config.bool("smtpd_reject_unlisted_sender")
         self.classes = {
             name: config.list(name) if config.is_set(name) else [] for name in config.list("smtpd_restriction_classes")
@@ -133,8 +136,8 @@ class Access:
             check.depth -= 1
 
     async def resolve(self, address: str, sender: str) -> Resolution:
-        """Raises TableError."""
-        return await self.resolver.resolve(address, sender)
+        """An address as it was given is completed first, then resolved. Raises TableError."""
+        return await self.resolver.resolve(self.resolver.rewriter.rewrite(address), sender)
 
     def is_final(self, resolution: Resolution) -> bool:
         """The mail stays with us: local, virtual alias or virtual mailbox domain."""
@@ -237,7 +240,12 @@ class Access:
         return refusal
 
     async def check_rcpt(self, connection: Connection, recipient: str) -> Reply | None:
-        """RCPT TO or VRFY: with smtpd_delay_reject everything that was put off is asked now."""
+        """RCPT TO or VRFY: with smtpd_delay_reject everything that was put off is asked now.
+
+        `postmaster` without a domain is asked nothing at all: RFC 5321 section 4.5.1 has it always accepted.
+        """
+        if recipient.lower() == "postmaster":
+            return None
         connection.envelope.recipient_list_checked = False
         session = connection.session
         if self.delay_reject:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from mta.address import mailhost_address
 from mta.config.lines import split_list
 from mta.smtpd.access.actions import obey
 from mta.smtpd.access.check import PERMIT, Check, Title, Verdict
@@ -134,6 +135,8 @@ def server_check(subject: str, kind: str) -> Callable[[Check, Maps], Awaitable[V
         if not name or name == "unknown":
             return None
         access = check.access
+        if name.startswith("["):
+            return _verdict(await _by_literal(check, maps, label, title, name)) if kind == "a" else None
         try:
             hosts = await access.lookups.servers(name, kind)
         except NameFailure:
@@ -155,6 +158,14 @@ def server_check(subject: str, kind: str) -> Callable[[Check, Maps], Awaitable[V
         return None
 
     return check_servers
+
+
+async def _by_literal(check: Check, maps: Maps, label: str, title: str, name: str) -> Verdict | bool:
+    """`[1.2.3.4]` is an address already; what is no such literal is not looked up."""
+    address = mailhost_address(name[1:-1]) if name.endswith("]") else None
+    if address is None:
+        return False
+    return await _decide(check, maps, label, title, check.access.search.access_client_address(maps, address))
 
 
 async def _by_addresses(check: Check, maps: Maps, label: str, title: str, host: str) -> Verdict | bool:

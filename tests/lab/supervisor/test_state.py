@@ -76,6 +76,15 @@ def test_other_pid_namespaces_are_neither_shown_nor_forgotten(runtime: Path) -> 
     assert other.path.exists()
 
 
+def test_the_same_number_in_two_containers_is_two_supervisors(runtime: Path) -> None:
+    one, two = state_of(7, namespace="pid:[1]"), state_of(7, namespace="pid:[2]")
+    one.write()
+    two.write()
+    one.remove()
+    assert not one.path.exists()
+    assert two.path.exists()
+
+
 def test_damaged_file_is_passed_over(runtime: Path) -> None:
     mine = state_of(os.getpid())
     mine.write()

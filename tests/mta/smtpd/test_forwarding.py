@@ -62,8 +62,12 @@ async def test_xclient_refusals(start: Any) -> None:
         S: 501 5.5.4 Bad NAME syntax: bad!name
         C: XCLIENT ADDR=nonsense
         S: 501 5.5.4 Bad ADDR syntax: nonsense
-        C: XCLIENT PORT=99999
-        S: 501 5.5.4 Bad PORT syntax: 99999
+        C: XCLIENT ADDR=2001:db8::1
+        S: 501 5.5.4 Bad ADDR syntax: 2001:db8::1
+        C: XCLIENT PORT=x
+        S: 501 5.5.4 Bad PORT syntax: x
+        C: XCLIENT HELO=
+        S: 501 5.5.4 Error: attribute=value expected
         C: MAIL FROM:<a@b.example>
         S: 250 *
         C: XCLIENT NAME=x.example
@@ -87,6 +91,16 @@ async def test_xforward_is_for_the_log(start: Any) -> None:
         S: 501 5.5.4 Bad SOURCE syntax: FOO
         C: XFORWARD NAME=a+zz
         S: 501 5.5.4 Bad NAME syntax: a+zz
+        C: XFORWARD NAME=x@y<z>
+        S: 501 5.5.4 Bad NAME syntax: x?y?z?
+        C: XFORWARD PORT=x
+        S: 501 5.5.4 Bad PORT syntax: x
+        C: XFORWARD HELO=
+        S: 501 5.5.4 Error: attribute=value expected
+        C: XFORWARD HELO=x+0Ay
+        S: 250 2.0.0 Ok
+        C: XFORWARD addr=[unavailable]
+        S: 250 2.0.0 Ok
         C: MAIL FROM:<a@b.example>
         S: 250 *
         C: RCPT TO:<alice@example.com>
@@ -108,8 +122,9 @@ async def test_xforward_is_for_the_log(start: Any) -> None:
         (b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 25\r\n", ("192.0.2.1", 4711)),
         (b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 25\n", ("192.0.2.1", 4711)),
         (b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n", ("2001:db8::1", 1)),
-        (b"PROXY UNKNOWN\r\n", None),
-        (b"PROXY UNKNOWN whatever it says\r\n", None),
+        (b"PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n", ("192.0.2.1", 1)),
+        (b"PROXY  TCP4 192.0.2.1 192.0.2.2 4711 25 more\r\n", ("192.0.2.1", 4711)),
+        (b"PROXY tcp4 192.0.2.1 192.0.2.2 4711 25\r\n", ("192.0.2.1", 4711)),
         (V2_SIGNATURE + b"\x21\x11\0\x0c\xc0\0\2\1\xc0\0\2\2\x12\x67\0\x19", ("192.0.2.1", 4711)),
         (V2_SIGNATURE + b"\x21\x21\0\x24" + bytes(15) + b"\1" + bytes(15) + b"\2" + b"\0\1\0\2", ("::1", 1)),
         (V2_SIGNATURE + b"\x21\x11\0\x0f\xc0\0\2\1\xc0\0\2\2\x12\x67\0\x19tlv", ("192.0.2.1", 4711)),
@@ -131,6 +146,8 @@ def test_proxy_headers(octets: bytes, client: tuple[str, int] | None) -> None:
         b"PROXY TCP4 192.0.2.1\r\n",
         b"PROXY TCP4 ::1 ::1 1 2\r\n",
         b"PROXY TCP4 x y 1 2\r\n",
+        b"PROXY UNKNOWN\r\n",
+        b"PROXY UNKNOWN whatever it says\r\n",
         b"PROXY TCP4 192.0.2.1 192.0.2.2 99999 25\r\n",
         b"PROXY TCP4 192.0.2.1 192.0.2.2 -1 25\r\n",
         b"PROXY UDP4 192.0.2.1 192.0.2.2 1 25\r\n",

@@ -243,6 +243,31 @@ VERDICTS = [
         sender="a@good.example",
     ),
     case(
+        "smtpd_sender_restrictions = check_sender_a_access inline:{{192.0.2.9 = REJECT literal}}",
+        "554 5.7.1 <a@[192.0.2.9]>: Sender address rejected: literal",
+        sender="a@[192.0.2.9]",
+    ),
+    case("smtpd_sender_restrictions = check_sender_mx_access static:REJECT", "250 *", sender="a@[192.0.2.9]"),
+    case("smtpd_helo_restrictions = check_helo_a_access static:REJECT", "250 *", helo="[nonsense"),
+    # enhanced status codes that do not fit the subject
+    *(
+        case(f"smtpd_sender_restrictions = check_sender_access static:{{450 4.1.{given} no}}", f"450 4.1.{told} *")
+        for given, told in enumerate((0, 7, 8, 7, 7, 0, 7, 7, 8, 0, 0))
+    ),
+    *(
+        case(
+            f"smtpd_recipient_restrictions = check_recipient_access static:{{550 5.1.{given} no}}", f"550 5.1.{told} *"
+        )
+        for given, told in enumerate((0, 1, 2, 3, 4, 5, 6, 3, 2, 0, 0))
+    ),
+    case("smtpd_helo_restrictions = check_helo_access static:{550 5.1.1 no}", "550 5.0.0 *"),
+    # addresses without a domain, or with a part of one, are completed before they are looked at
+    case("append_dot_mydomain = yes", "250 *", to="alice@mx"),
+    case("myorigin = far.example", "454 4.7.1 <alice>: Relay access denied", to="alice"),
+    case("myorigin = far.example\nsmtpd_client_restrictions = reject", "250 *", to="Postmaster"),
+    # a step of receiving that is left out
+    case("receive_override_options = no_unknown_recipient_checks", "250 *", to="nobody@example.com"),
+    case(
         "smtpd_helo_restrictions = check_helo_mx_access inline:{{mx.good.example = OK}}",
         "451 4.3.5 Server configuration error",
         helo="mailonly.example",
@@ -338,6 +363,38 @@ async def test_data_and_end_of_data(start: Any) -> None:
     assert site.queue.messages == []
 
 
+async def test_what_end_of_data_refuses_stays_open(start: Any) -> None:
+    """As in smtpd(8): MAIL stands until RSET, but a mail goes to none of the recipients that were refused."""
+    site = await start("smtpd_end_of_data_restrictions = check_recipient_access inline:{alice@example.com=REJECT}")
+    await site.say(
+        """
+        C: EHLO x
+        S: 250-*
+        C: MAIL FROM:<a@b.example>
+        S: 250 *
+        C: RCPT TO:<alice@example.com>
+        S: 250 *
+        C: DATA
+        S: 354 *
+        C: .
+        S: 554 5.7.1 <alice@example.com>: Recipient address rejected: Access denied
+        C: MAIL FROM:<a@b.example>
+        S: 503 5.5.1 Error: nested MAIL command
+        C: RCPT TO:<bob@example.com>
+        S: 250 *
+        C: DATA
+        S: 354 *
+        C: .
+        S: 250 *
+        """
+    )
+    assert [recipient.address for recipient in site.queue.messages[0].recipients] == ["bob@example.com"]
+    client = await site.say(f"{envelope()}C: RCPT TO:<alice@example.com>\nS: 250 *")
+    await client.send(b"BDAT 0 LAST\r\nRCPT TO:<bob@example.com>\r\nBDAT 0 LAST\r\n")
+    assert [(await client.reply())[:3] for _ in range(3)] == ["554", "503", "554"]
+    assert len(site.queue.messages) == 1
+
+
 async def test_early_talkers(start: Any) -> None:
     site = await start("smtpd_data_restrictions = reject_unauth_pipelining")
     client = await site.say(f"{envelope()}C: RCPT TO:<alice@example.com>\nS: 250 *")
@@ -389,6 +446,7 @@ BAD_LISTS = [
     ("smtpd_client_restrictions = check_policy_service nonsense", "bad server name"),
     ("smtpd_restriction_classes = mine\nmine = rejct", "rejct"),
     ("local_header_rewrite_clients = nonsense", "nonsense"),
+    ("receive_override_options = no_such_step", "unknown value: no_such_step"),
 ]
 
 

@@ -42,6 +42,8 @@ MAIL_CASES = [
     ("MAIL FROM:<a>", "250 2.1.0 Ok"),
     ("MAIL FROM:<a@ä.example> SMTPUTF8", "250 2.1.0 Ok"),
     ("MAIL FROM:<a@b.example> AUTH=<>", "250 2.1.0 Ok"),
+    ("MAIL FROM:<a@b.example> AUTH=a+zz", "250 2.1.0 Ok"),
+    ("MAIL FROM:<a@b.example> AUTH=a AUTH=b", "503 5.5.4 Error: multiple AUTH= options"),
     ("MAIL FROM:<a@b.example> size=00010240000 body=8bitmime ret=hdrs envid=a+2Bb", "250 2.1.0 Ok"),
 ]
 
@@ -117,6 +119,47 @@ async def test_a_full_disk_is_told_before_the_content(start: Any) -> None:
     site = await start()
     site.queue.failure = QueueFull("nothing left")
     await site.say("C: EHLO x\nS: 250-*\nC: MAIL FROM:<a@b.example>\nS: 452 4.3.1 Insufficient system storage")
+
+
+async def test_the_recipient_as_it_was_written_is_kept(start: Any) -> None:
+    """smtpd(8) makes an ORCPT of it: two ways of writing an address are two recipients."""
+    site = await start()
+    await site.say("""
+        C: EHLO x
+        S: 250-*
+        C: MAIL FROM:<a@b.example>
+        S: 250 *
+        C: RCPT TO:<alice@example.com>
+        S: 250 *
+        C: RCPT TO:alice@example.com
+        S: 250 *
+        C: RCPT TO:<"alice"@example.com>
+        S: 250 *
+        C: RCPT TO:<@far.example:alice@example.com>
+        S: 250 *
+        C: DATA
+        S: 354 *
+        C: .
+        S: 250 *
+    """)
+    assert [recipient.orcpt for recipient in site.queue.messages[0].recipients] == [
+        "rfc822;alice@example.com",
+        'rfc822;"alice"@example.com',
+        "rfc822;@far.example:alice@example.com",
+    ]
+
+
+async def test_strict_smtputf8(start: Any) -> None:
+    await (await start("strict_smtputf8 = yes")).say("""
+        C: EHLO x
+        S: 250-*
+        C: MAIL FROM:<grün@b.example>
+        S: 553 5.6.7 Must declare SMTPUTF8 to send unicode address
+        C: VRFY ålice
+        S: 553 5.6.7 Must declare SMTPUTF8 to send unicode address
+        C: MAIL FROM:<grün@b.example> SMTPUTF8
+        S: 250 *
+    """)
 
 
 async def test_strict_envelopes(start: Any) -> None:
