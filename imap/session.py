@@ -102,6 +102,9 @@ class Session(ABC):
     def _release(self) -> None:
         """Let go of the mail."""
 
+    def _caught_up(self) -> None:  # noqa: B027 - POP3 answers every command at once
+        """Everything that was read whole has been run."""
+
     # In
 
     @property
@@ -133,6 +136,8 @@ class Session(ABC):
     def _read(self) -> None:
         while not self.closed and self._next():
             pass
+        if not self.closed and not self.busy:
+            self._caught_up()
 
     def guard(self, action: Callable[[], None]) -> None:
         """Do something for the session from outside of its commands: faults end it with a word."""

@@ -12,7 +12,7 @@ from imap.imap4.reader import Literal
 MAX_NESTING = 150
 
 _TOKEN = re.compile(
-    rb' +|(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\\0]|\\[^\0])*)"|(?P<atom>[^\x00-\x20(){"\x7f-\xff]+)'
+    rb' +|(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\\0\r]|\\[^\0\r])*)"|(?P<atom>[^\x00-\x20(){"\x7f-\xff]+)'
 )
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _NUMBER = re.compile(rb"[0-9]{1,20}")

@@ -16,6 +16,7 @@ from imap.imap4.errors import INVALID, Bad, No
 from imap.imap4.reader import Literal
 from imap.imap4.syntax import string
 from imap.mime import Section, SectionError, parse
+from imap.mime.binary import without_binary
 from imap.store import StoreError
 
 if TYPE_CHECKING:
@@ -33,12 +34,15 @@ def assemble(session: Session, parts: Arguments, limit: int) -> bytes:
     """The message that ``(TEXT literal URL "..." ...)`` describes. Raises Bad, No [BADURL], No [TOOBIG]."""
     pieces: list[bytes] = []
     size = 0
+    binary = False
     for piece in _pieces(session, parts):
         size += len(piece)
+        binary |= isinstance(piece, Literal) and piece.binary
         if size > limit:
             raise No("Message is too big.", "TOOBIG")
         pieces.append(piece)
-    return b"".join(pieces)
+    whole = b"".join(pieces)
+    return without_binary(whole) if binary else whole
 
 
 def _pieces(session: Session, parts: Arguments) -> Iterator[bytes]:
@@ -50,7 +54,7 @@ def _pieces(session: Session, parts: Arguments) -> Iterator[bytes]:
             text = parts.take()
             if not isinstance(text, Literal):
                 raise Bad(INVALID)
-            yield bytes(text)
+            yield text
         elif kind == "URL":
             url = parts.astring()
             yield _fetch(session, url)

@@ -16,6 +16,7 @@ class Content:
         self.mailbox = mailbox
         self.message = message
         self.number = number
+        self.expunged = False  # whether something could not be read any more
 
     @cached_property
     def data(self) -> bytes:

@@ -17,7 +17,7 @@ from imap.imap4.errors import Bad
 from imap.imap4.preview import preview
 from imap.imap4.syntax import literal, nstring, string
 from imap.mime import Section, SectionError, body, envelope
-from imap.store import Message
+from imap.store import Expunged, Message
 
 # Items that a client may ask for in one FETCH; a message is looked at once for each.
 MAX_ITEMS = 256
@@ -25,6 +25,10 @@ MAX_ITEMS = 256
 # Octets of a message from which on it is taken apart in a thread: Python reads a hostile header at about a microsecond
 # per octet, and other sessions are not to wait for that.
 HEAVY = 128 << 10
+
+# What Dovecot tells of a message that is no longer there.
+_NO_ENVELOPE = b"(" + b" ".join([b"NIL"] * 10) + b")"
+_NO_BODY = b'("text" "plain" NIL NIL NIL "7bit" 0 0'
 
 _MACROS = {
     "ALL": ("FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE"),
@@ -41,12 +45,14 @@ class Item:
     """One item: what it writes, whether it sets \\Seen, and under which key the store may keep its value.
 
     ``reads`` tells which octets of the message alone make the value; an item with none looks at the mailbox too.
+    ``gone`` stands for the value of a message that was expunged, whole, as RFC 2180 section 4.1.2 has it.
     """
 
     write: Write
     sets_seen: bool = False
     cache_key: str | None = None
     reads: Literal["", "header", "data"] = ""
+    gone: bytes = b""
 
 
 class Items:
@@ -90,30 +96,39 @@ class Items:
         return [item.cache_key for item in self._items.values() if item.cache_key is not None]
 
     async def prepare(self, content: Content, cached: dict[str, bytes]) -> dict[str, bytes]:
-        """For :meth:`render`: what a heavy message would block the loop with, written in a thread. Raises Expunged."""
-        if content.message.size <= HEAVY:
-            return {}
+        """For :meth:`render`: what a heavy message would block the loop with, written in a thread."""
         items = {
             name: item for name, item in self._items.items() if item.reads and (item.cache_key or "") not in cached
         }
-        if not items:
+        try:
+            if not items or content.message.size <= HEAVY:
+                return {}
+            # The mailbox is asked here; the thread sees only octets.
+            _ = content.data if any(item.reads == "data" for item in items.values()) else content.header
+        except Expunged:
             return {}
-        # The mailbox is asked here; the thread sees only octets.
-        _ = content.data if any(item.reads == "data" for item in items.values()) else content.header
         return await asyncio.to_thread(lambda: {name: item.write(content) for name, item in items.items()})
 
     def render(self, content: Content, cached: dict[str, bytes], prepared: Mapping[str, bytes]) -> bytes:
-        """The items of one message, joined; fills ``cached`` with values worth keeping."""
+        """The items of one message, joined; fills ``cached`` with values worth keeping.
+
+        Sets ``content.expunged`` where a value could not be had any more and ``Item.gone`` stands for it.
+        """
         pieces = []
         for name, item in self._items.items():
-            if item.cache_key is None:
-                pieces.append(prepared[name] if name in prepared else item.write(content))
-                continue
-            value = cached.get(item.cache_key)
+            key = item.cache_key
+            value = cached.get(key) if key is not None else None
             if value is None:
-                value = cached[item.cache_key] = prepared[name] if name in prepared else item.write(content)
-            pieces.append(name.encode() + b" " + value)
-        return b" ".join(pieces)
+                try:
+                    value = prepared[name] if name in prepared else item.write(content)
+                except Expunged:
+                    content.expunged = True
+                    value = item.gone
+                else:
+                    if key is not None:
+                        cached[key] = value
+            pieces.append(value if key is None else name.encode() + b" " + value)
+        return b" ".join(filter(None, pieces))
 
     def _read_one(self, arguments: Arguments) -> None:
         text = arguments.atom()
@@ -144,9 +159,12 @@ class Items:
         if name == "UID":
             return Item(lambda content: b"UID %d" % content.message.uid)
         if name == "INTERNALDATE":
-            return Item(lambda content: b'INTERNALDATE "%b"' % write_date_time(content.message.internal_date))
+            return Item(
+                lambda content: b'INTERNALDATE "%b"' % write_date_time(content.message.internal_date),
+                gone=b'INTERNALDATE "%b"' % write_date_time(0),
+            )
         if name == "RFC822.SIZE":
-            return Item(lambda content: b"RFC822.SIZE %d" % content.message.size)
+            return Item(lambda content: b"RFC822.SIZE %d" % content.message.size, gone=b"RFC822.SIZE 0")
         if name == "MODSEQ":
             self.wants_modseq = True
             return Item(lambda content: b"MODSEQ (%d)" % content.message.modseq)
@@ -160,11 +178,20 @@ class Items:
         if name == "X-GUID":
             return Item(lambda content: b"X-GUID " + string(content.message.guid.encode()))
         if name == "ENVELOPE":
-            return Item(lambda content: envelope(content.header_part, content.header), False, "envelope", "header")
-        if name == "BODY":
-            return Item(lambda content: body(content.part, content.data, extended=False), False, "body", "data")
-        if name == "BODYSTRUCTURE":
-            return Item(lambda content: body(content.part, content.data, extended=True), False, "bodystructure", "data")
+            return Item(
+                lambda content: envelope(content.header_part, content.header),
+                cache_key="envelope",
+                reads="header",
+                gone=_NO_ENVELOPE,
+            )
+        if name in ("BODY", "BODYSTRUCTURE"):
+            extended = name == "BODYSTRUCTURE"
+            return Item(
+                lambda content: body(content.part, content.data, extended=extended),
+                cache_key=name.lower(),
+                reads="data",
+                gone=_NO_BODY + (b" NIL NIL NIL NIL)" if extended else b")"),
+            )
         if name == "RFC822":
             return _section_item(b"RFC822", Section.parse(b""), None, sets_seen=True)
         if name == "RFC822.HEADER":
@@ -227,7 +254,8 @@ class Items:
         if partial is not None:
             label += b"<%d>" % partial[0]
         write = size_writer(label, section) if size else body_writer(label, section, partial)
-        self._items.setdefault(f"{label!r}{partial}", Item(write, sets_seen, reads="data"))
+        gone = label + (b" 0" if size else b" NIL")
+        self._items.setdefault(f"{label!r}{partial}", Item(write, sets_seen, reads="data", gone=gone))
 
 
 def _partial(text: bytes) -> tuple[int, int | None] | None:
@@ -260,4 +288,4 @@ def _section_item(label: bytes, section: Section, partial: tuple[int, int | None
             octets = octets[start:] if count is None else octets[start : start + count]
         return label + b" " + literal(octets)
 
-    return Item(write, sets_seen, reads="header" if section.header_only else "data")
+    return Item(write, sets_seen, reads="header" if section.header_only else "data", gone=label + b" NIL")

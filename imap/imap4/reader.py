@@ -20,6 +20,7 @@ MAX_DISCARD = 1 << 30
 
 # ``{12}``, ``{12+}``, ``~{12}`` at the end of a line, where a token can begin.
 _LITERAL = re.compile(rb"(?:^|[ (])(~?)\{([0-9]{1,20})(\+?)\}\Z")
+_ID = re.compile(rb"[^ ]{1,64} ID ", re.IGNORECASE)
 # A line cut into quoted strings and the rest; an open quote matches neither.
 _BALANCED = re.compile(rb'(?:[^"]|"(?:[^"\\]|\\.)*")*\Z', re.DOTALL)
 
@@ -67,11 +68,13 @@ Admit = Callable[[Sequence[bytes], int], None]
 class CommandReader:
     """One direction of one connection.
 
-    ``max_line`` bounds a line and each literal that ``admit`` does not judge, ``max_literals`` those of one command.
+    ``max_line`` bounds a line and each literal that ``admit`` does not judge, ``max_literals`` those of one command;
+    ``max_id`` is the bound of the ID command, where that is more.
     """
 
-    def __init__(self, max_line: int, admit: Admit, max_literals: int = MAX_LITERALS) -> None:
+    def __init__(self, max_line: int, admit: Admit, max_literals: int = MAX_LITERALS, max_id: int = 0) -> None:
         self.max_line = max_line
+        self.max_id = max_id
         self.max_literals = max_literals
         self.admit = admit
         self._buffer = bytearray()
@@ -140,13 +143,19 @@ class CommandReader:
         if self._skipping:
             self._buffer.clear()
             self._scanned = 0
-        elif self._scanned + self._size > self.max_line:
+        elif self._too_long(self._scanned + self._size, self._buffer):
             start = self._pieces[0] if self._pieces else bytes(self._buffer[: self.max_line])
             self._restart()
             self._buffer.clear()
             self._skipping = True
             return Refused(start, ParseError("Too long argument."))
         return None
+
+    def _too_long(self, size: int, line: bytes | bytearray) -> bool:
+        """Whether a command is too long whose lines, with what there is of this one, have ``size`` octets."""
+        if size <= self.max_line:
+            return False
+        return size > self.max_id or not _ID.match(self._pieces[0] if self._pieces else line)
 
     def _read_literal(self) -> bool:
         """Move octets of the literal out of the buffer; whether it is complete."""
@@ -166,7 +175,7 @@ class CommandReader:
             self._skipping = False
             return None
         self._size += len(line)
-        if self._size > self.max_line:
+        if self._too_long(self._size, line):
             return self._refused(line, ParseError("Too long argument."))
         announced = _LITERAL.search(line)
         if announced is None or not _BALANCED.match(line):

@@ -32,10 +32,14 @@ MAX_BAD_BEFORE_LOGIN = 3
 MAX_BAD = 20
 # Before log-in no honest command comes near it; a longer one ends the connection.
 MAX_LINE_BEFORE_LOGIN = 4096
+# ID is the exception: it may have 30 fields of 30 and 1024 octets (RFC 2971 section 3.3), all of them quoted.
+MAX_ID = 40 << 10
 # The literals of one command before log-in: a user's name and a password. Everybody can make the server hold these.
 MAX_LITERALS_BEFORE_LOGIN = 8192
 # Dovecot's default of imap_max_line_length.
 MAX_LINE = 64 << 10
+# As Dovecot: pipelined commands share one look at the mailbox, so many at a time.
+MAX_UNSETTLED = 4
 # Seconds without a command after log-in (RFC 3501 section 5.4 asks for at least 30 minutes).
 IDLE_TIMEOUT = 1800.0
 
@@ -63,6 +67,15 @@ class Settings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command has come to, before it is told."""
+
+    command: Command
+    reply: Reply
+    started: float
+
+
 class Session(session.Session):
     """The state of one connection."""
 
@@ -70,12 +83,13 @@ class Session(session.Session):
         super().__init__(wire, login, logging.getLogger("dovecot.imap"))
         self.settings = settings
         self.state = State.NOT_AUTHENTICATED
-        self.reader = CommandReader(MAX_LINE_BEFORE_LOGIN, self._admit, MAX_LITERALS_BEFORE_LOGIN)
+        self.reader = CommandReader(MAX_LINE_BEFORE_LOGIN, self._admit, MAX_LITERALS_BEFORE_LOGIN, MAX_ID)
         self.store: UserStore | None = None
         self.view: View | None = None
         self.watcher: Watcher | None = None  # the NOTIFY in force
         self.enabled: set[str] = set()
         self._bad = 0
+        self._unsettled: list[Answer] = []  # answered once the mailbox is brought up to date
 
     # Reading
 
@@ -158,6 +172,8 @@ class Session(session.Session):
             return
         try:
             command, offset = self._lookup(tag, first)
+            if command.breaks_mailbox or len(self._unsettled) >= MAX_UNSETTLED:
+                self._settle()
             result = command.run(self, Arguments(arguments.parse(read.pieces, offset)))
         except (ReplyError, StoreError) as error:
             self._fail(tag, name, error, started)
@@ -176,21 +192,50 @@ class Session(session.Session):
             self._finish(command, reply, started)
 
     def _finish(self, command: Command, reply: Reply, started: float) -> None:
+        """Answer a command at once, or when the mailbox is brought up to date if it brings news with it."""
         if self.closed:
             return
-        code = reply.code
         if self.view is not None and command.news:
-            uid = command.uid and command.news_with_uid
-            self.tell_news(self.view, expunges=bool(command.news & Flush.EXPUNGES), uid=uid)
-            if self.view.vanished_told:
-                self.view.vanished_told = False
-                code = code or f"HIGHESTMODSEQ {self.view.mailbox.highest_modseq}"
-        if reply.start_tls:
+            self._unsettled.append(Answer(command, reply, started))
+        elif reply.start_tls:
             self.start_tls(command.tag + f" OK {reply.text}\r\n".encode())
-            return
-        self._tagged(command.tag, reply.status, reply.text, code, started)
-        if reply.close:
-            self.end("Logged out")
+        else:
+            self._tagged(command.tag, reply.status, reply.text, reply.code, started)
+            if reply.close:
+                self.end("Logged out")
+            elif reply.bye:
+                raise Disconnect(reply.bye)
+
+    def _caught_up(self) -> None:
+        self._settle()
+
+    def _settle(self) -> None:
+        """Bring the mailbox up to date and answer the commands that waited for it.
+
+        Those that may not move numbers (RFC 3501 section 7.4.1) come before those that may.
+        """
+        waiting, self._unsettled = self._unsettled, []
+        for flush in (Flush.NEWS, Flush.ALL):
+            answers = [answer for answer in waiting if answer.command.news == flush]
+            if answers and self.view is not None:
+                self._settle_together(self.view, answers, expunges=flush is Flush.ALL)
+
+    def _settle_together(self, view: View, answers: list[Answer], *, expunges: bool) -> None:
+        failed: dict[Answer, StoreError] = {}
+        for answer in answers:
+            try:
+                answer.command.settle(view)
+            except StoreError as error:
+                failed[answer] = error
+        self.tell_news(view, expunges=expunges, uid=any(answer.command.news_with_uid for answer in answers))
+        code = f"HIGHESTMODSEQ {view.mailbox.highest_modseq}" if view.vanished_told else None
+        view.vanished_told = False
+        for answer in answers:
+            reply = answer.reply
+            if answer in failed:
+                self._fail(answer.command.tag, answer.command.name, failed[answer], answer.started)
+            else:
+                self._tagged(answer.command.tag, reply.status, reply.text, reply.code or code, answer.started)
 
     def tell_news(self, view: View, *, expunges: bool = True, uid: bool = False) -> None:
         """Tell what happened to the selected mailbox. Raises Disconnect when it is no longer there."""

@@ -36,16 +36,14 @@ class View:
         self.condstore = condstore
         self.qresync = qresync
         self.uids = array("I", mailbox.messages)
-        self.recent = self._count_recent()
+        self.recent = sum(1 for message in mailbox.messages.values() if message.recent)
+        self._recent_told = self.recent
         self.updates = Updates(self)
         self._touched: set[int] = set()  # flags changed by this session itself since the last sync
         self.saved: list[int] = []  # UIDs of the last SEARCH RETURN (SAVE), RFC 5182
         self.vanished_told = False  # whether VANISHED was sent since the last tagged answer
         self._written: dict[tuple[frozenset[str], bool], bytes] = {}  # FLAGS lists by what they say
         self._gone: list[int] = []  # expunged, the client not yet told
-
-    def _count_recent(self) -> int:
-        return sum(1 for message in self.mailbox.messages.values() if message.recent)
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -56,8 +54,16 @@ class View:
         return index + 1 if index < len(self.uids) and self.uids[index] == uid else 0
 
     def message(self, number: int) -> Message | None:
-        """The message with that number; None when it was expunged and the client does not know yet."""
-        return self.mailbox.messages.get(self.uids[number - 1])
+        """The message with that number, expunged ones too as long as the client does not know (RFC 2180 section 4.1).
+
+        None when nothing is known of it any more.
+        """
+        uid = self.uids[number - 1]
+        return self.mailbox.messages.get(uid) or self.mailbox.departed.get(uid)
+
+    def count_unseen(self) -> int:
+        """Messages without \\Seen, as the client knows them."""
+        return sum(1 for message in self.mailbox.messages.values() if "\\Seen" not in message.flags)
 
     def numbers(self, text: bytes, *, uid: bool) -> Iterator[int]:
         """The sequence numbers of a set as the client wrote it, ascending. Raises Bad."""
@@ -98,9 +104,9 @@ class View:
     def tell_flags(self, write: Write, uids: Iterable[int], *, uid: bool) -> None:
         """FETCH responses with the flags of messages (and MODSEQ once CONDSTORE is on)."""
         for each in uids:
-            message = self.mailbox.messages.get(each)
             number = self.number(each)
-            if message is None or not number:
+            message = self.message(number) if number else None
+            if message is None:
                 continue
             with_uid = b"UID %d " % each if uid or self.qresync else b""
             modseq = b"MODSEQ (%d) " % message.modseq if self.condstore else b""
@@ -115,12 +121,13 @@ class View:
         self._gone.extend(changes.expunged)
         if changes.keywords:
             self.tell_keywords(write)
-        self.tell_flags(write, changes.flags, uid=uid)
+        self.tell_flags(write, changes.flags if expunges else sorted({*changes.flags, *changes.restated}), uid=uid)
         moved = bool(self._gone or changes.appended)
         if expunges:
             self.tell_expunges(write)
         if changes.appended:
             self.uids.extend(changes.appended)
+            self.recent += sum(self.mailbox.messages[each].recent for each in changes.appended)
             write(b"* %d EXISTS\r\n" % len(self.uids))
         if moved:
             self.tell_recent(write)
@@ -130,10 +137,9 @@ class View:
 
     def tell_recent(self, write: Write) -> None:
         """RECENT, when it changed."""
-        recent = self._count_recent()
-        if recent != self.recent:
-            self.recent = recent
-            write(b"* %d RECENT\r\n" % recent)
+        if self.recent != self._recent_told:
+            self._recent_told = self.recent
+            write(b"* %d RECENT\r\n" % self.recent)
 
     def touched(self, uids: Iterable[int]) -> None:
         """Note messages whose flags this session changed itself."""
@@ -158,5 +164,8 @@ class View:
             if not self.qresync:
                 write(b"* %d EXPUNGE\r\n" % number)
             del self.uids[number - 1]
+            departed = self.mailbox.departed.pop(uid, None)
+            self.recent -= departed is not None and departed.recent
+        self.mailbox.departed.clear()
         lost = set(gone)
         self.saved = [uid for uid in self.saved if uid not in lost]

@@ -40,6 +40,9 @@ def envelope(part: Part, message: bytes) -> bytes:
             people += addresses(value)
         return address_list(people)
 
+    def people_or(name: bytes, default: bytes) -> bytes:
+        return found if (found := people(name)) != b"NIL" else default
+
     subject = part.envelope.get(b"subject")
     sender = people(b"from")
     return (
@@ -49,8 +52,8 @@ def envelope(part: Part, message: bytes) -> bytes:
                 text(b"date"),
                 for_humans(folded(message, subject[-1]) if subject else None),
                 sender,
-                people(b"sender") if b"sender" in part.envelope else sender,
-                people(b"reply-to") if b"reply-to" in part.envelope else sender,
+                people_or(b"sender", sender),
+                people_or(b"reply-to", sender),
                 people(b"to"),
                 people(b"cc"),
                 people(b"bcc"),

@@ -33,7 +33,7 @@ class Section:
         rest = text.upper()
         while rest[:1].isdigit():
             number, dot, rest = rest.partition(b".")
-            if not number.isdigit() or len(number) > 10 or len(path) >= MAX_DEPTH or (dot and not rest):
+            if not number.isdigit() or len(number) > 20 or len(path) >= MAX_DEPTH or (dot and not rest):
                 raise SectionError("Invalid BODY[..] section")
             path.append(min(int(number), MAX_PARTS + 1))
         kind: Kind

@@ -189,14 +189,15 @@ class Box:
             db.execute("UPDATE message SET file = ? WHERE mailbox = ? AND uid = ?", ("cur/" + target, row.id, uid))
 
     def _expunged(self, db: sqlite3.Connection, row: Row, uids: Iterable[int]) -> None:
-        """Take messages out of the index and remember their UIDs for other sessions."""
+        """Take messages out of the index and remember their UIDs and last flags for other sessions."""
         keys = [(row.id, uid) for uid in uids]
+        db.executemany(
+            "INSERT OR REPLACE INTO expunged (mailbox, uid, modseq, bits) "
+            "SELECT mailbox, uid, ?, bits FROM message WHERE mailbox = ? AND uid = ?",
+            [(row.modseq, *key) for key in keys],
+        )
         db.executemany("DELETE FROM message WHERE mailbox = ? AND uid = ?", keys)
         db.executemany("DELETE FROM cache WHERE mailbox = ? AND uid = ?", keys)
-        db.executemany(
-            "INSERT OR REPLACE INTO expunged (mailbox, uid, modseq) VALUES (?, ?, ?)",
-            [(*key, row.modseq) for key in keys],
-        )
         (count,) = db.execute("SELECT COUNT(*) FROM expunged WHERE mailbox = ?", (row.id,)).fetchone()
         if count > _EXPUNGED_LIMIT:
             (row.floor,) = db.execute(

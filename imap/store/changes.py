@@ -129,4 +129,5 @@ def remove(mailbox: "Mailbox", db: sqlite3.Connection, row: Row, found: list[tup
     mailbox.box.expunge(db, row, [uid for uid, _ in found])
     mailbox.box.settle(db, row)
     for uid, _ in found:
-        mailbox.messages.pop(uid, None)
+        if (message := mailbox.messages.pop(uid, None)) is not None:
+            mailbox.departed[uid] = message

@@ -19,7 +19,7 @@ from imap.store.jail import Directory
 log = logging.getLogger("dovecot.store")
 
 NAME = "hardmail.index"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 20.0  # how long to wait for another process's transaction; each takes milliseconds
 
 _SCHEMA = f"""
@@ -35,7 +35,7 @@ CREATE TABLE message (
     PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
 CREATE INDEX message_modseq ON message (mailbox, modseq);
 CREATE TABLE expunged (
-    mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, modseq INTEGER NOT NULL,
+    mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, modseq INTEGER NOT NULL, bits INTEGER NOT NULL,
     PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
 CREATE INDEX expunged_modseq ON expunged (mailbox, modseq);
 CREATE TABLE keyword (

@@ -53,6 +53,8 @@ def names_of(namespace: Namespace, subscribed: set[str]) -> list[MailboxInfo]:
         with_children.add(ROOT)
     if info.listed == "yes" and info.prefix and not info.inbox:
         everything.add(ROOT)
+    if info.listed == "children" and ROOT not in with_children and not info.inbox:
+        everything.discard(ROOT)
     return [
         MailboxInfo(
             name=namespace.name(parts),

@@ -30,6 +30,7 @@ class Mailbox:
         self.name = name
         self.read_only = read_only
         self.messages: dict[int, Message] = {}
+        self.departed: dict[int, Message] = {}  # expunged, kept until the session's client was told
         self.keywords: tuple[str, ...] = ()
         self.box = box
         self.index = index
@@ -102,7 +103,7 @@ class Mailbox:
             return Changes()
         first = self._modseq < 0 and not self.messages
         db = self.index.connection
-        expunged = self._apply_expunged(db, row)
+        expunged, restated = self._apply_expunged(db, row)
         appended: list[int] = []
         changed: list[int] = []
         query = f"SELECT {_COLUMNS} FROM message WHERE mailbox = ?"  # noqa: S608
@@ -126,20 +127,33 @@ class Mailbox:
         known = self.keywords
         self.keywords = self.box.words.seen(db, row)
         self.uidnext, self.highest_modseq, self._modseq = row.uidnext, row.modseq, row.modseq
-        return Changes(tuple(expunged), tuple(appended), tuple(changed), keywords=not set(self.keywords) <= set(known))
+        return Changes(
+            tuple(expunged),
+            tuple(appended),
+            tuple(changed),
+            keywords=not set(self.keywords) <= set(known),
+            restated=tuple(restated),
+        )
 
-    def _apply_expunged(self, db: sqlite3.Connection, row: Row) -> list[int]:
+    def _apply_expunged(self, db: sqlite3.Connection, row: Row) -> tuple[list[int], list[int]]:
+        """Take expunged messages out of the view; their UIDs, and those that had other flags in the end."""
+        restated: list[int] = []
         if self._modseq < row.floor:  # not all expunges since are remembered: compare
             present = {uid for (uid,) in db.execute("SELECT uid FROM message WHERE mailbox = ?", (row.id,))}
             gone = [uid for uid in self.messages if uid not in present]
         else:
-            found = db.execute(
-                "SELECT uid FROM expunged WHERE mailbox = ? AND modseq > ? ORDER BY uid", (row.id, self._modseq)
-            )
-            gone = [uid for (uid,) in found if uid in self.messages]
+            query = "SELECT uid, bits FROM expunged WHERE mailbox = ? AND modseq > ? ORDER BY uid"
+            found = [pair for pair in db.execute(query, (row.id, self._modseq)) if pair[0] in self.messages]
+            gone = [uid for uid, _ in found]
+            for uid, bits in found:
+                message = self.messages[uid]
+                flags = flag_set(bits, " ".join(sorted(flag for flag in message.flags if not flag.startswith("\\"))))
+                if flags != message.flags:
+                    message.flags = flags
+                    restated.append(uid)
         for uid in gone:
-            del self.messages[uid]
-        return gone
+            self.departed[uid] = self.messages.pop(uid)
+        return gone, restated
 
     @guarded
     def vanished(self, modseq: int) -> list[int] | None:
@@ -278,7 +292,7 @@ class Mailbox:
 
     @guarded
     def copy(self, uids: Iterable[int], destination: str) -> CopyResult:
-        """Copy messages with flags, keywords and dates: all or none. Raises NonExistent and the like."""
+        """Copy messages with flags, keywords and dates: all or none. Raises Expunged, NonExistent and the like."""
         return transfer.copy(self, self._destinations, uids, destination, move=False)
 
     @guarded

@@ -85,11 +85,11 @@ def copy(
     mailbox: "Mailbox", destinations: Destinations, uids: Iterable[int], destination: str, *, move: bool
 ) -> CopyResult:
     """See Mailbox.copy and Mailbox.move."""
+    uids = {uid for uid in uids if uid in mailbox.messages or uid in mailbox.departed}
     if move and mailbox.read_only:
         raise ReadOnly()
     with destinations.destination(destination) as (box, index):
         if not move:  # a move needs no room
-            uids = set(uids)
             sizes = [view.size for uid in uids if (view := mailbox.messages.get(uid)) is not None]
             destinations.admit(destination, sum(sizes), len(sizes))
         if index is not mailbox.index:
@@ -98,6 +98,8 @@ def copy(
             same = box.key == mailbox.box.key
             target = row if same else box.sync(db, move_new=False)
             found = changes.select(db, row, uids)
+            if len(found) < len(uids):
+                raise Expunged()
             target.modseq += 1
             arrivals: list[Arrival] = []
             with _undo_on_error(box.maildir, arrivals):
@@ -136,9 +138,11 @@ def _link(mailbox: "Mailbox", db: object, box: Box, target: Row, message: change
     return Arrival(file, message.bits, text, f"G{guid}", size, message.date)
 
 
-def _copy_across(mailbox: "Mailbox", box: Box, index: Index, uids: Iterable[int], *, move: bool) -> CopyResult:
+def _copy_across(mailbox: "Mailbox", box: Box, index: Index, uids: set[int], *, move: bool) -> CopyResult:
     """Copy into another location, which has an index of its own."""
-    present = [uid for uid in sorted(set(uids)) if uid in mailbox.messages]
+    present = sorted(uids)
+    if not mailbox.messages.keys() >= uids:
+        raise Expunged()
     mails = [
         NewMail(mailbox.read(uid), mailbox.messages[uid].flags, mailbox.messages[uid].internal_date) for uid in present
     ]

@@ -105,6 +105,7 @@ class Changes:
     appended: tuple[int, ...] = ()
     flags: tuple[int, ...] = ()  # flags or keywords changed by someone else
     keywords: bool = False  # a keyword never seen here came up: FLAGS and PERMANENTFLAGS are due
+    restated: tuple[int, ...] = ()  # among those expunged: had other flags in the end than were known
 
     def __bool__(self) -> bool:
         return bool(self.expunged or self.appended or self.flags or self.keywords)

@@ -94,10 +94,13 @@ class UserStore:
         namespace, parts = self._names.resolve(name)
         if parts == ROOT and namespace.info.inbox:
             raise StoreError("INBOX can't be deleted")
+        if parts == ROOT:
+            raise NotPossible("Storage root can't be deleted")
         try:
             namespace.place.delete(parts)
         except NonExistent:
-            raise NonExistent(name) from None
+            if comes_by_itself(namespace, parts) is None:
+                raise NonExistent(name) from None
 
     @guarded
     def rename(self, old: str, new: str) -> None:

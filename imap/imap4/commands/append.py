@@ -9,12 +9,13 @@ from imap.imap4 import arguments as syntax
 from imap.imap4 import sequence
 from imap.imap4.arguments import Arguments, Atom, Group, Quoted
 from imap.imap4.catenate import assemble
-from imap.imap4.commands.base import Command, Reply
+from imap.imap4.commands.base import Command, Flush, Reply
 from imap.imap4.commands.flags import flag_set
 from imap.imap4.commands.names import mailbox_name
 from imap.imap4.dates import read_date_time
 from imap.imap4.errors import INVALID, Bad, No
 from imap.imap4.reader import Literal
+from imap.mime.binary import without_binary
 from imap.store import NewMail, NonExistent, NotSelectable
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Append(Command):
     """APPEND mailbox [(flags)] [date-time] literal|CATENATE (parts) ..."""
 
     name = "APPEND"
+    flush = Flush.ALL
+    breaks_mailbox = True
 
     def literal_limit(self, session: Session, pieces: Sequence[bytes], offset: int) -> int:
         before = Arguments(syntax.parse(pieces[:1], offset, whole=False))
@@ -63,7 +66,7 @@ class Append(Command):
         """The octets of one message: a literal, or what CATENATE puts together."""
         data = arguments.take()
         if isinstance(data, Literal):
-            return bytes(data)
+            return without_binary(data) if data.binary else bytes(data)
         if isinstance(data, Atom) and data.upper() == b"CATENATE" and arguments.is_group():
             return assemble(session, arguments.group(), MAX_MESSAGE)
         raise Bad(INVALID)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from imap.imap4.arguments import Atom
-from imap.imap4.commands.base import Command, Flush, Reply, State
+from imap.imap4.commands.base import Command, Reply, State
 from imap.imap4.errors import MISSING, Bad, No
 from imap.login import MAX_ATTEMPTS, PLAINTEXT_EXPOSED, LoginFailed, Outcome
 from imap.session import Disconnect
@@ -23,7 +23,6 @@ class StartTls(Command):
 
     name = "STARTTLS"
     states = State.NOT_AUTHENTICATED
-    flush = Flush.NOTHING
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         if not session.login.tls_possible:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from imap.imap4.arguments import Arguments
     from imap.imap4.session import Session
+    from imap.imap4.view import View
 
 
 class State(Flag):
@@ -26,7 +27,10 @@ ANY_STATE = State.NOT_AUTHENTICATED | LOGGED_IN
 
 
 class Flush(Flag):
-    """Which news of the selected mailbox are told before the tagged answer (RFC 3501 sections 5.5 and 7.4.1)."""
+    """Which news of the selected mailbox are told before the tagged answer (RFC 3501 sections 5.5 and 7.4.1).
+
+    As with Dovecot, commands that say nothing about messages tell none.
+    """
 
     NOTHING = 0
     NEWS = auto()  # EXISTS, RECENT, FETCH
@@ -42,6 +46,7 @@ class Reply:
     code: str | None = None
     status: str = "OK"
     close: bool = False  # the connection ends with it (LOGOUT)
+    bye: str = ""  # the connection ends behind it with this word
     start_tls: bool = False  # TLS begins behind it (STARTTLS)
 
 
@@ -56,9 +61,10 @@ class Command(ABC):
     # Whether the command may stand behind UID (RFC 3501 section 6.4.8); the object's ``uid`` says whether it does.
     takes_uid: ClassVar[bool] = False
     only_uid: ClassVar[bool] = False
-    news_with_uid: ClassVar[bool] = False  # whether FETCH responses that come with its UID form have the UID
-    flush: ClassVar[Flush] = Flush.ALL
-    flush_uid: ClassVar[Flush] = Flush.ALL
+    news_with_uid: bool = False  # whether FETCH responses that come with it have the UID
+    flush: ClassVar[Flush] = Flush.NOTHING
+    # Whether the command opens, closes or must not disturb a mailbox: those before it are answered before it begins.
+    breaks_mailbox: ClassVar[bool] = False
 
     def __init__(self, tag: bytes, *, uid: bool = False) -> None:
         self.tag = tag
@@ -76,7 +82,10 @@ class Command(ABC):
         """
         return 0
 
+    def settle(self, view: View) -> None:  # noqa: B027 - most commands have no such part
+        """The part that is done when the mailbox is brought up to date, before its news are told. Raises StoreError."""
+
     @property
     def news(self) -> Flush:
-        """Which news may be told with the answer to this command."""
-        return self.flush_uid if self.uid else self.flush
+        """Which news may be told with the answer to this command: with UID, numbers may move (RFC 3501 7.4.1)."""
+        return self.flush | Flush.EXPUNGES if self.uid and self.flush else self.flush

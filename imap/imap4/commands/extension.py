@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from imap.imap4 import notify
 from imap.imap4.arguments import Arguments, Atom, Group
-from imap.imap4.commands.base import ANY_STATE, LOGGED_IN, Command, Reply
+from imap.imap4.commands.base import ANY_STATE, LOGGED_IN, Command, Flush, Reply
 from imap.imap4.commands.message import enable_condstore
 from imap.imap4.errors import Bad
 from imap.imap4.syntax import nstring, string
@@ -120,6 +120,7 @@ class Idle(Command):
 
     name = "IDLE"
     states = LOGGED_IN
+    breaks_mailbox = True
 
     async def run(self, session: Session, arguments: Arguments) -> Reply:
         session.write(b"+ idling\r\n")
@@ -162,6 +163,7 @@ class NotifyCommand(Command):
     """NOTIFY NONE | SET [STATUS] (mailboxes events) ... (RFC 5465)."""
 
     name = "NOTIFY"
+    flush = Flush.ALL
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         if not arguments.more():

@@ -15,7 +15,7 @@ from imap.imap4.errors import Bad
 from imap.imap4.fetch import Items
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
-from imap.store import Expunged, Message
+from imap.store import Message
 
 if TYPE_CHECKING:
     from imap.imap4.session import Session
@@ -30,7 +30,6 @@ class Fetch(Command):
     name = "FETCH"
     states = State.SELECTED
     takes_uid = True
-    news_with_uid = True
     flush = Flush.NEWS
 
     changed_since: int | None = None
@@ -59,7 +58,7 @@ class Fetch(Command):
         while chunk := list(islice(numbers, CHUNK)):
             missing |= await self._fetch(session, view, items, chunk)
         if missing:
-            return Reply("Some of the requested messages no longer exist.", "EXPUNGEISSUED", status="NO")
+            return Reply("Some messages were already expunged.", "EXPUNGEISSUED")
         return Reply("Fetch completed.")
 
     def _modifiers(self, session: Session, arguments: Arguments) -> None:
@@ -105,12 +104,9 @@ class Fetch(Command):
         for number, message in found:
             known = {key: values[message.uid] for key, values in cached.items() if message.uid in values}
             had = set(known)
-            try:
-                content = Content(view.mailbox, message, number)
-                text = items.render(content, known, await items.prepare(content, known))
-            except Expunged:
-                missing = True
-                continue
+            content = Content(view.mailbox, message, number)
+            text = items.render(content, known, await items.prepare(content, known))
+            missing |= content.expunged
             for key in known.keys() - had:
                 fresh[key][message.uid] = known[key]
             if message.uid in newly_seen and not items.wants_flags:

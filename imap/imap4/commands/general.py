@@ -29,6 +29,7 @@ class Noop(Command):
 
     name = "NOOP"
     states = ANY_STATE
+    flush = Flush.ALL
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         return Reply("NOOP completed.")
@@ -39,6 +40,7 @@ class Check(Command):
 
     name = "CHECK"
     states = State.SELECTED
+    flush = Flush.ALL
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         return Reply("Check completed.")
@@ -49,7 +51,7 @@ class Logout(Command):
 
     name = "LOGOUT"
     states = ANY_STATE
-    flush = Flush.NOTHING
+    breaks_mailbox = True
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         session.write(b"* BYE Logging out\r\n")

@@ -122,9 +122,10 @@ class List(Command):
     def _list(self, session: Session, request: Request) -> None:
         assert session.store is not None
         store = session.store
-        infos = {_wire_name(info.name): info for info in store.list_mailboxes()}
-        subscribed = {_wire_name(name) for name in store.subscriptions()}
-        patterns = [Pattern(request.reference + pattern, store.separator) for pattern in request.patterns]
+        texts = [request.reference + pattern for pattern in request.patterns]
+        infos = {_wire_name(info.name): info for info in store.list_mailboxes(texts)}
+        subscribed = {_wire_name(name) for name in store.subscriptions(texts)}
+        patterns = [Pattern(text, store.separator) for text in texts if _is_name(text)]
         names = dict.fromkeys(infos)
         if "SUBSCRIBED" in request.selection:
             names |= dict.fromkeys(sorted(subscribed))
@@ -192,9 +193,12 @@ class Lsub(List):
     def _list(self, session: Session, request: Request) -> None:
         assert session.store is not None
         store = session.store
-        pattern = Pattern(request.reference + request.patterns[0], store.separator)
-        subscribed = sorted(_wire_name(name) for name in store.subscriptions())
-        uses = {_wire_name(info.name): info.special_use for info in store.list_mailboxes()}
+        text = request.reference + request.patterns[0]
+        if not _is_name(text):
+            return
+        pattern = Pattern(text, store.separator)
+        subscribed = sorted(_wire_name(name) for name in store.subscriptions([text]))
+        uses = {_wire_name(info.name): info.special_use for info in store.list_mailboxes([text])}
         shown: dict[str, list[str]] = {}
         for wire in subscribed:
             if pattern.matches(wire):
@@ -206,6 +210,15 @@ class Lsub(List):
         for wire in sorted(shown):
             flags = [flag for flag in shown[wire] if flag != "\\NoSelect" or wire not in subscribed]
             self._tell(session, flags, store.separator, wire)
+
+
+def _is_name(text: str) -> bool:
+    """Whether a pattern is modified UTF-7: any other matches nothing."""
+    try:
+        mutf7.decode(text.encode("latin-1"))
+    except mutf7.InvalidEncoding:
+        return False
+    return True
 
 
 def _wire_name(name: str) -> str:

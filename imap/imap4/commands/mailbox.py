@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imap.imap4.commands.base import Command, Flush, Reply
+from imap.imap4.commands.base import Command, Reply
 from imap.imap4.commands.names import mailbox_name, wire_name
 from imap.imap4.errors import Bad, No
-from imap.store import NonExistent, NotSelectable, UserStore
+from imap.store import NonExistent, NotSelectable, StoreError, UserStore
 
 if TYPE_CHECKING:
     from imap.imap4.arguments import Arguments
     from imap.imap4.session import Session
+    from imap.imap4.view import View
 
 
 def _store(session: Session) -> UserStore:
     assert session.store is not None
     return session.store
+
+
+def _view_of(session: Session, name: str) -> View | None:
+    """The session's view of a mailbox, None if it has another one selected or none."""
+    view = session.view
+    if view is None:
+        return None
+    selected = view.mailbox.name
+    return view if selected == name or selected.upper() == name.upper() == "INBOX" else None
 
 
 class Create(Command):
@@ -34,15 +45,23 @@ class Create(Command):
 
 
 class Delete(Command):
-    """DELETE; a session that has the mailbox selected, this one too, is told BYE when it next looks."""
+    """DELETE; a session that has the mailbox selected is told BYE when it next looks, this one at once."""
 
     name = "DELETE"
-    flush = Flush.NOTHING
+    breaks_mailbox = True
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         name = mailbox_name(arguments.astring())
-        _store(session).delete(name)
-        return Reply("Delete completed.")
+        if name.upper() == "INBOX" or _view_of(session, name) is None:
+            _store(session).delete(name)
+            return Reply("Delete completed.")
+        session.deselect()
+        bye = "Selected mailbox was deleted, have to disconnect."
+        try:
+            _store(session).delete(name)
+        except StoreError as error:
+            return Reply(error.text, error.code, status="NO", bye=bye)
+        return Reply("Delete completed.", bye=bye)
 
 
 class Rename(Command):
@@ -101,8 +120,13 @@ def status_items(group: Arguments, session: Session) -> list[str]:
 
 
 def tell_status(session: Session, name: str, items: list[str]) -> None:
-    """Write one STATUS response. Raises StoreError."""
+    """Write one STATUS response; of the selected mailbox, what the client has been told of it. Raises StoreError."""
     status = _store(session).status(name, size="SIZE" in items or "X-SIZE" in items)
+    view = _view_of(session, name)
+    if view is not None:
+        status = replace(
+            status, messages=len(view), recent=view.recent, unseen=view.count_unseen(), uidnext=view.mailbox.uidnext
+        )
     values: dict[str, int | str | None] = {
         "MESSAGES": status.messages,
         "RECENT": status.recent,
@@ -131,7 +155,6 @@ class Status(Command):
             tell_status(session, name, items)
         except (NonExistent, NotSelectable) as error:
             raise No(error.text) from error
-        view = session.view
-        if view is not None and (view.mailbox.name == name or (name.upper() == view.mailbox.name == "INBOX")):
-            return Reply("[CLIENTBUG] Status on selected mailbox completed.".removeprefix("[CLIENTBUG] "), "CLIENTBUG")
+        if _view_of(session, name) is not None:
+            return Reply("Status on selected mailbox completed.", "CLIENTBUG")
         return Reply("Status completed.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from imap.imap4 import sequence
 from imap.imap4.arguments import Argument, Arguments, Group
@@ -12,7 +12,7 @@ from imap.imap4.commands.names import mailbox_name
 from imap.imap4.errors import INVALID, MISSING, Bad, No
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
-from imap.store import NonExistent, NotSelectable, StoreMode
+from imap.store import Expunged, NonExistent, NotSelectable, StoreMode
 
 if TYPE_CHECKING:
     from imap.imap4.session import Session
@@ -32,7 +32,6 @@ class Store(Command):
     name = "STORE"
     states = State.SELECTED
     takes_uid = True
-    news_with_uid = True
     flush = Flush.NEWS
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
@@ -40,6 +39,8 @@ class Store(Command):
         numbers = list(view.numbers(arguments.atom(), uid=self.uid))
         unchanged_since = self._modifiers(session, view, arguments) if arguments.is_group() else None
         mode, silent = self._item(arguments.word())
+        # What others changed comes with UIDs then too, as with Dovecot: the two are not told apart.
+        self.news_with_uid = self.uid and (not silent or view.condstore)
         flags = flag_set(self._flags(arguments))
         if view.mailbox.read_only:
             return Reply("Store ignored with read-only mailbox.")
@@ -59,8 +60,6 @@ class Store(Command):
                 sorted(result.modified) if self.uid else sorted(filter(None, map(view.number, result.modified)))
             )
             return Reply("Conditional store failed.", f"MODIFIED {modified.decode()}")
-        if result.missing and not self.uid:  # UIDs that are gone are no error (RFC 3501 section 6.4.8)
-            return Reply("Some of the messages no longer exist.", "EXPUNGEISSUED", status="NO")
         return Reply("Store completed.")
 
     @staticmethod
@@ -111,6 +110,7 @@ class Copy(Command):
     name = "COPY"
     states = State.SELECTED
     takes_uid = True
+    flush = Flush.ALL
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         view = selected(session)
@@ -122,6 +122,8 @@ class Copy(Command):
         name = mailbox_name(destination)
         try:
             return self._carry(session, view, uids, name)
+        except Expunged as error:
+            return Reply(error.text, error.code, status="NO")  # and its EXPUNGE is told with it
         except (NonExistent, NotSelectable) as error:
             raise No(error.text, "TRYCREATE") from error
 
@@ -129,8 +131,6 @@ class Copy(Command):
         if not uids:
             return Reply("No messages found.")
         copied = view.mailbox.copy(uids, name)
-        if not copied.source:
-            raise No("Some of the requested messages no longer exist.", "EXPUNGEISSUED")
         return Reply("Copy completed.", _copyuid(copied.uidvalidity, copied.source, copied.destination))
 
 
@@ -149,33 +149,37 @@ class Move(Copy):
         if view.mailbox.read_only:
             raise No("Mailbox is read-only", "CANNOT")
         moved = view.mailbox.move(uids, name)
-        if moved.source:
-            code = _copyuid(moved.uidvalidity, moved.source, moved.destination)
-            session.write(f"* OK [{code}] Moved UIDs.\r\n".encode())
-            view.expunged(moved.source)
+        code = _copyuid(moved.uidvalidity, moved.source, moved.destination)
+        session.write(f"* OK [{code}] Moved UIDs.\r\n".encode())
+        view.expunged(moved.source)
         return Reply("Move completed.")
 
 
 class Expunge(Command):
-    """EXPUNGE, and UID EXPUNGE set (RFC 4315 section 2.1)."""
+    """EXPUNGE, and UID EXPUNGE set (RFC 4315 section 2.1).
+
+    The messages go when their numbers do: a FETCH that the client sent right behind still gets them.
+    """
 
     name = "EXPUNGE"
     states = State.SELECTED
     takes_uid = True
-    quiet: ClassVar[bool] = False
+    flush = Flush.ALL
+    uids: list[int] | None = None
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         view = selected(session)
-        uids: list[int] | None = None
         if self.uid:
             if not arguments.more():
                 raise Bad(MISSING)
             text = arguments.atom()
             if text == b"$":
-                uids = list(view.saved)
+                self.uids = list(view.saved)
             else:
                 ranges = SequenceSet.parse(text, "Invalid UID messageset").uid_positions(view.uids)
-                uids = [view.uids[number - 1] for each in ranges for number in each]
-        if not view.mailbox.read_only:
-            view.expunged(view.mailbox.expunge(uids))
+                self.uids = [view.uids[number - 1] for each in ranges for number in each]
         return Reply("Expunge completed.")
+
+    def settle(self, view: View) -> None:
+        if not view.mailbox.read_only:
+            view.expunged(view.mailbox.expunge(self.uids))

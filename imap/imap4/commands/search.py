@@ -58,7 +58,7 @@ class Search(Command):
         numbers = [self._number(content) for content in contents]
         self._keep_updated(session, view, key, contents)
         if reader.uses_modseq and contents:
-            self.highest_modseq = max(content.message.modseq for content in contents)
+            self.highest_modseq = max(content.message.modseq for content in self._shown(contents))
         self._tell(session, view, numbers)
         return Reply(f"{self.name.capitalize()} completed.")
 
@@ -105,6 +105,12 @@ class Search(Command):
             charset = _charset(arguments.astring())
         reader = KeyReader(view, charset)
         return reader.read_all(arguments), reader
+
+    def _shown(self, contents: list[Content]) -> list[Content]:
+        """Whose mod-sequences count: with MIN or MAX alone, the messages that they name (RFC 7162 section 3.1.5)."""
+        if self.returns is None or self.returns & {"ALL", "COUNT"} or not self.returns & {"MIN", "MAX"}:
+            return contents
+        return contents[:1] * ("MIN" in self.returns) + contents[-1:] * ("MAX" in self.returns)
 
     def _number(self, content: Content) -> int:
         return content.message.uid if self.uid else content.number

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from imap.imap4 import sequence
 from imap.imap4.arguments import Arguments
-from imap.imap4.commands.base import Command, Flush, Reply, State
+from imap.imap4.commands.base import Command, Reply, State
 from imap.imap4.commands.names import mailbox_name
 from imap.imap4.errors import INVALID, Bad, No
 from imap.imap4.sequence import SequenceSet
@@ -21,7 +21,7 @@ class Select(Command):
     """SELECT mailbox [(CONDSTORE) | (QRESYNC (uidvalidity modseq [known-uids [match-data]]))]."""
 
     name = "SELECT"
-    flush = Flush.NOTHING
+    breaks_mailbox = True
     read_only: ClassVar[bool] = False
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
@@ -127,7 +127,7 @@ class Close(Command):
 
     name = "CLOSE"
     states = State.SELECTED
-    flush = Flush.NOTHING
+    breaks_mailbox = True
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         view = session.view
@@ -143,7 +143,7 @@ class Unselect(Command):
 
     name = "UNSELECT"
     states = State.SELECTED
-    flush = Flush.NOTHING
+    breaks_mailbox = True
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         session.deselect()

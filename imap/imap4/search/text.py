@@ -90,8 +90,14 @@ def transfer_decoded(message: bytes, part: Part) -> bytes:
     if encoding == b"base64":
         return _unbase64(octets)
     if encoding == b"quoted-printable":
-        return quopri.decodestring(octets)
+        return _unquote(octets)
     return octets
+
+
+def _unquote(octets: bytes) -> bytes:
+    """Quoted-printable, white space at the end of lines left out first: it is no part of them (RFC 2045 6.7 rule 3)."""
+    lines = (line.removesuffix(b"\r").rstrip(b" \t") for line in octets.split(b"\n"))
+    return quopri.decodestring((b"\r\n" if b"\r\n" in octets else b"\n").join(lines))
 
 
 def transfer_encoding(message: bytes, part: Part) -> bytes:

@@ -166,6 +166,44 @@ async def test_what_notify_refuses(selected: Any, arguments: str, answer: str) -
     assert line.startswith(answer)
 
 
+async def test_modseq_of_a_search_for_min_or_max_is_that_message_s(selected: Any) -> None:
+    """RFC 7162 section 3.1.5."""
+    modseqs = []
+    await selected.command("FETCH 1 MODSEQ")
+    for number in (1, 2):
+        lines = await selected.lines(f"STORE {number} +FLAGS (\\Seen)")
+        modseqs.append(re.findall(r"MODSEQ \((\d+)\)", lines[0])[0])
+    for what, modseq in (("MIN", modseqs[0]), ("MAX", modseqs[1]), ("MIN COUNT", modseqs[1])):
+        (line, _) = await selected.lines(f"SEARCH RETURN ({what}) MODSEQ 1")
+        assert line.endswith(f" MODSEQ {modseq}")
+
+
+async def test_a_binary_literal_is_kept_in_base64(selected: Any) -> None:
+    """RFC 3516 section 4.4: what APPEND takes as ``~{n}`` comes back octet by octet, in lines meanwhile."""
+    octets = b"\0-\xe4\n\r\n\n"
+    mail = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n" + octets
+    assert b"APPENDUID" in await selected.command(b"APPEND INBOX ~{%d+}\r\n%b" % (len(mail), mail))
+    answer = await selected.command("FETCH 3 (BODY.PEEK[1] BINARY.SIZE[1] BINARY.PEEK[1])")
+    assert b"BODY[1] {12}\r\nAC3kCg0KCg== BINARY.SIZE[1] 7 BINARY[1] ~{7}\r\n" + octets in answer
+
+
+async def test_quoted_printable_loses_the_white_space_at_line_ends(mail: Any, connect: Any) -> None:
+    """RFC 2045 section 6.7 rule 3; before and behind the sign of a soft line end too."""
+    encoded = b"a  \r\nb\t= \r\n=63  =\r\n\r\n"
+    mail.deliver("alice", b"Content-Transfer-Encoding: quoted-printable\r\nMime-Version: 1\r\n\r\n" + encoded)
+    client = await connect()
+    await client.command("SELECT INBOX")
+    assert b"BINARY[1] {10}\r\na\r\nb\tc  \r\n" in await client.command("FETCH 1 BINARY[1]")
+
+
+async def test_a_long_id_is_taken_before_log_in(connect: Any) -> None:
+    """RFC 2971 section 3.3: thirty fields of 30 and 1024 octets are no abuse, and no other command is that long."""
+    fields = " ".join(f'"{"n" * 28}{number:02}" "{"v" * 1024}"' for number in range(30))
+    client = await connect(user=None)
+    assert (await client.lines(f"ID ({fields})"))[-1] == "OK ID completed."
+    assert b"BYE Too long argument" in await client.command(f"IDX ({fields})")
+
+
 async def test_idle_in_a_mailbox_that_is_deleted(connect: Any) -> None:
     client, other = await connect(), await connect()
     await client.command("CREATE x")
@@ -173,4 +211,5 @@ async def test_idle_in_a_mailbox_that_is_deleted(connect: Any) -> None:
     await client.send(b"a IDLE\r\n")
     await other.command("DELETE x")
     await client.send(b"DONE\r\n")
+    await client.command("NOOP")
     assert client.wire.closed

@@ -262,6 +262,7 @@ def test_rename_into_another_namespace_keeps_uids_and_flags(tmp_path: Path, mail
         assert store.append("Old", [NewMail(mail)]).uids == (1,)
         with pytest.raises(AlreadyExists):
             store.rename("Hidden/x", "Old")
-        store.delete("Old")
+        with pytest.raises(NotPossible):
+            store.delete("Old")
         assert store.exists("Old/crate")
     root.close()
