@@ -42,6 +42,11 @@ class _Live:
     parameters: Parameters
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
+    heard: float = 0.0
+    """When the client was last heard: a refusal comes a fixed time after it, whatever work there was
+    (seconds of the monotonic clock)."""
+    confirmed: bool = False
+    """Whether the policy server has been asked again, after success."""
     success: Outcome | None = None
 
     def stop(self) -> None:
@@ -117,15 +122,25 @@ class ClientConnection(Connection):
         core, parameters = self.core, begin.parameters
         request = AuthRequest(core.settings, parameters, begin.mechanism, begin.id)
         entry = MECHANISMS[begin.mechanism]
-        exchange = Exchange(core.authenticator, request, entry, core.environment, begin.initial)
+        exchange = Exchange(core.authenticator, core.guard, request, entry, core.environment, begin.initial)
         live = self._live[begin.id] = _Live(exchange, parameters)
         if core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
             self._machine.send_fail(begin.id, ["reason=Client didn't present valid SSL certificate"])
             self._end(begin.id)
-        elif not parameters.no_penalty and (wait := core.penalties.wait(parameters.rip)):
-            self._later(live, wait, lambda: self._proceed(begin.id, live, exchange.advance()))
+        elif (wait := self._penalty(parameters)) > 0:
+            self._later(live, wait, lambda: self._advance(begin.id, live))
         else:
-            self._proceed(begin.id, live, exchange.advance())
+            self._advance(begin.id, live)
+
+    def _penalty(self, parameters: Parameters) -> float:
+        """Seconds that the client's earlier failures make it wait."""
+        if parameters.no_penalty or self.core.guard.locks(parameters.rip):
+            return 0.0
+        return self.core.penalties.wait(parameters.rip)
+
+    def _advance(self, id: int, live: _Live) -> None:
+        live.heard = time.monotonic()
+        self._proceed(id, live, live.exchange.advance())
 
     def _continue(self, id: int, data: bytes) -> None:
         live = self._live.get(id)
@@ -136,10 +151,11 @@ class ClientConnection(Connection):
         if live.success is not None:
             self._succeed(id, live, live.success, final=b"")
         else:
+            live.heard = time.monotonic()
             self._proceed(id, live, live.exchange.respond(data))
 
     def _proceed(self, id: int, live: _Live, what: Next) -> None:
-        """Do what the exchange asks for next."""
+        """Do what the exchange asks for next; the client has just been heard, or a database."""
         match what:
             case AskClient(challenge):
                 self._challenge(id, live, challenge)
@@ -186,6 +202,11 @@ class ClientConnection(Connection):
         if (wait := request.delay_until - time.time()) > 0:
             self._later(live, wait, lambda: self._succeed(id, live, outcome, final=final))
             return
+        if self.core.guard.confirms and not live.confirmed:
+            live.confirmed = True
+            live.task = self._spawn(self._confirm(id, live, outcome, final))
+            return
+        self.core.guard.succeeded(request, live.exchange.password)
         if not live.parameters.no_penalty:
             self.core.penalties.succeeded(live.parameters.rip)
         if self._keeps and not live.parameters.nologin:
@@ -195,8 +216,17 @@ class ClientConnection(Connection):
         self._live.pop(id, None)
         self.core.changed.set()
 
+    async def _confirm(self, id: int, live: _Live, outcome: Outcome, final: bytes) -> None:
+        exchange = live.exchange
+        if await self.core.guard.confirm(exchange.request, exchange.password):
+            self._succeed(id, live, outcome, final=final)
+        else:
+            self._refuse(id, live, Outcome(False, Result.MISMATCH))
+        self._flush_soon()
+
     def _refuse(self, id: int, live: _Live, outcome: Outcome) -> None:
         request = live.exchange.request
+        self.core.guard.refused(request, live.exchange.password, internal=outcome.result is Result.INTERNAL)
         words = fail_words(request, outcome.result)
         if not live.parameters.no_penalty and outcome.result is not Result.INTERNAL:
             self.core.penalties.failed(live.parameters.rip, live.exchange.password_sum)
@@ -206,7 +236,8 @@ class ClientConnection(Connection):
             self._machine.send_fail(id, words)
             return
         self._machine.forget(id)
-        delay = max(self.core.settings.failure_delay, FAILURE_TICK)
+        spent = time.monotonic() - live.heard
+        delay = max(self.core.settings.failure_delay - spent, FAILURE_TICK)
         timer: asyncio.TimerHandle
         timer = asyncio.get_running_loop().call_later(delay, lambda: self._send_refusal(id, words, timer))
         self._refused.add(timer)

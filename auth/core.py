@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import secrets
@@ -13,9 +14,12 @@ from .authenticator import Authenticator
 from .databases import BadArguments
 from .dovecotconf import DovecotConfig
 from .exchange import environment_of
+from .guard import Guard
 from .hashing import FairPool, Hasher, Remembered
+from .lockout import Lockouts
 from .mechanisms import MECHANISMS, REFUSED_BY_NAME
 from .penalty import Penalties
+from .policy import Policy, PolicySettings
 from .settings import AuthSettings
 
 log = logging.getLogger("dovecot.auth")
@@ -42,6 +46,7 @@ class Core:
         self.authenticator = Authenticator(self.settings, hasher)
         self.mechanisms = announced(self.settings, self.authenticator)
         self.environment = environment_of(self.authenticator, secrets.token_bytes)
+        self.guard = guard_of(config)
         self.penalties = Penalties(enabled=_penalty_enabled(config))
         self.connections: set[Connection] = set()
         self.clients: dict[int, Connection] = {}
@@ -58,8 +63,24 @@ class Core:
 
     def close(self) -> None:
         """Give up the threads."""
+        self.guard.close()
         self._pool.close()
         self.authenticator.close()
+
+
+def guard_of(config: DovecotConfig) -> Guard:
+    """Lock-outs and policy server as configured. Raises BadArguments."""
+    lockouts = Lockouts(
+        address=config.int("hardmail_lockout_address_failures"),
+        account=config.int("hardmail_lockout_account_failures"),
+        seconds=config.seconds("hardmail_lockout_time"),
+    )
+    settings = PolicySettings.of(config)
+    if not settings.url:
+        return Guard(lockouts, None)
+    if settings.hash_name not in hashlib.algorithms_available:
+        raise BadArguments(f"auth_policy_hash_mech: unknown hash {settings.hash_name}")
+    return Guard(lockouts, Policy(settings))
 
 
 def announced(settings: AuthSettings, authenticator: Authenticator) -> Mapping[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .authenticator import Authenticator
+from .guard import Guard
 from .mechanisms import Environment, MechanismEntry, Refused
 from .mechanisms.steps import (
     ActAs,
@@ -61,6 +62,7 @@ class Exchange:
     def __init__(
         self,
         authenticator: Authenticator,
+        guard: Guard,
         request: AuthRequest,
         entry: MechanismEntry,
         environment: Environment,
@@ -68,6 +70,9 @@ class Exchange:
     ) -> None:
         self.request = request
         self.password_sum = 0
+        self.password = b""
+        """What the client has sent for one, for the policy server's hash; never shown."""
+        self._guard = guard
         self._authenticator = authenticator
         self._initial = initial
         self._result = Result.UNKNOWN
@@ -113,9 +118,14 @@ class Exchange:
         """Ask the databases, then ``advance``."""
         request, authenticator = self.request, self._authenticator
         answer: Answer = None
+        if isinstance(question, VerifyPassword):
+            self.password = question.password
+            self.password_sum = hash((request.user, question.password)) & 0xFFFFFFFF
+        if not await self._guard.admit(request, self.password):
+            self._steps.close()
+            return Outcome(False, Result.MISMATCH)
         match question:
             case VerifyPassword(password):
-                self.password_sum = hash((request.user, password)) & 0xFFFFFFFF
                 self._result = await authenticator.verify(request, password)
             case Credentials(scheme, suffix):
                 self._result, answer = await authenticator.credentials(request, scheme, suffix)

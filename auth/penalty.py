@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .addresses import client_of
+
 BASE = 2.0
 """Seconds that each failure doubles: an address waits 4, then 8, then 15 seconds before its next attempt."""
 
@@ -37,6 +39,7 @@ class Penalties:
 
     def wait(self, address: str) -> float:
         """Seconds the next attempt from the address has to wait."""
+        address = client_of(address)
         found = self._addresses.get(address)
         if found is None or not found.failures:
             return 0.0
@@ -51,6 +54,7 @@ class Penalties:
         """An attempt has failed; ``checksum`` stands for its user name and password."""
         if not self._enabled or not address:
             return
+        address = client_of(address)
         found = self._addresses.pop(address, None) or _Address(0, 0.0, ())
         now = self._clock()
         if checksum not in found.checksums:
@@ -63,4 +67,4 @@ class Penalties:
 
     def succeeded(self, address: str) -> None:
         """A log-in from the address has succeeded: its failures are forgotten."""
-        self._addresses.pop(address, None)
+        self._addresses.pop(client_of(address), None)

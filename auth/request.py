@@ -55,6 +55,8 @@ class AuthRequest:
         self.failed = False
         self.delay_until = 0.0
         self.tempfailed = False
+        self.locked_out = False
+        self.policy_refused = False
         self.userdb_lookup = False
         if parameters.cert_username and settings.ssl_username_from_cert:
             self.user = parameters.cert_username
@@ -275,7 +277,7 @@ class AuthRequest:
         return values.get(name)
 
 
-def describe(request: AuthRequest) -> str:
+def describe(request: AuthRequest, who_asks: str = "") -> str:
     """``driver(user,address,<session>)``, as Dovecot's log lines begin; the mechanism where no database is asked.
 
     What a client may have chosen cannot begin a line of its own: control characters become question marks.
@@ -286,7 +288,7 @@ def describe(request: AuthRequest) -> str:
     if request.parameters.session:
         words.append(f"<{request.parameters.session}>")
     who = "".join(char if char.isprintable() else "?" for char in ",".join(words))
-    return f"{request.database or request.mechanism.lower() or 'userdb'}({who})"
+    return f"{who_asks or request.database or request.mechanism.lower() or 'userdb'}({who})"
 
 
 def _unsuffixed(name: str) -> tuple[str, bool]:

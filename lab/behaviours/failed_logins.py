@@ -11,6 +11,7 @@ from lab.wire import IMAP, SMTP, Transcript
 GUESSER, USER_ELSEWHERE, SMTP_GUESSER = "127.0.0.90", "127.0.0.91", "127.0.0.92"
 DELAY_SECONDS = 2.0
 ATTEMPTS = 1
+LOCKOUT = Change("mailhost/dovecot.conf", "hardmail_lockout_address_failures = 2")
 LIMIT = Change("mailhost/main.cf", f"smtpd_client_auth_rate_limit = {ATTEMPTS}")
 
 
@@ -33,7 +34,7 @@ async def guesses(smtp: SMTP, name: str) -> str:
 
 
 async def probe(lab: Lab, evidence: Transcript) -> Finding:
-    """Two guesses over IMAP, a user with the right password elsewhere, then guesses over SMTP."""
+    """Two guesses over IMAP, a user with the right password elsewhere and where it was guessed, guesses over SMTP."""
     alice = lab.user("alice")
     waits = []
     for number in range(2):
@@ -50,6 +51,10 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
         return exposed(f"wrong passwords are answered after {waits[0]:.1f} s and {waits[1]:.1f} s")
     if waits[1] < 1.5 * waits[0]:
         raise ProbeFailed(f"the second failure does not wait longer: {waits}")
+    async with await lab.imap("mailhost.imaps", evidence, source=GUESSER, tls=True) as imap:
+        status, _ = await timed(imap, alice.name, alice.password, evidence)
+    if status != "NO":
+        raise ProbeFailed(f"the right password after {len(waits)} guesses: {status}")
     async with await lab.smtp("mailhost.smtp", evidence, source=SMTP_GUESSER) as smtp:
         await smtp.ehlo()
         await smtp.starttls(lab.trust, lab.name)
@@ -57,7 +62,9 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
         refused = await guesses(smtp, alice.name)
     if not refused.startswith("450 4.7.1 Error: too many AUTH commands"):
         raise ProbeFailed(refused)
-    return hardened(f"{waits[0]:.1f} s, then {waits[1]:.1f} s; a user elsewhere {elsewhere:.1f} s; {refused}")
+    return hardened(
+        f"{waits[0]:.1f} s, {waits[1]:.1f} s, then locked out; a user elsewhere {elsewhere:.1f} s; {refused}"
+    )
 
 
 BEHAVIOUR = Behaviour(
@@ -65,17 +72,18 @@ BEHAVIOUR = Behaviour(
     title="Guessing passwords takes too long to be worthwhile",
     source="P Mailserver absichern (Die Anzahl für fehlgeschlagenen Login-Versuche heruntersetzen)",
     why="A program guesses thousands of passwords a minute if it is answered at once. Each failure waits, the next "
-    "from the same address waits longer, and a client that says AUTH too often is refused unheard. "
+    "from the same address waits longer, an address with too many is locked out for a quarter of an hour, and a client "
+    "that says AUTH too often is refused unheard. "
     "A user at another address does not notice.",
-    configuration=(Change("mailhost/dovecot.conf", "auth_failure_delay = 2 secs"), LIMIT),
-    expectation="each failure slower, then 450 4.7.1 Error: too many AUTH commands; a user elsewhere is not slowed",
+    configuration=(Change("mailhost/dovecot.conf", "auth_failure_delay = 2 secs"), LOCKOUT, LIMIT),
+    expectation="each failure slower, then the address is locked out; 450 4.7.1 Error: too many AUTH commands; a user elsewhere is not slowed",
     probe=probe,
-    given=(LIMIT,),
+    given=(LOCKOUT, LIMIT),
     twin=Twin(
         (
             Change(
                 "mailhost/dovecot.conf",
-                "auth_failure_delay = 0\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}",
+                "hardmail_lockout_address_failures = 0\nauth_failure_delay = 0\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}",
             ),
             Change("mailhost/main.cf", "smtpd_client_auth_rate_limit = 0"),
         ),

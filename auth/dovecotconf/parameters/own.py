@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from .declare import boolean, string
+from .declare import boolean, number, seconds, string
 
 PARAMETERS = (
     string("hardmail_hosts_allow", "", "hardmail/tcp-wrappers"),
     string("hardmail_hosts_deny", "", "hardmail/tcp-wrappers"),
     boolean("hardmail_landlock", "yes", "hardmail/kernel-jail"),
+    number("hardmail_lockout_account_failures", "0", "hardmail/failed-logins"),
+    number("hardmail_lockout_address_failures", "0", "hardmail/failed-logins"),
+    seconds("hardmail_lockout_time", "15 mins", "hardmail/failed-logins"),
     string("hardmail_mail_root", "", "hardmail/imap-path-escape"),
     string("hardmail_openpgp_key", "", "hardmail/encrypted-at-rest"),
     boolean("hardmail_starttls_injection", "no", "hardmail/no-starttls-injection"),
