@@ -30,7 +30,7 @@ def run(arguments: list[str]) -> int:
     if arguments:  # a choice of the caller's
         return int(pytest.main([*parallel, *arguments]))
     # Quick tests first: a plain mistake shows within seconds.
-    return int(pytest.main([*parallel, "-m", "not slow"])) or int(pytest.main([*parallel, "-m", "slow"]))
+    return int(pytest.main([*parallel, "-m", "not slow and not soak"])) or int(pytest.main([*parallel, "-m", "slow"]))
 
 
 def _alone(arguments: list[str]) -> bool:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class QueueError(Exception):
     """The message was not kept and the client should try again (451 4.3.0).
@@ -45,3 +52,20 @@ class QueueDamaged(QueueError):
 
 class ForeignQueue(QueueError):
     """The database was written by a newer hardmail: it is left as it is and not opened."""
+
+
+def typed(error: Exception, where: Path | None = None) -> QueueError:
+    """The error as one of ours: what the system or SQLite says (SQLite without the file), in the words for the peer."""
+    if isinstance(error, QueueError):
+        return error
+    text = str(error) or type(error).__name__
+    if where is not None and not isinstance(error, OSError):
+        text = f"{where}: {text}"
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without SQLite's details
+    if code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno in _NO_SPACE):
+        return QueueFull(text)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return QueueDamaged(text)
+    if isinstance(error, ValueError | TypeError | OverflowError | sqlite3.DataError):
+        return QueueRefused(f"{type(error).__name__}: {error}")
+    return QueueError(text)

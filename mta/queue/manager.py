@@ -205,6 +205,10 @@ class Manager:
         if message.sequence in self._active:
             return
         active = self._active[message.sequence] = Active.of(message, self._clock())
+        if message.fault:
+            active.fault = message.fault
+            self._spawn(active, self._complete(active))
+            return
         logger.info(
             "%s: from=<%s>, size=%d, nrcpt=%d (queue active)",
             message.queue_id,
@@ -350,7 +354,7 @@ class Manager:
 
     def _corrupt(self, active: Active) -> list[Change]:
         message = active.message
-        if self._queue.find(message.queue_id) is None:
+        if not self._queue.exists(message):
             return []  # removed by postsuper(1) meanwhile
         set_aside(self._queue, message, active.fault)
         return [self._queue.remove(message)]
@@ -361,6 +365,8 @@ class Manager:
             try:
                 await self._queue.change(*changes)
                 break
+            except QueueDamaged as error:
+                self._repair(str(error))
             except QueueError as error:
                 logger.error("%s: cannot write the outcome: %s", queue_id, error)
             await asyncio.sleep(next(pauses))

@@ -150,3 +150,5 @@ class QueuedMessage:
     attempts: int = 0
     checksum: int = 0
     """CRC-32 of the content."""
+    fault: str = ""
+    """Why it cannot be used: its rows are damaged."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mta.queue import schema
 from mta.queue.errors import QueueDamaged, QueueError
+from mta.queue.ids import is_queue_id
 from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, QueueName, Recipient
 from mta.queue.texts import from_column
 
@@ -19,6 +20,8 @@ COLUMNS: Final = (
     " envelope, checksum"
 )
 RECIPIENT_COLUMNS: Final = "sequence, position, outcome, address, original, orcpt, notify, dsn, reason, record"
+LAST_SECOND: Final = 1e11
+"""No arrival is later, in seconds since the epoch."""
 PORTION: Final = 500
 """Messages read at once: bounds memory with a long queue."""
 
@@ -52,7 +55,10 @@ class Reader:
             self._connection = None
 
     def arrivals(self, after: int, limit: int) -> list[QueuedMessage]:
-        return self._select("sequence > ? AND queue = 'incoming' ORDER BY sequence LIMIT ?", (after, limit))
+        # With any name that is none: such a row is set aside like other damage.
+        return self._select(
+            "sequence > ? AND queue NOT IN ('deferred', 'hold') ORDER BY sequence LIMIT ?", (after, limit)
+        )
 
     def due(self, now: float, after: tuple[float, int], limit: int) -> list[QueuedMessage]:
         return self._select(
@@ -81,6 +87,10 @@ class Reader:
         found = self._select("queue_id = ?", (queue_id,)) if queue_id.isascii() else []
         return found[0] if found else None
 
+    def exists(self, sequence: int) -> bool:
+        """Whether the message is (still) in the queue."""
+        return bool(self._query("SELECT 1 FROM messages WHERE sequence = ?", (sequence,)))
+
     def queue_ids(self) -> set[str]:
         """All queue ids."""
         return {row[0] for row in self._query("SELECT queue_id FROM messages", ())}
@@ -89,19 +99,20 @@ class Reader:
         """What there is of the content, unchecked."""
         rows = self._query("SELECT data FROM contents WHERE sequence = ?", (message.sequence,))
         try:
-            return bytes(rows[0][0]) if rows else (self._bodies / message.queue_id).read_bytes()
+            data = rows[0][0] if rows else (self._bodies / message.queue_id).read_bytes()
         except OSError:
             return b""
+        return data if isinstance(data, bytes) else str(data).encode()
 
     def content(self, message: QueuedMessage) -> bytes:
         rows = self._query("SELECT data FROM contents WHERE sequence = ?", (message.sequence,))
         try:
-            data = bytes(rows[0][0]) if rows else (self._bodies / message.queue_id).read_bytes()
+            data = rows[0][0] if rows else (self._bodies / message.queue_id).read_bytes()
         except FileNotFoundError as error:
             raise MessageCorrupt("its content is missing") from error
         except OSError as error:
             raise QueueError(str(error)) from error
-        if len(data) != message.size or zlib.crc32(data) != message.checksum:
+        if not isinstance(data, bytes) or len(data) != message.size or zlib.crc32(data) != message.checksum:
             raise MessageCorrupt("its content is torn")
         return data
 
@@ -119,7 +130,10 @@ class Reader:
         sql = f"SELECT {RECIPIENT_COLUMNS} FROM recipients WHERE sequence IN ({marks}) ORDER BY sequence, position"  # noqa: S608
         recipients = self._query(sql, tuple(messages))
         for sequence, *row in recipients:
-            messages[sequence].recipients.append(_recipient(row))
+            try:
+                messages[sequence].recipients.append(_recipient(row))
+            except (ValueError, TypeError):
+                messages[sequence].fault = "a recipient's row is damaged"
         return list(messages.values())
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -132,21 +146,31 @@ class Reader:
 
 
 def _message(row: tuple[Any, ...]) -> QueuedMessage:
-    (sequence, queue_id, queue, sender, arrival, size, next_attempt, attempts, warned, count, envelope, checksum) = row
     try:
-        told = json.loads(envelope)
-        known = QueueName(queue)
-    except ValueError:
-        # One bad row must not hide the others: the reader of its content sets it aside.
-        told, known, checksum = {}, QueueName.HOLD, -1
+        return _sound_message(row)
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        # One bad row must not hide the others: the queue manager sets it aside.
+        queue_id = row[1] if isinstance(row[1], str) and is_queue_id(row[1]) else f"damaged-{row[0]}"
+        return QueuedMessage(
+            sequence=int(row[0]), queue_id=queue_id, queue=QueueName.HOLD, sender="", arrival=0.0, size=0,
+            next_attempt=0.0, warned=False, ret="", envid="", body="", smtputf8=False, filter="", attributes={},
+            recipients=[], recipient_count=0, fault="its row is damaged",
+        )  # fmt: skip
+
+
+def _sound_message(row: tuple[Any, ...]) -> QueuedMessage:
+    (sequence, queue_id, queue, sender, arrival, size, next_attempt, attempts, warned, count, envelope, checksum) = row
+    told = json.loads(envelope)
+    if not (is_queue_id(queue_id) and 0 <= arrival < LAST_SECOND and size >= 0 and next_attempt >= 0):
+        raise ValueError
     return QueuedMessage(
         sequence=sequence,
         queue_id=queue_id,
-        queue=known,
+        queue=QueueName(queue),
         sender=from_column(sender),
-        arrival=arrival,
-        size=size,
-        next_attempt=next_attempt,
+        arrival=float(arrival),
+        size=int(size),
+        next_attempt=float(next_attempt),
         warned=bool(warned),
         ret=str(told.get("ret", "")),
         envid=str(told.get("envid", "")),
@@ -155,17 +179,16 @@ def _message(row: tuple[Any, ...]) -> QueuedMessage:
         filter=str(told.get("filter", "")),
         attributes={str(name): str(value) for name, value in told.get("attributes", {}).items()},
         recipients=[],
-        recipient_count=count,
-        attempts=attempts,
-        checksum=checksum,
+        recipient_count=int(count),
+        attempts=int(attempts),
+        checksum=int(checksum),
     )
 
 
 def _recipient(row: list[Any]) -> QueuedRecipient:
+    """Raises ValueError, TypeError."""
     position, outcome, address, original, orcpt, notify, dsn, reason, record = row
-    try:
-        told = json.loads(record) if record else {}
-    except ValueError:
-        told = {}
+    told = json.loads(record) if record else {}
     recipient = Recipient(from_column(address), from_column(original), from_column(orcpt), Notify(notify))
-    return QueuedRecipient(position, recipient, str(outcome), str(dsn), from_column(reason), told)
+    record = {str(name): str(value) for name, value in dict(told).items()}
+    return QueuedRecipient(position, recipient, from_column(outcome), from_column(dsn), from_column(reason), record)

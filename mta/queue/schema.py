@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mta.queue import layout
-from mta.queue.errors import ForeignQueue, QueueError
+from mta.queue.errors import ForeignQueue, typed
 from mta.queue.salvage import salvage
 
 logger = logging.getLogger("postfix.queue")
@@ -97,7 +97,7 @@ def ensure(directory: Path) -> Path:
     """Make the database if there is none, check it if there is; returns its path.
 
     What is torn or not ours goes to corrupt/ with a line in the log, and a fresh database takes its place.
-    Raises ForeignQueue if a newer hardmail made it, QueueError if it cannot be read or made at all.
+    Raises ForeignQueue if a newer hardmail made it, QueueError (QueueFull) if it cannot be read or made at all.
     """
     path = directory / layout.DATABASE
     try:
@@ -108,7 +108,7 @@ def ensure(directory: Path) -> Path:
             elif not path.exists():
                 _create(path)
     except (OSError, sqlite3.Error) as error:
-        raise QueueError(f"{path}: {error}") from error
+        raise typed(error, path) from error
     return path
 
 
@@ -122,7 +122,7 @@ def repair(directory: Path, fault: str) -> None:
         with locked(directory / layout.WRITE_LOCK):
             _replace(directory, path, fault)
     except (OSError, sqlite3.Error) as error:
-        raise QueueError(f"{path}: {error}") from error
+        raise typed(error, path) from error
 
 
 def _replace(directory: Path, path: Path, fault: str) -> None:

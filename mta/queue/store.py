@@ -183,6 +183,10 @@ class Queue:
     def find(self, queue_id: str) -> QueuedMessage | None:
         return self._reader.find(queue_id)
 
+    def exists(self, message: QueuedMessage) -> bool:
+        """Whether the message is still in the queue."""
+        return self._reader.exists(message.sequence)
+
     def content(self, message: QueuedMessage) -> bytes:
         """Header and body as accepted. Raises MessageCorrupt if it is missing or its checksum is wrong."""
         return self._reader.content(message)

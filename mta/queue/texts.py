@@ -23,5 +23,7 @@ def to_column(text: str) -> str | bytes:
 
 
 def from_column(value: str | bytes) -> str:
-    """What `to_column` was given."""
+    """What `to_column` was given. Raises TypeError for what is neither text nor octets."""
+    if not isinstance(value, str | bytes):
+        raise TypeError(f"no text: {value!r}")
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value

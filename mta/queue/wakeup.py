@@ -49,10 +49,13 @@ class Wakeup:
 
 def _connect(path: str) -> socket.socket | None:
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        candidate = socket.socket(socket.AF_UNIX, kind)
-        candidate.setblocking(False)
-        with contextlib.suppress(OSError):
-            candidate.connect(path)
+        with contextlib.suppress(OSError):  # nobody there, or no descriptor left
+            candidate = socket.socket(socket.AF_UNIX, kind)
+            try:
+                candidate.setblocking(False)
+                candidate.connect(path)
+            except OSError:
+                candidate.close()
+                raise
             return candidate
-        candidate.close()
     return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import functools
 import logging
@@ -19,7 +18,7 @@ from typing import Final, NoReturn
 from mta.queue import layout, schema
 from mta.queue.changes import Change
 from mta.queue.disk import Disk
-from mta.queue.errors import QueueError, QueueFull, QueueRefused
+from mta.queue.errors import QueueError, typed
 from mta.queue.wal import LONG_LOG, WriteAheadLog
 
 logger = logging.getLogger("postfix.queue")
@@ -340,16 +339,13 @@ def _settle(waiter: asyncio.Future[None], error: BaseException | None) -> None:
         waiter.exception()  # a session that went away does not fetch it: no "never retrieved" in the log
 
 
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 def end_process() -> None:
     """For `Queue.on_failure` of a service: sessions end politely, and the supervisor starts a new process."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _blame(job: _Job, error: Exception) -> None:
-    job.error = _typed(error)
+    job.error = typed(error)
     job.change.undo()
 
 
@@ -358,15 +354,3 @@ def _disk_is_to_blame(error: Exception) -> bool:
         return True
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code, without SQLite's details
     return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_BUSY)
-
-
-def _typed(error: Exception) -> QueueError:
-    if isinstance(error, QueueError):
-        return error
-    if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        return QueueFull(str(error))
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
-        return QueueFull(str(error))
-    if isinstance(error, ValueError | TypeError | OverflowError | sqlite3.DataError):
-        return QueueRefused(f"{type(error).__name__}: {error}")
-    return QueueError(str(error) or type(error).__name__)

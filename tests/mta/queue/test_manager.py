@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -406,6 +408,20 @@ async def test_a_torn_message_is_set_aside_and_the_others_go(start, queue, lette
     assert "moved to corrupt queue" in caplog.text
 
 
+@pytest.mark.parametrize("damage", ["envelope = '[]'", "queue = 'junk'", "queue_id = '../x'", "arrival = 1e300"])
+async def test_a_damaged_row_is_set_aside_and_the_others_go(start, queue, letter, caplog, damage: str) -> None:
+    queue.put_blocking(letter("ok@a.example"))
+    with contextlib.closing(sqlite3.connect(queue.directory / layout.DATABASE)) as raw, raw:
+        raw.execute(f"UPDATE messages SET {damage}")
+    queue.put_blocking(letter("ok@b.example"))
+    bench = start()
+    await bench.until(lambda: not bench.left() and bench.manager.idle)
+    assert bench.agent.deliveries == [("b.example", ["ok@b.example"])]
+    [saved] = (queue.directory / layout.CORRUPT).iterdir()
+    assert b"Subject: test" in saved.read_bytes()
+    assert "its row is damaged -- message moved to corrupt queue" in caplog.text
+
+
 async def test_mail_deleted_while_it_waits_is_not_reported_as_damage(start, queue, letter) -> None:
     bench = start()
     bench.agent.gate = asyncio.Event()
@@ -515,3 +531,23 @@ async def test_a_torn_database_is_repaired_and_work_goes_on(start, queue, letter
     assert len(list((queue.directory / layout.CORRUPT).glob("queue.db.*"))) >= 1
     await queue.put(letter("ok@b.example"))
     await bench.until(lambda: len(bench.agent.deliveries) == 6)
+
+
+async def test_a_database_that_is_torn_when_written_to_is_repaired(start, queue, letter, monkeypatch, caplog) -> None:
+    from mta.queue import manager
+    from mta.queue.errors import QueueDamaged
+
+    monkeypatch.setattr(manager, "WRITE_RETRY", (0.01,))
+    faults, real = iter([QueueDamaged("database disk image is malformed")]), queue.change
+
+    async def change(*changes: object) -> None:
+        for error in faults:
+            raise error
+        await real(*changes)
+
+    monkeypatch.setattr(queue, "change", change)
+    bench = start()
+    await queue.put(letter("ok@a.example"))
+    await bench.until(lambda: not bench.left())
+    assert len(bench.agent.deliveries) == 1
+    assert "1 messages recovered" in caplog.text
