@@ -14,6 +14,7 @@ from lab.wire.connection import Connection, Refused, WireClosed, WireError, Wire
 from lab.wire.imap import IMAP, Response
 from lab.wire.pop3 import POP3
 from lab.wire.smtp import SMTP, Reply
+from lab.wire.tap import Tap
 from lab.wire.transcript import Line, Transcript
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Refused",
     "Reply",
     "Response",
+    "Tap",
     "Transcript",
     "WireClosed",
     "WireError",
