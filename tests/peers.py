@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 
-# Where Debian keeps programs that are not on everybody's PATH.
-MORE_PATHS = ("/usr/sbin", "/sbin", "/usr/lib/cyrus/bin", "/usr/lib/dovecot")
+from lab.programs import Program
 
 
 def find(program: str, package: str, *more_paths: str) -> str:
     """The path of a real program. In CI, which installs them (.ci/peers), its absence is a failure, elsewhere a skip."""
-    path = shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), *MORE_PATHS, *more_paths)))
-    return path or _absent(f"{program} is not installed (Debian: apt install {package})")
+    wanted = Program(program, package)
+    return wanted.path(*more_paths) or _absent(f"not installed: {wanted}")
 
 
 def need_root() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.programs import Program
+
 if TYPE_CHECKING:
     from lab.behaviours.stack import Lab
     from lab.wire import Transcript
@@ -79,6 +81,7 @@ class Behaviour:
     given          what the hardened stack and the twin both change in the profile to make the behaviour visible
     instances      which instances of the profile the probe needs
     shared         whether the probe may run on the stack that other probes use too (it changes nothing there)
+    needs          real programs that the probe starts; where one is missing, the behaviour cannot be shown
     """
 
     slug: str
@@ -92,7 +95,13 @@ class Behaviour:
     given: tuple[Change, ...] = ()
     instances: tuple[str, ...] = ("mailhost",)
     shared: bool = True
+    needs: tuple[Program, ...] = ()
 
     def __post_init__(self) -> None:
         if self.given and self.shared:
             raise ValueError(f"{self.slug}: a behaviour with changes of its own needs a stack of its own")
+
+    @property
+    def missing(self) -> list[Program]:
+        """What of `needs` this machine does not have."""
+        return [program for program in self.needs if program.path() is None]

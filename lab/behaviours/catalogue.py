@@ -53,6 +53,7 @@ SLUGS = (
     "no-system-users",
     "no-plaintext-login",
     "implicit-tls",
+    "ssh-tunnel",
     "pop3",
     "encrypted-at-rest",
     "protocol-floor",

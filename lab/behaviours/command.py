@@ -83,7 +83,7 @@ def run_command(slugs: Sequence[str], *, twins: bool, as_json: bool, verbose: bo
         print(json.dumps(_as_json(everything, seconds), indent=2))
     else:
         _show(console, everything, seconds, verbose=verbose)
-    return 0 if all(shown.works for shown in everything) else 1
+    return 0 if all(shown.works or shown.missing for shown in everything) else 1
 
 
 async def _run(behaviours: Sequence[Behaviour], console: Console, *, twins: bool) -> list[Shown]:
@@ -106,7 +106,7 @@ async def _run(behaviours: Sequence[Behaviour], console: Console, *, twins: bool
 
 def _show(console: Console, everything: Sequence[Shown], seconds: float, *, verbose: bool) -> None:
     for shown in everything:
-        if verbose or not shown.works:
+        if not shown.missing and (verbose or not shown.works):
             _show_wire(console, shown)
     table = Table()
     for heading in ("behaviour", "hardened stack", "weakened twin", "s", "works"):
@@ -118,11 +118,22 @@ def _show(console: Console, everything: Sequence[Shown], seconds: float, *, verb
             _cell(shown.hardened),
             _cell(shown.twin),
             f"{sum(one.seconds for one in runs):.1f}",
-            "[green]yes[/]" if shown.works else "[bold red]NO[/]",
+            _verdict(shown),
         )
     console.print(table)
     works, twins = sum(shown.works for shown in everything), sum(shown.twin is not None for shown in everything)
     console.print(f"{works} of {len(everything)} behaviours work, {twins} weakened twins run, {seconds:.1f} s")
+    for shown in everything:
+        if shown.missing:
+            console.print(
+                f"{shown.behaviour.slug} cannot be shown here without {', '.join(shown.missing)}", markup=False
+            )
+
+
+def _verdict(shown: Shown) -> str:
+    if shown.missing:
+        return "[yellow]not here[/]"
+    return "[green]yes[/]" if shown.works else "[bold red]NO[/]"
 
 
 def _cell(one: Run | None) -> str:
@@ -144,7 +155,7 @@ def _show_wire(console: Console, shown: Shown) -> None:
 
 def _as_json(everything: Sequence[Shown], seconds: float) -> dict[str, object]:
     return {
-        "works": all(shown.works for shown in everything),
+        "works": all(shown.works or shown.missing for shown in everything),
         "seconds": round(seconds, 1),
         "behaviours": [shown.as_json() for shown in everything],
     }

@@ -44,11 +44,15 @@ class Shown:
     behaviour: Behaviour
     hardened: Run | None = None
     twin: Run | None = None
+    missing: tuple[str, ...] = ()
+    """Programs without which it cannot be shown on this machine."""
     wanted_twin: bool = field(default=True)
 
     @property
     def complete(self) -> bool:
         """Whether every run that belongs to it has ended."""
+        if self.missing:
+            return True
         return self.hardened is not None and (self.twin is not None or not self._has_twin)
 
     @property
@@ -71,6 +75,7 @@ class Shown:
             "title": self.behaviour.title,
             "source": self.behaviour.source,
             "works": self.works,
+            "missing": list(self.missing),
             "hardened": self.hardened.as_json() if self.hardened else None,
             "twin": self.twin.as_json() if self.twin else None,
         }
@@ -112,7 +117,8 @@ async def run(
 
     Without `lab` every behaviour gets a stack of its own. `ended` is called for each behaviour that is complete.
     """
-    shown = [Shown(behaviour, wanted_twin=twins) for behaviour in behaviours]
+    everything = [Shown(b, missing=tuple(map(str, b.missing)), wanted_twin=twins) for b in behaviours]
+    shown = [entry for entry in everything if not entry.missing]
     stacks = asyncio.Semaphore(STACKS_AT_ONCE)
 
     def told(entry: Shown) -> None:
@@ -135,6 +141,9 @@ async def run(
             entry.hardened = await probe(entry.behaviour, lab)
             told(entry)
 
+    for entry in everything:
+        if entry.missing:
+            ended(entry)
     together = [entry for entry in shown if lab is not None and entry.behaviour.shared]
     async with asyncio.TaskGroup() as tasks:
         if lab is not None:
@@ -144,4 +153,4 @@ async def run(
                 tasks.create_task(hardened_alone(entry))
             if twins and entry.behaviour.twin is not None:
                 tasks.create_task(twin(entry))
-    return shown
+    return everything

@@ -6,6 +6,7 @@ import pytest
 
 from lab.behaviours import SLUGS, find
 from lab.behaviours.runner import Run, run
+from tests import peers
 
 
 def told(label: str, one: Run | None) -> str:
@@ -16,5 +17,8 @@ def told(label: str, one: Run | None) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("slug", SLUGS)
 async def test_behaviour_works_and_its_twin_is_open(slug: str) -> None:
-    (shown,) = await run([find(slug)], None)
+    behaviour = find(slug)
+    for program in behaviour.needs:
+        peers.find(program.name, program.package)
+    (shown,) = await run([behaviour], None)
     assert shown.works, "\n".join((told("hardened", shown.hardened), told("twin", shown.twin)))
