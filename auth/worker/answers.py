@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import os
 import pwd
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -125,14 +123,3 @@ def answer(question: Question, drivers: frozenset[str]) -> Answer:
         return {"error": str(error)}
     except OSError as error:
         return {"error": f"{driver}: {error.strerror or error}"}
-
-
-def become(user: str) -> None:
-    """Give up root for a user, for programs that do not need it. Raises KeyError, OSError."""
-    with contextlib.suppress(KeyError):
-        entry = pwd.getpwnam(user)
-        os.setgroups(os.getgrouplist(user, entry.pw_gid))
-        os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
-        os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
-        return
-    raise KeyError(user)

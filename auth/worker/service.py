@@ -7,6 +7,7 @@ import ctypes
 import json
 import logging
 import os
+import pwd
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,6 +22,9 @@ log = logging.getLogger("dovecot.auth-worker")
 
 ACCEPT_PAUSE = 0.5
 """Seconds to wait after accept() or fork() has failed for want of descriptors, memory or processes."""
+
+OWN_LIMIT = 30
+"""Questions at once of a worker without a dovecot.conf, Dovecot's default of auth_worker_max_count."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -42,6 +46,37 @@ def drivers(config: DovecotConfig) -> frozenset[str]:
     return DRIVERS & {block.str("driver") for block in blocks}
 
 
+def fork(body: Callable[[], object]) -> int:
+    """Run ``body`` in a process of its own that dies with this one; its process id. For programs without supervisor."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            die_with(parent)
+            body()
+            status = 0
+        except BaseException as error:
+            log.critical("%s", type(error).__name__, exc_info=error)
+        finally:
+            os._exit(status)
+    return pid
+
+
+def run(listener: socket.socket, wanted: frozenset[str]) -> None:
+    """Be a worker behind a listening socket until SIGTERM; for programs without a dovecot.conf."""
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        worker = _Worker(wanted, OWN_LIMIT, "")
+        task = asyncio.create_task(worker.accept(listener))
+        await stop.wait()
+        task.cancel()
+
+    asyncio.run(serve())
+
+
 def prepare(config: DovecotConfig, sockets: Sequence[Bound]) -> Serve:
     """Read what is to be known; the returned coroutine function serves until it is drained."""
     wanted = drivers(config)
@@ -61,6 +96,20 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound]) -> Serve:
         await worker.ended()
 
     return serve
+
+
+def become(user: pwd.struct_passwd) -> None:
+    """Give up root for a user. Raises OSError."""
+    os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
+    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies (prctl(2)); at once if that is gone already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 class _Worker:
@@ -130,7 +179,7 @@ def _answer(accepted: socket.socket, wanted: frozenset[str], plain_user: str, pa
         question = receive(accepted) if os.getppid() == parent else None
         if question is not None:
             if question.get("ask") == "checkpassword" and os.geteuid() == 0:
-                answers.become(plain_user)  # as Dovecot, where the auth process itself runs it
+                become(pwd.getpwnam(plain_user))  # as Dovecot, where the auth process itself runs it
             accepted.sendall(json.dumps(answers.answer(question, wanted)).encode())
         status = 0
     except BaseException as error:
