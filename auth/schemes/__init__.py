@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import argon2
+import nacl.pwhash
 
 from . import crypts, digests, sasl
 from .errors import InvalidHash, SchemeError, UnknownScheme
@@ -139,8 +139,8 @@ SCHEMES: dict[str, Scheme] = {
             lambda password, stored, user: digests.verify_truncated(password, _text(stored)),
             lambda password, user, rounds: password,
         ),
-        _texts("ARGON2ID", crypts.verify_argon2, crypts.make_argon2(argon2.low_level.Type.ID)),
-        _texts("ARGON2I", crypts.verify_argon2, crypts.make_argon2(argon2.low_level.Type.I)),
+        _texts("ARGON2ID", crypts.verify_argon2, crypts.make_argon2(nacl.pwhash.argon2id.str)),
+        _texts("ARGON2I", crypts.verify_argon2, crypts.make_argon2(nacl.pwhash.argon2i.str)),
         _crypt("BLF-CRYPT", crypts.make_bcrypt),
         _crypt("SHA512-CRYPT", crypts.make_crypt("$6$", 16, 1000, 999_999_999)),
         _crypt("SHA256-CRYPT", crypts.make_crypt("$5$", 16, 1000, 999_999_999)),

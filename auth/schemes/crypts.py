@@ -13,8 +13,9 @@ import re
 import secrets
 from collections.abc import Callable
 
-import argon2
 import bcrypt
+import nacl.exceptions
+import nacl.pwhash
 from passlib import hash as hashes
 
 from .errors import InvalidHash
@@ -24,6 +25,9 @@ _DATA = 1 << 18
 
 BCRYPT_MAX = 72
 """Octets of a password that bcrypt looks at; crypt(3) drops the rest without a word."""
+
+ARGON2_OCTETS = 64 << 20
+"""Memory of a new Argon2 hash."""
 
 _SALT = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -85,13 +89,12 @@ def _verify_bcrypt(password: bytes, stored: str) -> bool:
 
 
 def verify_argon2(password: bytes, stored: str) -> bool:
-    """Whether the password fits an Argon2 hash in its standard text form."""
-    kind = argon2.low_level.Type.ID if stored.startswith("$argon2id$") else argon2.low_level.Type.I
+    """Whether the password fits an Argon2 hash in its standard text form; libsodium's code, as in Dovecot."""
     try:
-        return argon2.low_level.verify_secret(stored.encode(), password, kind)
-    except argon2.exceptions.VerifyMismatchError:
+        return nacl.pwhash.verify(stored.encode(), password)
+    except nacl.exceptions.InvalidkeyError:
         return False
-    except argon2.exceptions.VerificationError as error:
+    except (nacl.exceptions.CryptoError, ValueError) as error:
         raise InvalidHash(f"not an Argon2 hash: {error}") from None
 
 
@@ -129,12 +132,14 @@ def make_bcrypt(password: bytes, rounds: int) -> str:
     return re.sub(r"^\$2b\$", "$2y$", made.decode())
 
 
-def make_argon2(kind: argon2.low_level.Type) -> Callable[[bytes, int], str]:
+def make_argon2(make: Callable[..., bytes]) -> Callable[[bytes, int], str]:
     """A maker of Argon2 hashes; ``rounds`` is the time cost. Memory as libsodium's "moderate" choice would be too much
     for a class of forty, 64 MiB follows RFC 9106 section 4."""
 
-    def make(password: bytes, rounds: int) -> str:
-        hasher = argon2.PasswordHasher(time_cost=rounds or 3, memory_cost=65536, parallelism=1, type=kind)
-        return hasher.hash(password)
+    def made(password: bytes, rounds: int) -> str:
+        try:
+            return make(password, opslimit=rounds or 3, memlimit=ARGON2_OCTETS).rstrip(b"\0").decode()
+        except (nacl.exceptions.CryptoError, ValueError) as error:
+            raise InvalidHash(str(error)) from None
 
-    return make
+    return made

@@ -76,14 +76,16 @@ BEHAVIOUR = Behaviour(
     "that says AUTH too often is refused unheard. "
     "A user at another address does not notice.",
     configuration=(Change("mailhost/dovecot.conf", "auth_failure_delay = 2 secs"), LOCKOUT, LIMIT),
-    expectation="each failure slower, then the address is locked out; 450 4.7.1 Error: too many AUTH commands; a user elsewhere is not slowed",
+    expectation="each failure slower, then the address is locked out; 450 4.7.1 Error: too many AUTH commands; "
+    "a user elsewhere is not slowed",
     probe=probe,
     given=(LOCKOUT, LIMIT),
     twin=Twin(
         (
             Change(
                 "mailhost/dovecot.conf",
-                "hardmail_lockout_address_failures = 0\nauth_failure_delay = 0\nservice anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}",
+                "hardmail_lockout_address_failures = 0\nauth_failure_delay = 0\n"
+                "service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}",
             ),
             Change("mailhost/main.cf", "smtpd_client_auth_rate_limit = 0"),
         ),

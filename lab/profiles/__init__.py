@@ -29,7 +29,7 @@ LAB_FILE, CREDENTIALS_FILE = "lab.json", "credentials.json"
 # 20 letters and digits: 119 bits, so that no slow hash is needed to protect them.
 PASSWORD_LENGTH = 20
 PASSWORD_LETTERS = string.ascii_letters + string.digits
-HASH_PASSES, HASH_KIB, HASH_LANES = 1, 8192, 1
+HASH_PASSES, HASH_KIB = 1, 8192
 
 # Attempts to find a port that is free on every address that needs it.
 PORT_ATTEMPTS = 50
@@ -290,14 +290,14 @@ class _Renderer:
 
     def _passwd(self, name: str) -> None:
         """passwd-file of the users of one instance, which only the authentication service can read."""
-        from argon2 import PasswordHasher
+        from nacl.pwhash import argon2id
 
-        hasher = PasswordHasher(HASH_PASSES, HASH_KIB, HASH_LANES)
-        lines = [
-            f"{account.name}:{{ARGON2ID}}{hasher.hash(account.password)}::::::\n"
+        hashes = {
+            account.name: argon2id.str(account.password.encode(), HASH_PASSES, HASH_KIB << 10).rstrip(b"\0").decode()
             for account in self.accounts
             if account.instance == name
-        ]
+        }
+        lines = [f"{user}:{{ARGON2ID}}{text}::::::\n" for user, text in hashes.items()]
         _write(self.directory / name / "users", "".join(lines), 0o600, self.auth)
 
     def _apply(self, changes: Sequence[tuple[str, str]]) -> None:
