@@ -165,7 +165,8 @@ def status(directory: Path | None, confdir: Path | None, as_json: bool) -> None:
         where = entry.directory or ", ".join(entry.confdirs)
         click.echo(f"hardmail {entry.command} {where}: process {entry.pid}, running for {age} s")
         for service in entry.services:
-            pids = " ".join(map(str, service["pids"])) or "down"
+            nobody = "not needed yet" if service.get("on_demand") else "down"
+            pids = " ".join(map(str, service["pids"])) or nobody
             click.echo(f"  {service['name']:<28} {pids:<16} {', '.join(service['listeners'])}")
     if not states:
         from lab.errors import NotRunning

@@ -33,7 +33,7 @@ class Reload:
         fresh = sockets.bind(listeners_of(plans))
         services = services_of(plans)
         for service in services:
-            if not service.exclusive:
+            if not (service.exclusive or service.on_demand):
                 workers.spawn(service, generation, service.workers)
         return cls(plans, generation, fresh, [service for service in services if service.exclusive])
 

@@ -82,6 +82,7 @@ def _services(supervisor: Supervisor) -> list[dict[str, object]]:
                 "name": service.title,
                 "pids": [worker.pid for worker in supervisor.workers if worker.service.title == service.title],
                 "listeners": [f"{listener.tag} {listener}" for listener in service.listeners],
+                **({"on_demand": True} if service.on_demand else {}),
             }
     return list(services.values())
 

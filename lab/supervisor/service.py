@@ -16,7 +16,7 @@ class Rules:
     """What the kernel lets a service touch: paths to read, paths to write, TCP connections."""
 
     read: tuple[Path, ...] = ()
-    execute: tuple[Path, ...] = ()
+    execute: tuple[Path, ...] = ()  # programs: readable too
     write: tuple[Path, ...] = ()
     chroot: Path | None = None
     connect: bool | frozenset[int] = False  # TCP connections: anywhere, to these ports, nowhere
@@ -39,6 +39,7 @@ class Service:
     rules: Rules = Rules()
     log: LogTarget = STANDARD_ERROR
     exclusive: bool = False  # the old process must be gone before a new one starts (one queue, one manager)
+    on_demand: bool = False  # starts with its first client: nobody may ever need it
     outlives: bool = False  # on stop it goes after the others, which still need its answers
     reload_limit: float | None = None  # seconds that an old process may drain after a reload; None: as long as it takes
     instance: str = ""

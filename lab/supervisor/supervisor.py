@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from lab.errors import LabError
 from lab.sandbox.identity import make_directory
 from lab.supervisor import logs, process
+from lab.supervisor.dormant import Dormant
 from lab.supervisor.instance import GRACE_SECONDS, InstanceLock
 from lab.supervisor.listeners import Sockets
 from lab.supervisor.logs import LogTarget
@@ -67,6 +68,7 @@ class Supervisor:
         self.on_ready: Callable[[], None] = lambda: None
         self.on_change: Callable[[], None] = lambda: None
         self.on_notify: Callable[[str], None] = lambda state: None
+        self._dormant = Dormant(self.sockets, self.workers)
         self._restarts: list[Restart] = []
         self._failures: dict[str, int] = {}
         self._locks: list[InstanceLock] = []
@@ -89,6 +91,7 @@ class Supervisor:
                     self._ended(worker, code)
                     self.on_change()
                 self.workers.keep_time()
+                self._wake_dormant()
                 self._start_again()
                 self._advance()
         finally:
@@ -116,7 +119,9 @@ class Supervisor:
         for service in sorted(services_of(self.plans), key=lambda service: service.order):
             self._import(service)
             gc.freeze()  # what is there now stays shared between the processes
-            self.workers.spawn(service, self._generation, service.workers)
+            if not service.on_demand:
+                self.workers.spawn(service, self._generation, service.workers)
+        self._dormant.watch(service for service in services_of(self.plans) if service.on_demand)
         gc.enable()
 
     def _lock(self, plans: Iterable[Plan]) -> None:
@@ -205,6 +210,11 @@ class Supervisor:
             self.workers.spawn(restart.service, restart.generation)
             self.on_change()
 
+    def _wake_dormant(self) -> None:
+        for service in [] if self._stopping else self._dormant.wanted():
+            self.workers.spawn(service, self._generation, service.workers)
+            self.on_change()
+
     def _advance(self) -> None:
         """Take the steps that wait for a state of all processes: announce, reload, the last part of a stop."""
         if self._stopping:
@@ -265,8 +275,10 @@ class Supervisor:
         if any(restart.generation == reload.generation for restart in self._restarts):
             return
         if reload.ready_to_replace(self.workers):
+            self._dormant.forget_all()
             reload.replace(self.sockets, self.workers)
             self.plans, self._generation = reload.plans, reload.generation
+            self._dormant.watch(service for service in services_of(self.plans) if service.on_demand)
             self._restarts.clear()  # whatever of the old generation had crashed
         if reload.replaced and reload.advance(self.workers):
             self._reload = None

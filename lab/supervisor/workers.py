@@ -103,6 +103,10 @@ class Workers:
         """Have `wait` return when this socket has something to read."""
         self._selector.register(sock, selectors.EVENT_READ, None)
 
+    def ignore(self, sock: socket.socket) -> None:
+        """The reverse of `listen_to`."""
+        self._selector.unregister(sock)
+
     def wait(self, moments: Iterable[float]) -> None:
         """Wait for a report, for a socket of `listen_to`, or for the next deadline, ours or one of `moments`."""
         due = [*moments, *(moment for worker in self._all for moment in worker.deadlines)]

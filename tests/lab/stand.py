@@ -36,6 +36,7 @@ def load(directory: Path) -> list[Plan]:
                 rules=Rules(write=(directory,), read=(Path(__file__).parent,)),
                 exclusive=entry.get("exclusive", False),
                 outlives=entry.get("outlives", False),
+                on_demand=entry.get("on_demand", False),
             )
         )
     return [Plan(directory, tuple(services), (directory / "master.pid",))]

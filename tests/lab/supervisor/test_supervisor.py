@@ -65,6 +65,38 @@ def test_crashed_service_is_started_again(stand: Stand, port: int, helpers) -> N
     assert f"process echo pid {first} killed by signal 9" in stand.log()
 
 
+def test_a_service_on_demand_starts_with_its_first_client(stand: Stand, port: int, helpers) -> None:
+    other = helpers.free_port()
+    stand.plan({"name": "echo", "ports": [port]}, {"name": "rare", "ports": [other], "on_demand": True})
+    stand.start()
+    assert len(stand.children()) == 1
+    client = stand.client(other)
+    assert client.ask("moin") == "moin"
+    assert len(stand.children()) == 2
+    assert stand.state()["services"][1]["on_demand"]
+    os.kill(client.pid, signal.SIGKILL)
+    again = stand.client(other)
+    assert again.ask("again") == "again"
+    assert again.pid != client.pid
+
+
+def test_a_service_on_demand_sleeps_again_after_a_reload(stand: Stand, port: int, helpers) -> None:
+    other = helpers.free_port()
+    services = {"name": "echo", "ports": [port]}, {"name": "rare", "ports": [other], "on_demand": True}
+    stand.plan(*services)
+    stand.start()
+    first = stand.client(other)
+    assert first.ask("moin") == "moin"
+    stand.signal(signal.SIGHUP)
+    helpers.wait_for(lambda: "generation 2 serves" in stand.log())
+    assert first.ask("still") == "still"
+    first.close()
+    helpers.wait_for(lambda: len(stand.children()) == 1)
+    second = stand.client(other)
+    assert second.ask("moin") == "moin"
+    assert second.pid != first.pid
+
+
 def test_service_that_cannot_start_fails_the_start(stand: Stand, port: int) -> None:
     stand.plan({"name": "echo", "ports": [port]}, {"name": "odd", "broken": "/no/such/key.pem"})
     stand.start(wait=False)
