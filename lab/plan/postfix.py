@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import PlanError
 from lab.plan import processors
+from lab.plan.delivery import delivery_service
 from lab.plan.policyd import is_policy, policy_service
 from lab.sandbox import python_paths
 from lab.sandbox.identity import Identity, myself, service_identity
@@ -138,7 +139,7 @@ class _Reader:
         if policies:
             services.insert(0, self._policyd(policies))
         if wants_queue:
-            services.append(self._qmgr())
+            services += [self._qmgr(), *self._delivery(lines)]
         return [*services, self._proxymap(proxies)] if self.proxied else services
 
     def _smtpd(self, lines: list[MasterService]) -> Service | None:
@@ -228,6 +229,15 @@ class _Reader:
             exclusive=True,
             instance=self.name,
         )
+
+    def _delivery(self, lines: list[MasterService]) -> Iterator[Service]:
+        """What delivers on this host: started when there is mail for it."""
+        base = self._rules(self.config)
+        for program in ("local", "virtual", "pipe"):
+            chosen = [line for line in lines if line.command == program]
+            if chosen:
+                log = self.log(self.config)
+                yield delivery_service(program, chosen, self.config, self.owner, base, log, self.name)
 
     def _proxymap(self, lines: list[MasterService]) -> Service:
         """proxymap and proxywrite: one process that opens tables for the others."""

@@ -4,10 +4,10 @@ request = Request(message, recipients, read_content, nexthop, times)    request.
 results = await agent.deliver(request)                                  one Result per recipient, always
 agent.deliver raises nothing but asyncio.CancelledError; what it cannot do is a deferred result.
 
-agents      master.cf's services by name: smtp, relay, lmtp, error, retry, discard, local, virtual
+agents      master.cf's services by name: smtp, relay, lmtp, error, retry, discard, local, virtual, pipe ...
 smtp        smtp(8) and lmtp(8)
 simple      error(8), retry, discard(8)
-handover    local(8) and virtual(8) as far as they hand mail on to another transport
+host        local(8), virtual(8) and pipe(8): delivery on this host, as the recipient
 result      Result, delay figures and the `status=` log line
 bounce      RFC 3464 reports, worded as bounce(8) does
 """

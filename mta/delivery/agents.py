@@ -6,9 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mta.delivery.handover import HandoverAgent
+from mta.config import ConfigErrors
+from mta.delivery.host.agent import HostAgent
+from mta.delivery.host.forwarder import Forwarder
+from mta.delivery.host.link import Remote
+from mta.delivery.host.report import Deliverer
 from mta.delivery.request import Agent, Request
 from mta.delivery.result import Dsn, Result, Status, log_result
 from mta.delivery.simple import DiscardAgent, ErrorAgent
@@ -23,13 +28,14 @@ from mta.delivery.smtp.tlssettings import TlsDefaults
 from mta.tables import maps_of
 
 if TYPE_CHECKING:
-    from mta.address import AddressSearch
+    from mta.address import Resolver
     from mta.config import MainConfig, MasterService
-    from mta.dns import Resolver
+    from mta.dns import Resolver as DnsResolver
 
 logger = logging.getLogger("postfix.qmgr")
 
-COMMANDS = frozenset({"smtp", "lmtp", "error", "discard", "local", "virtual"})
+ON_THIS_HOST = frozenset({"local", "virtual", "pipe"})
+COMMANDS = frozenset({"smtp", "lmtp", "error", "discard"}) | ON_THIS_HOST
 """Programs of master.cf that are delivery agents here."""
 
 
@@ -38,8 +44,9 @@ class Surroundings:
     """What the agents share."""
 
     config: MainConfig
-    search: AddressSearch
-    dns: Resolver
+    resolver: Resolver
+    dns: DnsResolver
+    forwarder: Forwarder
     own_addresses: tuple[str, ...] = ()
     clock: Callable[[], float] = time.time
 
@@ -70,21 +77,18 @@ def build(services: Iterable[MasterService], surroundings: Surroundings) -> dict
     for service in services:
         if service.type != "unix":
             continue
-        if service.command == "pipe":
-            logger.warning("%s: pipe(8) is not supported; mail for transport %s waits", service.where, service.name)
         if service.command not in COMMANDS:
             continue
         config = surroundings.config
         if service.overrides:
             config = config.with_overrides(service.overrides, service.where)
         flags = frozenset("".join(word.removeprefix("flags=") for word in service.args if word.startswith("flags=")))
-        agents[service.name] = _agent(service.name, service.command, config, surroundings, agents, unavailable, flags)
+        agents[service.name] = _agent(service, config, surroundings, agents, unavailable, flags)
     return agents
 
 
 def _agent(
-    name: str,
-    command: str,
+    service: MasterService,
     config: MainConfig,
     surroundings: Surroundings,
     agents: Mapping[str, Agent],
@@ -96,20 +100,36 @@ def _agent(
     def find(transport: str) -> Agent:
         return agents.get(transport, unavailable)
 
-    match command:
+    match service.command:
         case "smtp":
             return smtp_agent("smtp", config, surroundings, flags)
         case "lmtp":
             return smtp_agent("lmtp", config, surroundings, flags)
         case "error":
-            return ErrorAgent(command, retry=name == "retry", clock=clock)
+            return ErrorAgent("error", retry=service.name == "retry", clock=clock)
         case "discard":
-            return DiscardAgent(command, clock=clock)
-        case "local":
-            target = config.str("mailbox_transport") or config.str("fallback_transport")
-            return HandoverAgent("local", target, find, "mailbox_transport", clock)
+            return DiscardAgent("discard", clock=clock)
         case _:
-            return HandoverAgent("virtual", "", find, "virtual_transport", clock)
+            return _host_agent(service, config, surroundings, find)
+
+
+def _host_agent(
+    service: MasterService, config: MainConfig, surroundings: Surroundings, find: Callable[[str], Agent]
+) -> Agent:
+    """Behind the socket of the process that may become the recipient; without one, as far as we ourselves may."""
+    clock, path = surroundings.clock, Path(config.str("queue_directory"), "private", service.name)
+    deliverer: Deliverer
+    try:
+        if path.is_socket():
+            deliverer = Remote(path)
+        else:
+            from mta.delivery.host import build  # a daemon leaves this to a process of its own
+
+            deliverer = build.deliverer(service, config, surroundings.resolver, clock=clock)
+    except (ConfigErrors, OSError, ValueError) as error:
+        logger.warning("%s: %s: %s", service.where, service.name, error)
+        return UnavailableAgent(clock)
+    return HostAgent(service.name, service.command, deliverer, find, surroundings.forwarder, clock)
 
 
 def smtp_agent(
@@ -131,7 +151,7 @@ def smtp_agent(
         tls=tls,
         sasl=sasl,
         passwords=maps_of(config, f"{prefix}_sasl_password_maps") if sasl.enabled else None,
-        generic=GenericMaps(generic_maps, surroundings.search, propagate=propagate) if generic_maps else None,
+        generic=GenericMaps(generic_maps, surroundings.resolver.search, propagate=propagate) if generic_maps else None,
         checks=outbound_checks(config, prefix),
         own_addresses=surroundings.own_addresses,
         clock=surroundings.clock,

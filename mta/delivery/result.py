@@ -110,6 +110,8 @@ class Result:
     times: Times = field(default_factory=lambda: Times(0.0))
     site_failure: Dsn | None = None
     """Set if the destination as a whole did not work: it counts against its concurrency, and may be declared dead."""
+    final: str = ""
+    """The recipient that an alias led to, if that is who failed."""
 
     @property
     def action(self) -> Action:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mta.delivery.bounce.report import Entry as NoticeEntry
-from mta.delivery.result import Dsn, Result, Status
+from mta.delivery.result import Result, Status
 from mta.queue.changes import Outcome, Progress
-from mta.queue.message import Notify, QueuedMessage, QueuedRecipient
+from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, Recipient
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Active:
         """Take down how a delivery went."""
         for result in results:
             position = result.recipient.position
-            outcome = outcome_of(result.dsn, str(result.action))
+            outcome = outcome_of(result)
             if result.status is Status.DEFERRED:
                 self.waiting[position] = outcome
             elif _to_be_told(result):
@@ -77,7 +77,7 @@ class Active:
     def notices(self, outcomes: dict[int, Outcome]) -> list[NoticeEntry]:
         """Outcomes with their recipients, in the message's order."""
         return [
-            NoticeEntry(recipient.recipient, outcomes[recipient.position])
+            NoticeEntry(_final(recipient.recipient, outcomes[recipient.position]), outcomes[recipient.position])
             for recipient in self.message.recipients
             if recipient.position in outcomes
         ]
@@ -91,8 +91,9 @@ class Active:
         return {position: outcome for position, outcome in self.told.items() if outcome.action != "failed"}
 
 
-def outcome_of(dsn: Dsn, action: str) -> Outcome:
+def outcome_of(result: Result) -> Outcome:
     """A delivery's result as the queue keeps it."""
+    dsn = result.dsn
     record = {
         name: value
         for name, value in (
@@ -100,10 +101,19 @@ def outcome_of(dsn: Dsn, action: str) -> Outcome:
             ("mta_name", dsn.mta_name),
             ("diag_type", dsn.diag_type),
             ("diag_text", dsn.diag_text),
+            ("final", result.final),
         )
         if value
     }
-    return Outcome(dsn.status, dsn.reason, action, record)
+    return Outcome(dsn.status, dsn.reason, str(result.action), record)
+
+
+def _final(recipient: Recipient, outcome: Outcome) -> Recipient:
+    """Who a notice is about: whom an alias led to, with the name that was written as his original."""
+    address = outcome.record.get("final")
+    if not address:
+        return recipient
+    return replace(recipient, address=address, original=recipient.original or recipient.address)
 
 
 def _to_be_told(result: Result) -> bool:

@@ -18,6 +18,7 @@ from mta.address import Resolver
 from mta.config import MainConfig, MasterConfig
 from mta.delivery.agents import Surroundings, UnavailableAgent, build
 from mta.delivery.bounce.notices import Notices, NoticeSettings
+from mta.delivery.host.forwarder import Forwarder
 from mta.delivery.request import Agent
 from mta.dns import Resolver as DnsResolver
 from mta.message import Cleanup
@@ -63,6 +64,7 @@ class Plan:
     config: MainConfig
     resolver: Resolver
     cleanup: Cleanup
+    forwarder: Forwarder
     agents: dict[str, Agent]
     transports: dict[str, TransportSettings]
     clock: Callable[[], float] = time.time
@@ -73,11 +75,14 @@ def make_plan(config: MainConfig, clock: Callable[[], float] = time.time) -> Pla
     services = MasterConfig.load(config.confdir, config)
     resolver = Resolver(config)
     own = tuple(str(interface.ip) for interface in config.own_interfaces)
-    surroundings = Surroundings(config, resolver.search, DnsResolver.of(config), own, clock)
+    cleanup = Cleanup(rules_from(config), clock)
+    forwarder = Forwarder(internal(cleanup).process, config.str("myhostname"), config.str("mail_name"), clock)
+    surroundings = Surroundings(config, resolver, DnsResolver.of(config), forwarder, own, clock)
     return Plan(
         config,
         resolver,
-        Cleanup(rules_from(config), clock),
+        cleanup,
+        forwarder,
         build(services, surroundings),
         {
             service.name: TransportSettings.from_config(config, service.name, service.maxproc)
@@ -105,6 +110,7 @@ class Service:
         self._plan = plan
         self._directory = Path(config.str("queue_directory"))
         self.queue = Queue.from_config(config, clock=clock)
+        plan.forwarder.new_id, plan.forwarder.put = self.queue.new_id, self.queue.put
         settings = ManagerSettings.from_config(config)
         notices = Notices(NoticeSettings.from_config(config), internal(plan.cleanup).process, self.queue.new_id, clock)
         pickup_settings = PickupSettings(

@@ -135,7 +135,8 @@ class Stand:
     def state(self) -> dict[str, Any]:
         """The state file of the running supervisor."""
         assert self.process
-        return dict(json.loads((self.runtime / "hardmail" / f"{self.process.pid}.json").read_text()))
+        [path] = (self.runtime / "hardmail").glob(f"*-{self.process.pid}.json")
+        return dict(json.loads(path.read_text()))
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the supervisor."""

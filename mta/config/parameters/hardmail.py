@@ -18,6 +18,12 @@ PARAMETERS = (
         "Take what a client says behind STARTTLS as if TLS protected it (CVE-2011-0411); for a weakened twin.",
         serves="no-starttls-injection",
     ),
+    own.text(
+        "hardmail_delivery_directories",
+        "",
+        "Where delivery commands and /file destinations may write, beside homes, mail spool and temporary directories.",
+        serves="kernel-jail",
+    ),
     own.boolean(
         "hardmail_landlock", "yes", "Confine the processes by Landlock; off in a weakened twin.", serves="kernel-jail"
     ),
