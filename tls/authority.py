@@ -202,6 +202,26 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
 
+def make_snakeoil(directory: Path, server_names: Sequence[str], days: int = _AUTHORITY_DAYS) -> Credentials:
+    """A certificate that is signed by itself, as ssl-cert of Debian makes one: encryption without proof of identity.
+
+    Raises TLSConfigError for a malformed name, OSError.
+    """
+    general, subject = names.server_names(server_names), names.subject(server_names[0])
+    key, now = ec.generate_private_key(ec.SECP256R1()), _now()
+    certificate = (
+        _builder(subject, subject, key.public_key(), now, now + dt.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(general), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    stem = f"snakeoil-{_file_name(server_names[0])}"
+    certificate_file, key_file = directory / f"{stem}.pem", directory / f"{stem}.key"
+    _write_key(key_file, key)
+    _write_certificate(certificate_file, certificate)
+    return Credentials(certificate_file, key_file, certificate)
+
+
 def _sign_root(
     key: ec.EllipticCurvePrivateKey, subject: x509.Name, days: int, now: dt.datetime | None = None
 ) -> x509.Certificate:

@@ -60,9 +60,11 @@ SLUGS = (
     "tls-received-header",
     "no-starttls-injection",
     "no-smuggling",
+    "own-authority",
     "postconf",
     "last-value-wins",
     "master-cf",
+    "proxymap",
     "no-root",
     "config-check",
 )

@@ -252,7 +252,7 @@ class _Renderer:
         raise LabError(f"no port is free on {' and '.join(hosts)} at once")
 
     def _certificates(self, instances: Mapping[str, Any]) -> None:
-        from tls.authority import Authority
+        from tls.authority import Authority, make_snakeoil
 
         _make(self.directory / "ca", 0o700)
         authority = Authority.load_or_create(self.directory / "ca")
@@ -263,6 +263,9 @@ class _Renderer:
             self.issued[name] = (made.certificate_file, made.key_file)
             self.values[f"{name}.certificate"] = str(made.certificate_file)
             self.values[f"{name}.key"] = str(made.key_file)
+            snakeoil = make_snakeoil(self.directory / "ca", [instance["name"]])
+            self.values[f"{name}.snakeoil"] = str(snakeoil.certificate_file)
+            self.values[f"{name}.snakeoil_key"] = str(snakeoil.key_file)
 
     def _accounts(self, name: str, instance: Mapping[str, Any]) -> None:
         for user in instance.get("users", []):
