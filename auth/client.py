@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 Address = tuple[str, int]
+ChannelBinding = Callable[[str], bytes | None]
 ChallengeHandler = Callable[[bytes], Awaitable[bytes]]
 
 
@@ -132,8 +133,10 @@ class AuthClient(KeptConnection[ClientConnection]):
         nologin: bool = True,
         no_penalty: bool = False,
         final_resp_ok: bool = True,
+        binding: ChannelBinding | None = None,
     ) -> AuthSuccess:
-        """One exchange. ``challenge`` is awaited with each challenge and returns the client's response.
+        """One exchange. ``challenge`` is awaited with each challenge and returns the client's response; ``binding``
+        gives the channel binding data of a kind (``tls-exporter``), None where there are none.
 
         ``nologin``: no master will ask for this log-in (SMTP); IMAP and POP3 that do ask set it False.
         Raises AuthFailed, AuthUnavailable, and whatever ``challenge`` raises (the exchange is then cancelled).
@@ -147,7 +150,7 @@ class AuthClient(KeptConnection[ClientConnection]):
             parameters.lip, parameters.lport = local
         if remote:
             parameters.rip, parameters.rport = remote
-        return await self._exchange(mechanism.upper(), parameters, initial_response, challenge)
+        return await self._exchange(mechanism.upper(), parameters, initial_response, challenge, binding)
 
     async def exchange(self, mechanism: str, parameters: Parameters, initial_response: bytes) -> AuthSuccess:
         """As ``authenticate`` for mechanisms without challenges, with all parameters as the caller has them."""
@@ -158,18 +161,25 @@ class AuthClient(KeptConnection[ClientConnection]):
         return await self._exchange(mechanism.upper(), parameters, initial_response, challenge)
 
     async def _exchange(
-        self, mechanism: str, parameters: Parameters, initial: bytes | None, challenge: ChallengeHandler
+        self,
+        mechanism: str,
+        parameters: Parameters,
+        initial: bytes | None,
+        challenge: ChallengeHandler,
+        binding: ChannelBinding | None = None,
     ) -> AuthSuccess:
         if mechanism not in (await self.connected()).machine.mechanisms:
             raise AuthFailed({"reason": "Unsupported authentication mechanism."})
         async with self.asked(lambda machine: machine.begin(mechanism, parameters, initial)) as asked:
             try:
-                return await self._dialogue(asked, challenge)
+                return await self._dialogue(asked, challenge, binding)
             finally:
                 asked.link.machine.cancel(asked.id)  # does nothing once the server has answered
                 asked.link.flush()
 
-    async def _dialogue(self, asked: Asked[ClientConnection], challenge: ChallengeHandler) -> AuthSuccess:
+    async def _dialogue(
+        self, asked: Asked[ClientConnection], challenge: ChallengeHandler, binding: ChannelBinding | None
+    ) -> AuthSuccess:
         link, event = asked.link, asked.first
         while True:
             if isinstance(event, client.Success):
@@ -177,9 +187,12 @@ class AuthClient(KeptConnection[ClientConnection]):
             if isinstance(event, client.Failure):
                 raise AuthFailed(event.fields)
             assert isinstance(event, client.Challenge)
+            bound = binding(event.binding) if event.binding and binding is not None else None
+            if event.binding and bound is None:
+                raise AuthFailed({"reason": "Channel binding not supported"})
             response = await challenge(event.data)
             try:
-                link.machine.respond(asked.id, response)
+                link.machine.respond(asked.id, response, bound)
             except ProtocolError as error:
                 raise AuthUnavailable(str(error)) from None
             link.flush()

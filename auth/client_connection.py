@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .connection import Connection
 from .core import Core
@@ -106,8 +106,8 @@ class ClientConnection(Connection):
                 self._handshake(pid)
             case server.Begin():
                 self._begin(event)
-            case server.Continue(id, data):
-                self._continue(id, data)
+            case server.Continue(id, data, binding):
+                self._continue(id, data, binding)
             case server.Cancel(id) | server.Malformed(id):
                 self._end(id)
 
@@ -122,7 +122,10 @@ class ClientConnection(Connection):
         core, parameters = self.core, begin.parameters
         request = AuthRequest(core.settings, parameters, begin.mechanism, begin.id)
         entry = MECHANISMS[begin.mechanism]
-        exchange = Exchange(core.authenticator, core.guard, request, entry, core.environment, begin.initial)
+        environment = core.environment
+        if core.binds and self._machine.binds and parameters.secured == "tls":
+            environment = replace(environment, binds=True)
+        exchange = Exchange(core.authenticator, core.guard, request, entry, environment, begin.initial)
         live = self._live[begin.id] = _Live(exchange, parameters)
         if core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
             self._machine.send_fail(begin.id, ["reason=Client didn't present valid SSL certificate"])
@@ -142,7 +145,7 @@ class ClientConnection(Connection):
         live.heard = time.monotonic()
         self._proceed(id, live, live.exchange.advance())
 
-    def _continue(self, id: int, data: bytes) -> None:
+    def _continue(self, id: int, data: bytes, binding: bytes | None) -> None:
         live = self._live.get(id)
         if live is None:
             return
@@ -152,13 +155,13 @@ class ClientConnection(Connection):
             self._succeed(id, live, live.success, final=b"")
         else:
             live.heard = time.monotonic()
-            self._proceed(id, live, live.exchange.respond(data))
+            self._proceed(id, live, live.exchange.respond(data, binding))
 
     def _proceed(self, id: int, live: _Live, what: Next) -> None:
         """Do what the exchange asks for next; the client has just been heard, or a database."""
         match what:
-            case AskClient(challenge):
-                self._challenge(id, live, challenge)
+            case AskClient(challenge, binding):
+                self._challenge(id, live, challenge, binding)
             case AskDatabase(question):
                 live.task = self._spawn(self._lookup(id, live, question))
             case Outcome(success=True, data=data) if data and not live.parameters.final_resp_ok:
@@ -170,8 +173,8 @@ class ClientConnection(Connection):
             case Outcome():
                 self._refuse(id, live, what)
 
-    def _challenge(self, id: int, live: _Live, challenge: bytes) -> None:
-        self._machine.send_challenge(id, challenge)
+    def _challenge(self, id: int, live: _Live, challenge: bytes, binding: str = "") -> None:
+        self._machine.send_challenge(id, challenge, binding)
         self._later(live, REQUEST_TIMEOUT, lambda: self._timed_out(id, live))
 
     def _timed_out(self, id: int, live: _Live) -> None:

@@ -45,6 +45,7 @@ class Core:
         hasher = Hasher(self._pool, Remembered(self.settings.cache_size, self.settings.cache_ttl))
         self.authenticator = Authenticator(self.settings, hasher)
         self.mechanisms = announced(self.settings, self.authenticator)
+        self.binds = any("channel-binding" in flags for flags in self.mechanisms.values())
         self.environment = environment_of(self.authenticator, secrets.token_bytes)
         self.guard = guard_of(config)
         self.penalties = Penalties(enabled=_penalty_enabled(config))

@@ -13,6 +13,7 @@ from .mechanisms import Environment, MechanismEntry, Refused
 from .mechanisms.steps import (
     ActAs,
     Anonymous,
+    Binding,
     Certificate,
     Challenge,
     Credentials,
@@ -35,6 +36,7 @@ class AskClient:
     """Send ``challenge`` to the client and go on with its response."""
 
     challenge: bytes
+    binding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Exchange:
         self._steps = entry.start(environment)
         self._nuls = entry.nuls
         self._started = False
+        self._binding: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Exchange({self.request!r})"
@@ -90,8 +93,8 @@ class Exchange:
                 question = self._steps.send(answer) if self._started else next(self._steps)
                 self._started = True
                 match question:
-                    case Challenge(data):
-                        return AskClient(data)
+                    case Challenge(data, binding):
+                        return AskClient(data, binding)
                     case VerifyPassword() | Credentials() | VerifyToken():
                         return AskDatabase(question)
                 answer = self._at_once(question)
@@ -100,8 +103,9 @@ class Exchange:
         except (Refused, BadUsername) as error:
             return self._refused(str(error))
 
-    def respond(self, data: bytes) -> Next:
-        """Go on with the client's response to a challenge."""
+    def respond(self, data: bytes, binding: bytes | None = None) -> Next:
+        """Go on with the client's response to a challenge, and the channel binding data that came along."""
+        self._binding = binding
         try:
             return self.advance(self._said(data))
         except Refused as error:
@@ -143,6 +147,8 @@ class Exchange:
         match question:
             case Initial():
                 return None if self._initial is None else self._said(self._initial)
+            case Binding():
+                return self._binding
             case Identify(user):
                 request.set_user(user)
                 return request.original_user

@@ -17,6 +17,7 @@ from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable, 
 from imap.connections import Connections
 from imap.login_settings import LoginSettings
 from imap.store import MailRoot, StoreError, UserStore
+from tls.binding import EXPORTER
 
 if TYPE_CHECKING:
     from imap.config import MailSettings
@@ -123,6 +124,8 @@ class Login:
         self.session = session
         self._trusted = self.settings.trusts(remote[0])
         self.tls = False
+        self.binding: Callable[[str], bytes | None] = lambda kind: None
+        """Channel binding data of a kind, of the TLS session."""
         self.tls_possible = self.settings.ssl != "no"
         self.attempts = 0
         self.user: str | None = None
@@ -161,8 +164,14 @@ class Login:
         return [
             each.name
             for each in self.service.mechanisms
-            if "private" not in each.flags and (self.plaintext_allowed or "plaintext" not in each.flags)
+            if self._offers(each) and (self.plaintext_allowed or "plaintext" not in each.flags)
         ]
+
+    def _offers(self, mechanism: Mechanism) -> bool:
+        """Whether a client may use a mechanism here; those bound to the TLS session need one that can be told."""
+        if "channel-binding" in mechanism.flags:
+            return self.tls and self.binding(EXPORTER) is not None
+        return "private" not in mechanism.flags
 
     def who(self) -> str:
         """How this connection is named in the log."""
@@ -181,7 +190,7 @@ class Login:
         if self.needs_tls:
             raise LoginFailed(Outcome.PRIVACY, "Authentication disallowed on non-secure (SSL/TLS) connections.")
         mechanism = next((each for each in self.service.mechanisms if each.name == name.upper()), None)
-        if mechanism is None or "private" in mechanism.flags:
+        if mechanism is None or not self._offers(mechanism):
             raise LoginFailed(Outcome.REFUSED, "Unsupported authentication mechanism.")
         if not self.plaintext_allowed and "plaintext" in mechanism.flags:
             raise LoginFailed(Outcome.PRIVACY)
@@ -204,7 +213,8 @@ class Login:
                 mechanism,
                 initial,
                 challenge,
-                secured=self.secured,
+                secured="tls" if self.tls else "yes" if self.secured else "",
+                binding=self.binding,
                 local=self.local,
                 remote=self.remote,
                 session=self.session,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, cast
 from typing import Protocol as Shape
 
+from OpenSSL import SSL
 from twisted.internet import asyncioreactor, interfaces, protocol
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -20,6 +21,7 @@ from zope.interface import implementer  # type: ignore[import-untyped,unused-ign
 from imap.admission import Admission
 from imap.capacity import Capacity
 from imap.session import Session
+from tls.binding import EXPORTER, exporter
 from tls.starttls_twisted import handshake_error, upgrade_server
 
 # Seconds that a client has for the TLS handshake of an implicit-TLS port or behind STARTTLS.
@@ -206,6 +208,12 @@ class Connection(protocol.Protocol):
         upgrade_server(self, options, go_ahead=go_ahead, discard=lambda: 0)
         transport.registerProducer(self, True)
         self.is_tls = True
+
+    def channel_binding(self, kind: str) -> bytes | None:
+        """Channel binding data: tls-exporter only, since what Twisted tells of a resumed session is too little for
+        tls-unique."""
+        handle = self._transport.getHandle() if self.is_tls else None
+        return exporter(handle) if kind == EXPORTER and isinstance(handle, SSL.Connection) else None
 
     def close(self) -> None:
         """Send what is still to be sent, then close."""

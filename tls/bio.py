@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 
-from tls import names
+from tls import binding, names
 from tls.verification import Verification
 
 _CHUNK = 1 << 16
 _HEADER = 5
 """Bytes before a record's content: type, version, length."""
 _CONTENT_TYPES = range(20, 25)
+_CHANGE_CIPHER_SPEC = 20
 _MAJOR_VERSION = 3
 
 T = TypeVar("T")
@@ -67,6 +68,7 @@ class BIOConnection:
         self._outgoing = outgoing
         self._record = bytearray()
         self._ended = False
+        self._client_finished_first = True
 
     def do_handshake(self) -> None:
         """One step of the handshake; raises SSLWantReadError until it is complete."""
@@ -107,6 +109,14 @@ class BIOConnection:
         if certificate is None or found is None or not found.trusted:
             return {}
         return {"subject": ((("commonName", names.common_name(certificate.subject)),),)}
+
+    def get_channel_binding(self, cb_type: str = binding.UNIQUE) -> bytes | None:
+        """tls-exporter in TLS 1.3, tls-unique before it; None for the other one."""
+        if cb_type == binding.EXPORTER:
+            return binding.exporter(self.connection)
+        if cb_type == binding.UNIQUE:
+            return binding.unique(self.connection, client_first=self._client_finished_first)
+        raise ValueError(f"unknown channel binding {cb_type}")
 
     def cipher(self) -> tuple[str, str, int] | None:
         """Name, protocol and secret bits of the cipher; None before the handshake."""
@@ -154,6 +164,9 @@ class BIOConnection:
                 length += int.from_bytes(self._record[3:_HEADER], "big")
                 self._take(length)
             if len(self._record) >= length:
+                if self._record[0] == _CHANGE_CIPHER_SPEC:
+                    # Its sender's Finished follows; in a resumed session (before TLS 1.3) the server's came first.
+                    self._client_finished_first = not self.connection.get_finished()
                 # What is no TLS at all goes in as well: OpenSSL has the words for it.
                 self.connection.bio_write(bytes(self._record))
                 self._record.clear()

@@ -13,6 +13,9 @@ from .steps import Environment, MechanismEntry, Refused, Steps
 
 __all__ = ["MECHANISMS", "REFUSED_BY_NAME", "Environment", "MechanismEntry", "Refused", "Steps"]
 
+BOUND = ("mutual-auth", "channel-binding", "private")
+"""Flags of the -PLUS forms. ``private`` keeps front-ends from offering them that cannot tell channel binding data."""
+
 MECHANISMS: Mapping[str, MechanismEntry] = {
     entry.name: entry
     for entry in (
@@ -27,6 +30,8 @@ MECHANISMS: Mapping[str, MechanismEntry] = {
         MechanismEntry("XOAUTH2", ("plaintext",), "verify", xoauth2),
         MechanismEntry("SCRAM-SHA-1", ("mutual-auth",), "lookup", scram("SCRAM-SHA-1", "sha1")),
         MechanismEntry("SCRAM-SHA-256", ("mutual-auth",), "lookup", scram("SCRAM-SHA-256", "sha256")),
+        MechanismEntry("SCRAM-SHA-1-PLUS", BOUND, "lookup", scram("SCRAM-SHA-1", "sha1", plus=True)),
+        MechanismEntry("SCRAM-SHA-256-PLUS", BOUND, "lookup", scram("SCRAM-SHA-256", "sha256", plus=True)),
     )
 }
 """Mechanisms by name, with the flags their MECH line has."""

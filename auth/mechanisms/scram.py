@@ -1,4 +1,4 @@
-"""SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding."""
+"""SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677), and with channel binding their -PLUS forms."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from auth.schemes.sasl import ScramKeys, parse_scram
 
 from .steps import (
     ActAs,
+    Binding,
     Challenge,
     Credentials,
     Done,
@@ -25,17 +26,21 @@ from .steps import (
     text,
 )
 
+BINDINGS = ("tls-exporter", "tls-unique")
+"""Kinds of channel binding (RFC 9266, RFC 5929) that a front-end may have data of."""
+
 _NAME_ESCAPE = re.compile("=(2C|3D)?")
 NONCE_OCTETS = 18
 """Random octets of the server's part of the nonce."""
 
 
-def scram(name: str, algorithm: str) -> Callable[[Environment], Steps]:
-    """The mechanism ``name`` over the hash ``algorithm``."""
+def scram(name: str, algorithm: str, *, plus: bool = False) -> Callable[[Environment], Steps]:
+    """The mechanism ``name`` over the hash ``algorithm``; ``plus``: bound to the TLS session it runs in."""
 
     def start(environment: Environment) -> Steps:
         message = yield from first_response()
         header, authzid, user, rest = _client_first(text(message))
+        kind = _binding_kind(header, plus=plus, offered=environment.binds)
         yield Identify(user)
         if authzid is not None:
             yield ActAs(authzid)
@@ -49,8 +54,14 @@ def scram(name: str, algorithm: str) -> Callable[[Environment], Steps]:
         keys = parse_scram(stored.decode(), algorithm)
         nonce = client_nonce + base64.b64encode(environment.nonce(NONCE_OCTETS)).decode()
         server_first = f"r={nonce},s={base64.b64encode(keys.salt).decode()},i={keys.rounds}"
-        response = as_bytes((yield Challenge(server_first.encode("utf-8", "surrogateescape"))))
-        without_proof, proof = _client_final(text(response), header, nonce)
+        response = as_bytes((yield Challenge(server_first.encode("utf-8", "surrogateescape"), kind)))
+        bound = header.encode("utf-8", "surrogateescape")
+        if kind:
+            data = yield Binding()
+            if not data:
+                raise Refused(f"no {kind} channel binding data")
+            bound += as_bytes(data)
+        without_proof, proof = _client_final(text(response), bound, nonce)
         signed = f"{bare},{server_first},{without_proof}".encode("utf-8", "surrogateescape")
         _check_proof(keys, algorithm, signed, proof)
         signature = hmac.digest(keys.server_key, signed, algorithm)
@@ -65,9 +76,7 @@ def _client_first(message: str) -> tuple[str, str | None, str, list[str]]:
     if len(fields) < 4:
         raise Refused("invalid initial client message")
     flag, authzid = fields[0], fields[1]
-    if flag.startswith("p="):
-        raise Refused("channel binding not supported")
-    if flag not in ("n", "y"):
+    if flag not in ("n", "y") and not flag.startswith("p="):
         raise Refused("invalid GS2 header")
     if authzid and not authzid.startswith("a="):
         raise Refused("invalid authzid field")
@@ -90,12 +99,26 @@ def _name(escaped: str) -> str:
     return _NAME_ESCAPE.sub(replace, escaped)
 
 
-def _client_final(message: str, header: str, nonce: str) -> tuple[str, bytes]:
+def _binding_kind(header: str, *, plus: bool, offered: bool) -> str:
+    """The kind of channel binding that the GS2 header names, "" for none. Raises Refused where it does not fit."""
+    flag = header.partition(",")[0]
+    if not plus:
+        if flag.startswith("p="):
+            raise Refused("channel binding not supported")
+        if flag == "y" and offered:
+            raise Refused("the client was offered channel binding and has not heard of it: downgrade")
+        return ""
+    if flag.removeprefix("p=") not in BINDINGS:
+        raise Refused(f"no channel binding known here: {flag[:40]!r}")
+    return flag.removeprefix("p=")
+
+
+def _client_final(message: str, bound: bytes, nonce: str) -> tuple[str, bytes]:
     """The message without its proof, and the proof."""
     fields = message.split(",")
     if len(fields) < 3:
         raise Refused("invalid final client message")
-    binding = base64.b64encode(header.encode("utf-8", "surrogateescape")).decode()
+    binding = base64.b64encode(bound).decode()
     if not hmac.compare_digest(fields[0].encode("utf-8", "surrogateescape"), f"c={binding}".encode()):
         raise Refused("invalid channel binding data")
     given = fields[1].encode("utf-8", "surrogateescape")

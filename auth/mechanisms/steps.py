@@ -16,9 +16,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """Send this to the client; answer: its response (bytes)."""
+    """Send this to the client; answer: its response (bytes). ``binding``: the channel binding data to be told along."""
 
     data: bytes
+    binding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Answer: the channel binding data of the kind the last challenge asked for, or None when there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,18 @@ class Done:
     data: bytes = b""
 
 
-Question = Challenge | Initial | Identify | ActAs | VerifyPassword | Credentials | VerifyToken | Certificate | Anonymous
+Question = (
+    Challenge
+    | Binding
+    | Initial
+    | Identify
+    | ActAs
+    | VerifyPassword
+    | Credentials
+    | VerifyToken
+    | Certificate
+    | Anonymous
+)
 Steps = Generator[Question, "bytes | str | None", Done]
 
 
@@ -99,6 +116,9 @@ class Environment:
     realms: tuple[str, ...]
     nonce: Callable[[int], bytes]
     now: Callable[[], int]
+    binds: bool = False
+    """Whether the client was offered channel binding: to say that the server has none ("y") is then a lie on the way
+    (RFC 5802 section 6)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .parameters import Parameters
-from .server import MAJOR, MINOR
+from .server import BINDING_MINOR, MAJOR
 from .wire import (
     CLIENT_LINE_MAX,
     REPLY_LINE_MAX,
@@ -53,6 +53,8 @@ class Challenge:
 
     id: int
     data: bytes
+    binding: str = ""
+    """The kind of channel binding data wanted with it, "" for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class ClientConnection:
         self._next = 1
         self._lines = LineBuffer(REPLY_LINE_MAX)
         self._live: set[int] = set()
-        self._out = bytearray(line("VERSION", str(MAJOR), str(MINOR)) + line("CPID", str(pid)))
+        self._out = bytearray(line("VERSION", str(MAJOR), str(BINDING_MINOR)) + line("CPID", str(pid)))
 
     def receive(self, data: bytes) -> Iterator[Event]:
         """Yield what the server says. Raises ProtocolError: close the connection."""
@@ -120,9 +122,11 @@ class ClientConnection:
         self._live.add(id)
         return id
 
-    def respond(self, id: int, response: bytes) -> None:
-        """``CONT``: answer a challenge. Raises ProtocolError when the response is too long to be sent."""
-        self._send(line("CONT", str(id), encode_base64(response)))
+    def respond(self, id: int, response: bytes, binding: bytes | None = None) -> None:
+        """``CONT``: answer a challenge, with the channel binding data it asked for. Raises ProtocolError when the
+        response is too long to be sent."""
+        words = [] if binding is None else [f"channel_binding={encode_base64(binding)}"]
+        self._send(line("CONT", str(id), encode_base64(response), *words))
 
     def cancel(self, id: int) -> None:
         """``CANCEL``: give up; the server answers nothing more."""
@@ -168,7 +172,7 @@ class ClientConnection:
         data = decode_base64(words[1] if len(words) > 1 else "")
         if data is None:
             raise ProtocolError("sent a challenge that is not base64")
-        return Challenge(id, data) if id in self._live else None
+        return Challenge(id, data, fields_of(words[2:]).get("channel_binding", "")) if id in self._live else None
 
     def _ok(self, words: list[str]) -> Success | None:
         id = _id(words)

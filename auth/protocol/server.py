@@ -12,6 +12,9 @@ from .wire import CLIENT_LINE_MAX, LineBuffer, ProtocolError, decode_base64, enc
 MAJOR, MINOR = 1, 2
 """Version of the client protocol spoken here (Design/AuthProtocol)."""
 
+BINDING_MINOR = 3
+"""Minor version of clients that understand ``channel_binding`` in CONT, as Dovecot 2.4 has it."""
+
 REQUESTS_MAX = 4096
 """Requests of one connection that may be under way at once; a client that starts more is broken."""
 
@@ -47,6 +50,8 @@ class Continue:
 
     id: int
     data: bytes = field(repr=False)
+    binding: bytes | None = field(default=None, repr=False)
+    """Channel binding data, if they were asked for and the client has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +97,23 @@ class ServerConnection:
             if event is not None:
                 yield event
 
+    @property
+    def binds(self) -> bool:
+        """Whether the client can tell channel binding data."""
+        return self.minor >= BINDING_MINOR
+
     def data_to_send(self) -> bytes:
         """Bytes due to the client, handed out once."""
         data = bytes(self._out)
         self._out.clear()
         return data
 
-    def send_challenge(self, id: int, challenge: bytes) -> None:
-        """``CONT``: ask the client for a response."""
+    def send_challenge(self, id: int, challenge: bytes, binding: str = "") -> None:
+        """``CONT``: ask the client for a response, and for the channel binding data of the kind ``binding``."""
         if id in self._waiting:
             self._waiting[id] = True
-            self._out += line("CONT", str(id), encode_base64(challenge))
+            asked = [f"channel_binding={binding}"] if binding and self.binds else []
+            self._out += line("CONT", str(id), encode_base64(challenge), *asked)
 
     def send_ok(self, id: int, fields: Iterable[str]) -> None:
         """``OK``; ``fields`` are words such as ``user=alice``."""
@@ -174,10 +185,15 @@ class ServerConnection:
             self.send_fail(id, ["reason=Unexpected continuation"])
             return Cancel(id)
         self._waiting[id] = False
+        binding = None
+        if self.binds:
+            data, *parameters = data.split("\t")
+            bindings = [word.partition("=")[2] for word in parameters if word.startswith("channel_binding=")]
+            binding = decode_base64(bindings[0]) if bindings else None
         response = None if data == "=" else decode_base64(data)  # "=" is for initial responses only
         if response is None:
             return self._malformed(id, "continued")
-        return Continue(id, response)
+        return Continue(id, response, binding)
 
     def _malformed(self, id: int, which: str) -> Malformed:
         self.send_fail(id, ["code=invalid_base64", f"reason=Invalid base64 data in {which} response"])

@@ -33,6 +33,7 @@ def sessions(service: LoginService, settings: Settings) -> MakeSession:
     def make(connection: Connection) -> Session:
         login = Login(service, connection.local, connection.remote, f"{os.getpid():x}.{next(numbers):x}")
         login.tls = connection.is_tls
+        login.binding = connection.channel_binding
         login.tls_possible = connection.server.tls is not None
         return Session(connection, login, settings)
 

@@ -103,7 +103,9 @@ class Sasl:
         names = []
         for mechanism in offered:
             flags = frozenset(mechanism.flags)
-            if "private" in flags or any(option in options and flag in flags for option, flag in FORBIDDEN_BY.items()):
+            if "private" in flags and not ("channel-binding" in flags and session.tls is not None):
+                continue
+            if any(option in options and flag in flags for option, flag in FORBIDDEN_BY.items()):
                 continue
             if any(option in options and flag not in flags for option, flag in DEMANDED_BY.items()):
                 continue
@@ -178,7 +180,8 @@ async def _authenticate(connection: Connection, mechanism: str, initial: str | N
             name,
             None if initial is None else b"" if initial == "=" else _decode(initial.encode("utf-8", "surrogateescape")),
             challenge,
-            secured=session.tls is not None,
+            secured="tls" if session.tls is not None else "",
+            binding=session.tls.binding if session.tls is not None else None,
             local=session.local,
             remote=(peer.address, peer.port),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -63,12 +64,14 @@ class Tls:
     fingerprint: str = ""
     """Of the client's certificate, and of its public key; empty without one (smtpd_tls_fingerprint_digest)."""
     public_key_fingerprint: str = ""
+    binding: Callable[[str], bytes | None] = lambda kind: None
+    """Channel binding data of a kind: ``tls-exporter`` in TLS 1.3, ``tls-unique`` before it."""
 
     @classmethod
     def describe(cls, ssl_object: ssl.SSLObject, certificate_requested: bool, digest: str) -> Tls:
         agreed = description.describe(ssl_object)
         certificate, key = agreed.certificate_fingerprint(digest), agreed.public_key_fingerprint(digest)
-        return cls(agreed, certificate_requested, certificate, key)
+        return cls(agreed, certificate_requested, certificate, key, ssl_object.get_channel_binding)
 
 
 class Session(aiosmtpd.Session):

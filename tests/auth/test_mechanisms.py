@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import hmac
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from auth.mechanisms import challenge as challenge_mechanisms
 from auth.mechanisms.steps import (
     ActAs,
     Anonymous,
+    Binding,
     Certificate,
     Challenge,
     Credentials,
@@ -40,6 +42,7 @@ class Driver:
         self.password = password
         self.credentials = credentials
         self.environment = Environment("host.example", (), lambda size: nonce or bytes(size), lambda: 1234)
+        self.binding: bytes | None = None
         self.user = self.authzid = ""
         self.challenges: list[bytes] = []
 
@@ -68,6 +71,8 @@ class Driver:
                         answer = self._credentials(scheme, suffix)
                     case VerifyToken(token):
                         answer = None if token.encode() == self.password else "refused"
+                    case Binding():
+                        answer = self.binding
                     case Anonymous() | Certificate():
                         answer = None
                 question = steps.send(answer)
@@ -177,7 +182,6 @@ def test_scram_of_the_rfcs(  # RFC 5802 section 5, RFC 7677 section 3
         "n,b=x,n=a,r=b",
         "n,,m=x,n=a,r=b",
         "n,,n=a=2X,r=b",
-        "n,,n=a,r=",
         "n,,a,r=b",
         "n,,n=a",
     ],
@@ -185,6 +189,51 @@ def test_scram_of_the_rfcs(  # RFC 5802 section 5, RFC 7677 section 3
 def test_scram_refuses(first: str) -> None:
     with pytest.raises(Refused):
         Driver("SCRAM-SHA-256", password=b"x").run(first.encode(), lambda data: b"")
+
+
+def scram_client(gs2: str, binding: bytes, password: bytes = b"x") -> tuple[bytes, Respond]:
+    """The first message and the answers of a SCRAM-SHA-256 client that believes itself bound to ``binding``."""
+    bare = "n=a,r=nonce"
+
+    def respond(data: bytes) -> bytes:
+        nonce, salt, rounds = (field[2:] for field in data.decode().split(","))
+        keys = sasl.scram_keys(password, "sha256", int(rounds), base64.b64decode(salt))
+        salted = hashlib.pbkdf2_hmac("sha256", password, base64.b64decode(salt), int(rounds))
+        last = f"c={base64.b64encode(gs2.encode() + binding).decode()},r={nonce}"
+        mask = hmac.digest(keys.stored_key, f"{bare},{data.decode()},{last}".encode(), "sha256")
+        key = hmac.digest(salted, b"Client Key", "sha256")
+        return f"{last},p={base64.b64encode(bytes(a ^ b for a, b in zip(key, mask, strict=True))).decode()}".encode()
+
+    return (gs2 + bare).encode(), respond
+
+
+@pytest.mark.parametrize("kind", ["tls-exporter", "tls-unique"])
+def test_scram_plus_is_bound_to_its_session(kind: str) -> None:
+    driver = Driver("SCRAM-SHA-256-PLUS", password=b"x")
+    driver.binding = b"of this session"
+    assert driver.run(*scram_client(f"p={kind},,", b"of this session")).startswith(b"v=")
+    with pytest.raises(Refused, match="channel binding"):  # somebody in the middle has another session with us
+        driver.run(*scram_client(f"p={kind},,", b"of another"))
+    driver.binding = None
+    with pytest.raises(Refused, match="no tls"):
+        driver.run(*scram_client(f"p={kind},,", b""))
+
+
+@pytest.mark.parametrize("gs2", ["n,,", "y,,", "p=tls-server-end-point,,", "p=,,"])
+def test_scram_plus_takes_no_unbound_client(gs2: str) -> None:
+    driver = Driver("SCRAM-SHA-256-PLUS", password=b"x")
+    driver.binding = b"data"
+    with pytest.raises(Refused, match="channel binding"):
+        driver.run(*scram_client(gs2, b"data" if gs2.startswith("p") else b""))
+
+
+def test_scram_notices_that_channel_binding_was_struck_from_the_list() -> None:
+    driver = Driver("SCRAM-SHA-256", password=b"x")
+    assert driver.run(*scram_client("y,,", b"")).startswith(b"v=")
+    driver.environment = dataclasses.replace(driver.environment, binds=True)
+    with pytest.raises(Refused, match="downgrade"):
+        driver.run(*scram_client("y,,", b""))
+    assert driver.run(*scram_client("n,,", b"")).startswith(b"v=")
 
 
 def digest_reply(data: bytes, user: str, password: str, **changes: str) -> bytes:

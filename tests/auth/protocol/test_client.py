@@ -22,7 +22,7 @@ GREETING = b"VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t10\nCUID\t3\nCOOKIE\ta
 def greeted() -> ClientConnection:
     connection = ClientConnection(77)
     assert list(connection.receive(GREETING)) == [client.Ready()]
-    assert connection.data_to_send() == b"VERSION\t1\t2\nCPID\t77\n"
+    assert connection.data_to_send() == b"VERSION\t1\t3\nCPID\t77\n"
     return connection
 
 
@@ -55,6 +55,16 @@ def test_an_answer_that_crosses_a_cancel_is_dropped() -> None:
     connection.cancel(id)
     assert connection.data_to_send().endswith(b"CANCEL\t1\n")
     assert list(connection.receive(b"CONT\t1\t\nOK\t1\tuser=a\nFAIL\t1\n")) == []
+
+
+def test_channel_binding() -> None:
+    connection = greeted()
+    id = connection.begin("PLAIN", Parameters(service="smtp"), None)
+    connection.data_to_send()
+    said = f"CONT\t{id}\teA==\tchannel_binding=tls-unique\n".encode()
+    assert list(connection.receive(said)) == [client.Challenge(id, b"x", "tls-unique")]
+    connection.respond(id, b"y", b"data")
+    assert connection.data_to_send() == f"CONT\t{id}\teQ==\tchannel_binding=ZGF0YQ==\n".encode()
 
 
 def test_a_request_that_is_too_long_is_not_sent() -> None:

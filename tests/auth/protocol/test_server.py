@@ -146,6 +146,18 @@ def test_a_forgotten_request_takes_no_more_responses_and_its_number_may_serve_an
     assert connection.data_to_send() == b"FAIL\t1\tuser=a\nOK\t1\tuser=b\n"
 
 
+def test_channel_binding_data_are_asked_of_clients_that_have_heard_of_them() -> None:
+    for minor, asked, answered in ((2, b"", None), (3, b"\tchannel_binding=tls-exporter", b"data")):
+        connection = machine()
+        hello = HELLO.replace(b"VERSION\t1\t2", b"VERSION\t1\t%d" % minor)
+        list(connection.receive(hello + b"AUTH\t1\tPLAIN\tservice=x\n"))
+        connection.data_to_send()
+        connection.send_challenge(1, b"x", "tls-exporter")
+        assert connection.data_to_send() == b"CONT\t1\teA==" + asked + b"\n"
+        more = b"\tother=1\tchannel_binding=ZGF0YQ==" if minor == 3 else b""
+        assert list(connection.receive(b"CONT\t1\teQ==" + more + b"\n")) == [server.Continue(1, b"y", answered)]
+
+
 def test_master_requests() -> None:
     connection = master()
     assert connection.data_to_send() == b"VERSION\t1\t1\nSPID\t10\n"

@@ -1,0 +1,24 @@
+"""Channel bindings (RFC 5056): what ties a SASL exchange to the very TLS session that it runs in."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+
+EXPORTER, UNIQUE = "tls-exporter", "tls-unique"
+_LABEL, _OCTETS = b"EXPORTER-Channel-Binding", 32
+_TLS13 = "TLSv1.3"
+
+
+def exporter(connection: SSL.Connection) -> bytes | None:
+    """tls-exporter (RFC 9266) of a finished handshake; None before TLS 1.3, whose master secrets need not be unique."""
+    if connection.get_protocol_version_name() != _TLS13:
+        return None
+    return connection.export_keying_material(_LABEL, _OCTETS, b"")
+
+
+def unique(connection: SSL.Connection, *, client_first: bool) -> bytes | None:
+    """tls-unique (RFC 5929 section 3), seen from the server: the Finished message that was sent first, the client's
+    unless the session was resumed. None from TLS 1.3 on, which has no such binding."""
+    if connection.get_protocol_version_name() == _TLS13:
+        return None
+    return connection.get_peer_finished() if client_first else connection.get_finished()
