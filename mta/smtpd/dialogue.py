@@ -115,6 +115,7 @@ async def _obey(connection: Connection, line: bytes) -> Reply | None:
         session.hung_up = True
         log.info("bare <LF> received after %s from %s", session.command, session.label)
         return refusal
+    line = line.partition(b"\0")[0]  # what smtpd(8), written in C, does not see either
     try:
         text = line.decode("utf-8", "strict" if server.smtputf8 else "surrogateescape")
     except UnicodeDecodeError:

@@ -211,3 +211,13 @@ async def test_footer_and_soft_bounce(start: Any) -> None:
         C: RCPT TO:<x@y.example>
         S: 403 4.5.1 Error: need MAIL command. Call mx.example.com
     """)
+
+
+async def test_a_command_ends_at_a_nul(start: Any) -> None:
+    client = await (await start()).say("C: EHLO x\nS: 250-*")
+    await client.send(b"VRFY bob\0mail\r\nNOOP\0\0\r\n\0NOOP\r\n")
+    assert [await client.reply() for _ in range(3)] == [
+        "252 2.0.0 bob",
+        "250 2.0.0 Ok",
+        "500 5.5.2 Error: bad syntax",
+    ]
