@@ -139,7 +139,7 @@ class _Reader:
         if policies:
             services.insert(0, self._policyd(policies))
         if wants_queue:
-            services += [self._qmgr(), *self._delivery(lines)]
+            services += [self._qmgr(lines), *self._delivery(lines)]
         return [*services, self._proxymap(proxies)] if self.proxied else services
 
     def _smtpd(self, lines: list[MasterService]) -> Service | None:
@@ -213,16 +213,21 @@ class _Reader:
             instance=self.name,
         )
 
-    def _qmgr(self) -> Service:
+    def _qmgr(self, lines: list[MasterService]) -> Service:
         queue = Path(self.config.str("queue_directory"))
         owner = self.owner or myself()
         control = UnixListener(queue / "public" / "qmgr", 0o600, "qmgr", owner.uid, owner.gid, datagram=True)
+        verify = [
+            UnixListener(queue / "private" / line.name, 0o600, "verify", owner.uid, owner.gid)
+            for line in lines
+            if line.type == "unix" and line.command == "verify"
+        ]
         return Service(
             name="qmgr",
             entry=QMGR_ENTRY,
             late=python_paths.late_modules(charsets=False),
             config=self.config,
-            listeners=(control,),
+            listeners=(control, *verify),
             identity=self.owner,
             rules=self._rules(self.config, connect=True),
             log=self.log(self.config),

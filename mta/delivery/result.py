@@ -127,6 +127,9 @@ def log_result(logger: logging.Logger, message: QueuedMessage, result: Result, n
     if recipient.original and recipient.original.casefold() != recipient.address.casefold():
         original = f", orig_to=<{quote_822(recipient.original)}>"
     use = f", conn_use={result.times.reuse + 1}" if result.times.reuse else ""
+    status: str = result.status
+    if message.is_probe:
+        status = "deliverable" if result.status is Status.SENT else "undeliverable"
     logger.info(
         "%s: to=<%s>%s, relay=%s%s, %s, dsn=%s, status=%s (%s)",
         message.queue_id,
@@ -136,6 +139,6 @@ def log_result(logger: logging.Logger, message: QueuedMessage, result: Result, n
         use,
         result.times.text(now),
         result.dsn.status,
-        result.status,
+        status,
         result.dsn.reason,
     )

@@ -53,7 +53,11 @@ class Active:
         for result in results:
             position = result.recipient.position
             outcome = outcome_of(result)
-            if result.status is Status.DEFERRED:
+            if self.message.is_probe:
+                action = "deliverable" if result.status is Status.SENT else "undeliverable"
+                record = {**outcome.record, "relay": result.relay}
+                self.told[position] = replace(outcome, action=action, record=record)
+            elif result.status is Status.DEFERRED:
                 self.waiting[position] = outcome
             elif _to_be_told(result):
                 self.told[position] = outcome

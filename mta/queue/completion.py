@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mta.address import quote_822
@@ -11,7 +11,7 @@ from mta.delivery.bounce.notices import NoticeError, Notices
 from mta.queue.active import Active
 from mta.queue.changes import Change, Defer, Forget
 from mta.queue.errors import QueueError
-from mta.queue.message import NewMessage
+from mta.queue.message import NewMessage, QueuedMessage, Recipient, Trace
 from mta.queue.settings import ManagerSettings
 from mta.queue.store import Queue
 
@@ -26,6 +26,8 @@ class Completion:
     notices: Notices
     settings: ManagerSettings
     clock: Callable[[], float]
+    verified: Callable[[QueuedMessage, Sequence[tuple[Recipient, str, str]]], None] = lambda *_: None
+    """Hears what a probe found out: recipients with enhanced status code and reason."""
 
     async def changes(self, active: Active) -> list[Change]:
         """What is to be written now that every delivery of the message has ended."""
@@ -37,6 +39,8 @@ class Completion:
             return [self._defer(active, warned=False)]
 
     async def _changes(self, active: Active) -> list[Change]:
+        if active.message.is_probe:
+            return await self._probe_changes(active)
         message, now = active.message, self.clock()
         expired_now, warned = self._expired(active, now), False
         content = self._content(active) if active.told or expired_now or self._warns(active, now) else None
@@ -59,6 +63,17 @@ class Completion:
             return [*puts, *told, self._defer(active, warned=warned)]
         logger.info("%s: removed", message.queue_id)
         return [*puts, self.queue.remove(message)]
+
+    async def _probe_changes(self, active: Active) -> list[Change]:
+        """A probe has one attempt; whoever asked is told."""
+        message, entries = active.message, active.notices(active.told)
+        made: list[NewMessage] = []
+        if message.trace & Trace.USER_VERIFY:
+            made += await self.notices.verification(message, entries, self._content(active))
+        else:
+            self.verified(message, [(each.recipient, each.outcome.dsn, each.outcome.reason) for each in entries])
+        logger.info("%s: removed", message.queue_id)
+        return [*map(self.queue.new, made), self.queue.remove(message)]
 
     def _expired(self, active: Active, now: float) -> bool:
         message = active.message

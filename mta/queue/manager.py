@@ -21,7 +21,7 @@ from mta.queue.corrupt import set_aside
 from mta.queue.deliverers import Agents
 from mta.queue.destinations import Destination, Transport
 from mta.queue.errors import QueueDamaged, QueueError
-from mta.queue.message import QueuedMessage, QueuedRecipient
+from mta.queue.message import QueuedMessage, QueuedRecipient, Trace
 from mta.queue.reading import MessageCorrupt
 from mta.queue.routing import Resolver, routes
 from mta.queue.settings import ManagerSettings
@@ -58,11 +58,13 @@ class Manager:
         completion: Completion,
         settings: ManagerSettings,
         *,
+        probe_resolver: Resolver | None = None,
         pickup: Callable[[], Awaitable[bool]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
         self._resolver = resolver
+        self._probe_resolver = probe_resolver or resolver
         self._agents = agents
         self._completion = completion
         self._settings = settings
@@ -235,7 +237,8 @@ class Manager:
 
     async def _sort(self, active: Active) -> None:
         """Queue a delivery for each route."""
-        found = await routes(active.message, active.to_deliver, self._resolver, self._settings)
+        resolver = self._probe_resolver if active.message.trace & Trace.MTA_VERIFY else self._resolver
+        found = await routes(active.message, active.to_deliver, resolver, self._settings)
         now = self._clock()
         for route, recipients in found.items():
             transport = self._transport(route.transport)

@@ -36,6 +36,19 @@ class Notify(enum.IntFlag):
         return ",".join(word for word, flag in _NOTIFY_WORDS.items() if flag in self)
 
 
+class Trace(enum.IntFlag):
+    """What is to be reported of every delivery (the attribute trace_flags; DEL_REQ_FLAG_ of Postfix)."""
+
+    MTA_VERIFY = 1 << 8
+    """A probe of verify(8): nothing is delivered, the outcome goes to its cache."""
+    USER_VERIFY = 1 << 9
+    """sendmail -bv: nothing is delivered, the sender gets a report."""
+    RECORD = 1 << 10
+    """sendmail -v: the sender gets a report of what was delivered."""
+
+
+PROBES: Final = Trace.MTA_VERIFY | Trace.USER_VERIFY
+
 _NOTIFY_WORDS: Final = {
     "NEVER": Notify.NEVER,
     "SUCCESS": Notify.SUCCESS,
@@ -152,3 +165,14 @@ class QueuedMessage:
     """CRC-32 of the content."""
     fault: str = ""
     """Why it cannot be used: its rows are damaged."""
+
+    @property
+    def trace(self) -> Trace:
+        """trace_flags; what is no number counts as none."""
+        value = self.attributes.get("trace_flags", "")
+        return Trace(int(value) & sum(Trace)) if value.isascii() and value.isdigit() and len(value) < 6 else Trace(0)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the message is only to find out about its recipients: it must not be delivered."""
+        return bool(self.attributes) and bool(self.trace & PROBES)

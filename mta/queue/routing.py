@@ -63,7 +63,7 @@ async def _route(
     message: QueuedMessage, recipient: QueuedRecipient, resolver: Resolver, settings: ManagerSettings
 ) -> Route:
     address = recipient.recipient.address
-    if message.filter:
+    if message.filter and not message.is_probe:
         transport, _, nexthop = message.filter.partition(":")
         return Route(transport, nexthop or address.rpartition("@")[2])
     try:

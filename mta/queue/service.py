@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import socket
 import time
@@ -21,6 +22,7 @@ from mta.delivery.bounce.notices import Notices, NoticeSettings
 from mta.delivery.host.forwarder import Forwarder
 from mta.delivery.request import Agent
 from mta.dns import Resolver as DnsResolver
+from mta.inherited import KEEP_FILE
 from mta.message import Cleanup
 from mta.message.checks import Checks
 from mta.message.settings import rules_from
@@ -35,6 +37,12 @@ from mta.queue.store import Queue
 from mta.queue.wakeup import FLUSH_DEAD, IGNORE_TIME, SCAN_DEFERRED, SCAN_INCOMING
 from mta.queue.writer import end_process
 from mta.sendmail.pickup import Pickup, PickupSettings
+from mta.tables import TableError
+from mta.verify.cache import Cache, CacheSettings
+from mta.verify.probes import Prober
+from mta.verify.sender import probe_sender
+from mta.verify.server import VerifyServer
+from mta.verify.store import Store, open_store
 
 logger = logging.getLogger("postfix.qmgr")
 
@@ -67,6 +75,9 @@ class Plan:
     forwarder: Forwarder
     agents: dict[str, Agent]
     transports: dict[str, TransportSettings]
+    probe_resolver: Resolver
+    verified: Store
+    """Where the results of address verification are kept."""
     clock: Callable[[], float] = time.time
 
 
@@ -89,6 +100,8 @@ def make_plan(config: MainConfig, clock: Callable[[], float] = time.time) -> Pla
             for service in services
             if service.type == "unix"
         },
+        Resolver(config, verify=True),
+        open_store(config),
         clock,
     )
 
@@ -120,9 +133,26 @@ class Service:
         pickup = Pickup(self.queue, plan.cleanup.process, notices, pickup_settings, rewrite, clock)
         self._answers: set[asyncio.Task[None]] = set()
         self._agents = Agents(plan.agents, plan.transports, UnavailableAgent(clock))
-        completion = Completion(self.queue, notices, settings, clock)
+        self.prober = Prober(
+            Cache(plan.verified, CacheSettings.from_config(config), clock),
+            internal(plan.cleanup).process,
+            self.queue.put,
+            self.queue.new_id,
+            lambda: probe_sender(config, clock()),
+            (config.str("myhostname"), config.str("mail_name")),
+            config.int("address_verify_pending_request_limit"),
+            clock,
+        )
+        completion = Completion(self.queue, notices, settings, clock, self.prober.ended)
         self.manager = Manager(
-            self.queue, plan.resolver, self._agents, completion, settings, pickup=pickup.scan, clock=clock
+            self.queue,
+            plan.resolver,
+            self._agents,
+            completion,
+            settings,
+            probe_resolver=plan.probe_resolver,
+            pickup=pickup.scan,
+            clock=clock,
         )
 
     async def run(self, drain: asyncio.Event, ready: Callable[[], None], *, until_idle: bool = False) -> None:
@@ -140,6 +170,21 @@ class Service:
         finally:
             await self._agents.close()
             self.queue.close()
+
+    async def verify(self, bound: socket.socket) -> None:
+        """Answer questions about addresses, and clean up what is known of them from time to time."""
+        config = self._plan.config
+        server = await asyncio.start_unix_server(VerifyServer(self.prober).serve, sock=bound, **KEEP_FILE)
+        pause = config.seconds("address_verify_cache_cleanup_interval")
+        try:
+            while True:
+                try:
+                    self.prober.cache.clean()
+                except TableError as error:
+                    logger.warning("%s", error)
+                await asyncio.sleep(pause or math.inf)
+        finally:
+            server.close()
 
     def listen(self, bound: socket.socket) -> None:
         """Take requests from a datagram or stream socket."""
@@ -225,9 +270,17 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
         fd = await lock(Path(config.str("queue_directory")))
         try:
             service = Service(plan)
+            verifying = []
             for bound in sockets:
-                service.listen(bound.socket)
-            await service.run(drain, ready)
+                if bound.tag == "verify":
+                    verifying.append(asyncio.create_task(service.verify(bound.socket)))
+                else:
+                    service.listen(bound.socket)
+            try:
+                await service.run(drain, ready)
+            finally:
+                for task in verifying:
+                    task.cancel()
         finally:
             os.close(fd)
 

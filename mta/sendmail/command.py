@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from mta.address import quote_822
 from mta.config import ConfigErrors, MainConfig
 from mta.queue import control, layout, postqueue
 from mta.queue.errors import QueueError, QueueLocked
 from mta.queue.ids import is_queue_id
+from mta.queue.message import Trace
 from mta.queue.tool import Fatal, fail, load_config, to_stderr
 from mta.queue.wakeup import SCAN_INCOMING
 from mta.sendmail import extract, maildrop, submission
@@ -29,6 +31,7 @@ usage: sendmail [option ...] [recipient ...]
   -t  recipients from the header     -i, -oi  a lone dot does not end the message     -f sender   -F full_name
   -N notify  -R full|hdrs  -V envid  -B 8BITMIME      -C config_dir (or MAIL_CONFIG)
   -bs SMTP on standard input    -bp list the queue    -bi rebuild aliases    -q deliver the queue now
+  -bv do recipients exist? Nothing is delivered, a report is mailed
 example: printf 'Subject: hello\\n\\nhello\\n' | sendmail -t -i user@example.com"""
 
 CHUNK: Final = 64 * 1024
@@ -73,7 +76,7 @@ def run(options: Options, source: BinaryIO) -> int:
         case modes.DAEMON:
             raise Fatal("daemon mode: start the mail system with `hardmail run -c CONFDIR`", os.EX_UNAVAILABLE)
         case modes.VERIFY:
-            raise Fatal("unsupported: -bv", os.EX_USAGE)
+            return verify(config, options)
         case _:
             return enqueue(config, options, source)
 
@@ -86,16 +89,7 @@ def enqueue(config: MainConfig, options: Options, source: BinaryIO) -> int:
     _may_submit(config)
     limit = config.int("message_size_limit")
     content = to_crlf(_without_from_lines(_read(source, options.dot_ends, limit)))
-    try:
-        recipients = extract.arguments(options.recipients)
-        if options.from_header:
-            recipients += extract.recipients(content)
-    except ExtractError as error:
-        raise Fatal(f"unable to extract recipients: {error}", os.EX_DATAERR) from error
-    if not recipients:
-        raise Fatal("No recipient addresses found in message header", os.EX_USAGE)
-    if any(control_char in recipient for recipient in recipients for control_char in "\0\r\n"):
-        raise Fatal("a recipient address holds a control character", os.EX_DATAERR)
+    recipients = _recipients(options, content)
     drop = Drop(
         sender=_login() if options.sender is None else extract.sender(options.sender),
         recipients=tuple(recipients),
@@ -112,6 +106,41 @@ def enqueue(config: MainConfig, options: Options, source: BinaryIO) -> int:
     return os.EX_OK
 
 
+def verify(config: MainConfig, options: Options) -> int:
+    """Have the sender told whether the recipients exist; nothing is delivered. Raises Fatal."""
+    _may_submit(config)
+    recipients = _recipients(options, b"")
+    sender = _login() if options.sender is None else extract.sender(options.sender)
+    header = f"From: {quote_822(sender) if sender else 'MAILER-DAEMON'}\r\nSubject: probe\r\n"
+    header += "To:" + ",".join(f"\r\n\t{quote_822(recipient)}" for recipient in recipients) + "\r\n\r\n"
+    drop = Drop(
+        sender=sender,
+        recipients=tuple(recipients),
+        content=header.encode("utf-8", "surrogateescape"),
+        smtputf8=not all(recipient.isascii() for recipient in recipients),
+        trace=int(Trace.USER_VERIFY),
+        attributes={"uid": str(os.getuid())},
+    )
+    _keep(config, drop)
+    print(f"Mail Delivery Status Report will be mailed to <{sender}>.")
+    return os.EX_OK
+
+
+def _recipients(options: Options, content: bytes) -> list[str]:
+    """Those of the command line, and with -t those of the header. Raises Fatal."""
+    try:
+        recipients = extract.arguments(options.recipients)
+        if options.from_header:
+            recipients += extract.recipients(content)
+    except ExtractError as error:
+        raise Fatal(f"unable to extract recipients: {error}", os.EX_DATAERR) from error
+    if not recipients:
+        raise Fatal("No recipient addresses found in message header", os.EX_USAGE)
+    if any(control_char in recipient for recipient in recipients for control_char in "\0\r\n"):
+        raise Fatal("a recipient address holds a control character", os.EX_DATAERR)
+    return recipients
+
+
 def _keep(config: MainConfig, drop: Drop) -> None:
     directory = Path(config.str("queue_directory"))
     try:
@@ -119,7 +148,7 @@ def _keep(config: MainConfig, drop: Drop) -> None:
             layout.prepare(directory)
         maildrop.write(directory, drop)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
+        if error.errno in (errno.EACCES, errno.EPERM) and not drop.trace:
             submission.submit(config, drop)
             return
         raise Fatal(f"queue file write error: {error}", os.EX_TEMPFAIL) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mta.queue import layout
+from mta.queue.message import Trace
 from mta.queue.schema import sync_directory
 
 MAGIC: Final = b"hardmail-maildrop-1"
@@ -43,6 +44,8 @@ class Drop:
     body: str = ""
     smtputf8: bool = False
     attributes: dict[str, str] = field(default_factory=dict)
+    trace: int = 0
+    """What is to be reported, mta.queue.message.Trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,18 @@ def write(queue_directory: Path, drop: Drop) -> Path:
     return path
 
 
-_ENVELOPE: Final = ("sender", "recipients", "fullname", "notify", "ret", "envid", "body", "smtputf8", "attributes")
+_ENVELOPE: Final = (
+    "sender",
+    "recipients",
+    "fullname",
+    "notify",
+    "ret",
+    "envid",
+    "body",
+    "smtputf8",
+    "trace",
+    "attributes",
+)
 
 
 def read(path: Path) -> Dropped:
@@ -130,6 +144,7 @@ def _drop(told: dict[str, Any], content: bytes) -> Drop:
         envid=str(told["envid"]),
         body=str(told["body"]) if told["body"] in ("", "7BIT", "8BITMIME") else "",
         smtputf8=bool(told["smtputf8"]),
+        trace=int(told.get("trace", 0)) & int(Trace.USER_VERIFY),
         attributes=attributes,
     )
 

@@ -180,7 +180,7 @@ def _check(options: Options) -> None:
         raise Fatal("-t can be used only in delivery mode", os.EX_USAGE)
     if options.from_header and options.mode not in (ENQUEUE,):
         raise Fatal("-t can be used only in delivery mode", os.EX_USAGE)
-    if options.mode == ENQUEUE and not options.recipients and not options.from_header:
+    if options.mode in (ENQUEUE, VERIFY) and not options.recipients and not options.from_header:
         raise Fatal("Recipient addresses must be specified on the command line or via the -t option", os.EX_USAGE)
     if any(char in (options.sender or "") + options.envid + "".join(options.recipients) for char in "\0\r\n"):
         raise Fatal("an address holds a control character", os.EX_USAGE)

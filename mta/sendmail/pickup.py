@@ -104,6 +104,7 @@ class Pickup:
             body=drop.body,
             smtputf8=drop.smtputf8,
             fullname=drop.fullname,
+            attributes={"trace_flags": str(drop.trace)} if drop.trace else {},
         )
         try:
             if settings.message_size_limit and len(content) > settings.message_size_limit:

@@ -132,12 +132,20 @@ class Notices:
             return []
         return [await self._sender(Kind.SUCCESS, message, wanted, content, headers_only=True)]
 
+    async def verification(
+        self, message: QueuedMessage, entries: Sequence[Entry], content: bytes | None
+    ) -> list[NewMessage]:
+        """For whoever asked with sendmail -bv. Raises NoticeError."""
+        if not message.sender:
+            return []
+        return [await self._sender(Kind.VERIFY, message, entries, content, headers_only=True)]
+
     async def _sender(
         self, kind: Kind, message: QueuedMessage, entries: Sequence[Entry], content: bytes | None, headers_only: bool
     ) -> NewMessage:
         text = self._settings.texts.get(kind, ())
         notice = await self._make(kind, text, message, entries, content, "", message.sender, headers_only, copy=False)
-        word = {Kind.FAILURE: "non-delivery", Kind.DELAY: "delay", Kind.SUCCESS: "delivery status"}[kind]
+        word = {Kind.FAILURE: "non-delivery", Kind.DELAY: "delay"}.get(kind, "delivery status")
         logger.info("%s: sender %s notification: %s", message.queue_id, word, notice.queue_id)
         return notice
 

@@ -112,7 +112,9 @@ def _notification(report: Report, settings: ReportSettings) -> bytes:
         original = ""
         if recipient.original and recipient.original.casefold() != recipient.address.casefold():
             original = f" (expanded from <{recipient.original}>)"
-        lines += wrapped(f"<{recipient.address}>{original}: {reason}")
+        relay = entry.outcome.record.get("relay", "none")
+        via = f"delivery via {relay}: " if relay != "none" else ""
+        lines += wrapped(f"<{recipient.address}>{original}: {via}{reason}")
     return _lines(lines)
 
 

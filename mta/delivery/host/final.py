@@ -49,6 +49,14 @@ async def _act(delivery: Delivery, state: State, rights: Rights, work: Callable[
     return None
 
 
+def _only_asked(delivery: Delivery, state: State, where: str) -> bool:
+    """Whether the message is a probe of verify(8): it learns where mail would go, and goes nowhere."""
+    if delivery.request.message.is_probe:
+        delivery.note(state, "2.0.0", f"delivers to {where}")
+        return True
+    return False
+
+
 def _copied(local: Local, delivery: Delivery, state: State, form: Form, kind: str) -> bytes:
     if kind not in local.settings.delivered_header:
         form = without_delivered(form)
@@ -117,6 +125,8 @@ def _spool_rights(spool: str, rights: Rights) -> Rights:
 
 async def _mailbox_file(local: Local, delivery: Delivery, state: State, user: User, path: str, opener: Rights) -> None:
     settings = local.settings
+    if _only_asked(delivery, state, "mailbox"):
+        return
     octets = _copied(local, delivery, state, MBOX, "file")
     target = Target(path, user.rights, owned=settings.strict_ownership)
     told = await _act(
@@ -137,6 +147,8 @@ async def _mailbox_file(local: Local, delivery: Delivery, state: State, user: Us
 
 
 async def _maildir(local: Local, delivery: Delivery, state: State, rights: Rights, path: str) -> None:
+    if _only_asked(delivery, state, "maildir"):
+        return
     octets = _copied(local, delivery, state, MAILDIR, "file")
     told = await _act(
         delivery, state, rights, lambda: [maildir.deliver(path, octets, "5.2.0")], local.settings.size_limit
@@ -173,6 +185,8 @@ async def file(local: Local, delivery: Delivery, state: State, path: str) -> Non
     if path.endswith("/"):
         await _maildir(local, delivery, state, rights, path)
         return
+    if _only_asked(delivery, state, f"file: {path}"):
+        return
     octets = _copied(local, delivery, state, MBOX, "file")
     target = Target(path, rights, regular=False)
     locking = local.settings.locking
@@ -192,7 +206,7 @@ async def command(local: Local, delivery: Delivery, state: State, line: str) -> 
     """Hand the message to a command."""
     settings, state = local.settings, state.deeper()
     rights = _acting_rights(local, state)
-    if delivery.been_here("command", state.user, rights.uid, line):
+    if delivery.been_here("command", state.user, rights.uid, line) or _only_asked(delivery, state, f"command: {line}"):
         return
     try:
         lookup = Names(state, settings.delimiters).lookup

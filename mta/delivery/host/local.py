@@ -133,5 +133,8 @@ class Local:
         """Send on, as a message of its own with a queue entry for every recipient."""
         if delivery.been_here("indirect", state.address):
             return
+        if delivery.request.message.is_probe:
+            delivery.note(state, "2.0.0", f"forwards to {state.address}")
+            return
         key = state.delivered, state.sender, state.ret, state.envid
         delivery.forwards.setdefault(key, []).append(state.recipient)

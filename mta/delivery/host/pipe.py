@@ -184,6 +184,8 @@ class Pipe:
         except ExpandError as error:
             logger.warning("service %s: %s", settings.name, error)
             return "4.3.5", CONFIGURATION
+        if request.message.is_probe:
+            return "2.0.0", f"delivers to command: {argv[0]}"
         form = Form(settings.flags & _COPY_FLAGS, settings.eol)
         octets = copied(
             content, form, sender=sender, original=first.original, delivered=first.address, now=self._clock()

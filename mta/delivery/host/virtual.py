@@ -132,6 +132,9 @@ class Virtual:
         self, request: Request, recipient: QueuedRecipient, content: bytes, path: str, rights: Rights
     ) -> Verdict:
         settings, is_maildir = self._settings, path.endswith("/")
+        kind = "maildir" if is_maildir else "mailbox"
+        if request.message.is_probe:
+            return "2.0.0", f"delivers to {kind}"
         octets = copied(
             content,
             MAILDIR if is_maildir else MBOX,
@@ -151,7 +154,7 @@ class Virtual:
 
         verdict = (await act_as(rights, work, file_limit=settings.size_limit))[0]
         if verdict is None:
-            return "2.0.0", f"delivered to {'maildir' if is_maildir else 'mailbox'}"
+            return "2.0.0", f"delivered to {kind}"
         status, reason = verdict
         if is_maildir or verdict == list(wrong):
             return status, reason

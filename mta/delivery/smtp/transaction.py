@@ -68,7 +68,7 @@ class Transaction:
             await self._reset()
         session.needs_reset = True  # until the final reply has come
         accepted = await (self._envelope_at_once() if session.offers("PIPELINING") else self._envelope_by_steps())
-        if not accepted:
+        if not accepted or letter.message.is_probe:
             return
         await self._send_content(accepted)
         session.needs_reset = False
@@ -97,12 +97,16 @@ class Transaction:
         """RFC 2920: all in one write. Every reply is read, whatever the first says; returns who was accepted."""
         mail, rcpts = self._commands()
         forwards = forward_commands(self._session, self._letter.message)
-        self._send([*forwards, mail, *rcpts, "DATA"], "MAIL FROM")
+        probe = self._letter.message.is_probe
+        self._send([*forwards, mail, *rcpts, *([] if probe else ["DATA"])], "MAIL FROM")
         for _ in forwards:
             await self._forwarded()
         mail_reply = await self._reply("MAIL FROM", self._timeouts.mail)
         replies = [await self._reply("RCPT TO", self._timeouts.rcpt) for _ in rcpts]
         accepted = self._judge_recipients(replies) if mail_reply.ok else []
+        if probe:
+            self._judge_mail(mail_reply)
+            return accepted
         data_reply = await self._reply("DATA", self._timeouts.data_init)
         if data_reply.code == 354 and not accepted:
             # RFC 2920 section 3.1: the server waits for data although nobody gets it.
@@ -126,7 +130,7 @@ class Transaction:
             self._send([rcpt], "RCPT TO")
             replies.append(await self._reply("RCPT TO", self._timeouts.rcpt))
         accepted = self._judge_recipients(replies)
-        if accepted:
+        if accepted and not self._letter.message.is_probe:
             self._send(["DATA"], "DATA")
             self._judge_data(await self._reply("DATA", self._timeouts.data_init))
         return accepted
@@ -146,6 +150,9 @@ class Transaction:
         for number, reply in enumerate(replies):
             if reply.ok:
                 accepted.append(number)
+                if self._letter.message.is_probe:
+                    host = self._session.peer.host
+                    self.fates.sent[number] = Dsn(reply.status, reply.text, "dns", host, "smtp", reply.text)
             else:
                 self.fates.failed[number] = self._dsn(reply, "RCPT TO")
         return accepted

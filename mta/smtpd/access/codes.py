@@ -28,15 +28,9 @@ class Codes:
     multi_recipient_bounce: int
     plaintext: int
     rbl: int
-    unverified_sender_reject: int
-    unverified_sender_defer: int
-    unverified_recipient_reject: int
-    unverified_recipient_defer: int
     unknown_address_tempfail: str
     """An action: defer_if_permit or defer."""
     unknown_helo_tempfail: str
-    unverified_sender_tempfail: str
-    unverified_recipient_tempfail: str
     soft_bounce: bool
     show_table: bool
     """show_user_unknown_table_name"""
@@ -62,14 +56,8 @@ class Codes:
             multi_recipient_bounce=number("multi_recipient_bounce_reject_code"),
             plaintext=number("plaintext_reject_code"),
             rbl=number("maps_rbl_reject_code"),
-            unverified_sender_reject=number("unverified_sender_reject_code"),
-            unverified_sender_defer=number("unverified_sender_defer_code"),
-            unverified_recipient_reject=number("unverified_recipient_reject_code"),
-            unverified_recipient_defer=number("unverified_recipient_defer_code"),
             unknown_address_tempfail=text("unknown_address_tempfail_action"),
             unknown_helo_tempfail=text("unknown_helo_hostname_tempfail_action"),
-            unverified_sender_tempfail=text("unverified_sender_tempfail_action"),
-            unverified_recipient_tempfail=text("unverified_recipient_tempfail_action"),
             soft_bounce=config.bool("soft_bounce"),
             show_table=config.bool("show_user_unknown_table_name"),
         )

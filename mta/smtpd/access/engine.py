@@ -18,6 +18,7 @@ from mta.smtpd.access.lists import BadRestriction, Step, compile_list, errors_in
 from mta.smtpd.access.policy import Service
 from mta.smtpd.access.recipient import reject_unlisted_recipient
 from mta.smtpd.access.sender import reject_unlisted_sender
+from mta.smtpd.access.verified import Verifier
 from mta.smtpd.lookups import Lookups
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session
@@ -64,6 +65,7 @@ class Access:
         self.double_bounce = config.str("double_bounce_sender").lower()
         self.allow_untrusted_routing = config.bool("allow_untrusted_routing")
         self._unsafe = _complement(config.raw("smtpd_expansion_filter") or "")
+        self.verifier = Verifier(config)
         self.policy_services: list[Service] = []
         self.recipient_mapping, self.sender_mapping = users.mapping(config)
         self.user_lists = users.user_lists(config, self.codes)
@@ -104,7 +106,8 @@ class Access:
             raise ConfigErrors([ConfigError(config.where(parameter), f"{parameter}: {problem}")]) from None
 
     def close(self) -> None:
-        """Let go of the connections to policy servers."""
+        """Let go of the connections to policy servers and to the verify service."""
+        self.verifier.close()
         for service in self.policy_services:
             service.close()
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 WARN_IF_REJECT = "warn_if_reject"
 
 UNSUPPORTED = {
-    "reject_unverified_sender": "address verification probes (verify(8)) are not part of hardmail",
-    "reject_unverified_recipient": "address verification probes (verify(8)) are not part of hardmail",
     "check_relay_domains": "removed from Postfix; use permit_mynetworks, reject_unauth_destination",
     "permit_naked_ip_address": "removed from Postfix; use permit_mynetworks or permit_sasl_authenticated",
 }

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mta.smtpd.access import client, dnsbl, generic, names, policy, recipient, sender, tables
+from mta.smtpd.access import client, dnsbl, generic, names, policy, recipient, sender, tables, verified
 from mta.smtpd.access.check import Check, Verdict
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ RESTRICTIONS: Final[dict[str, Restriction]] = {
     "reject_authenticated_sender_login_mismatch": Restriction(sender.reject_authenticated_sender_login_mismatch),
     "reject_known_sender_login_mismatch": Restriction(sender.reject_known_sender_login_mismatch),
     "reject_unauthenticated_sender_login_mismatch": Restriction(sender.reject_unauthenticated_sender_login_mismatch),
+    "reject_unverified_sender": Restriction(verified.reject_unverified_sender),
     "check_sender_access": Restriction(tables.check_sender_access, _table),
     # The recipient.
     "permit_auth_destination": Restriction(recipient.permit_auth_destination),
@@ -91,6 +92,7 @@ RESTRICTIONS: Final[dict[str, Restriction]] = {
     "reject_non_fqdn_recipient": Restriction(recipient.reject_non_fqdn_recipient),
     "reject_unknown_recipient_domain": Restriction(recipient.reject_unknown_recipient_domain),
     "reject_unlisted_recipient": Restriction(recipient.reject_unlisted_recipient),
+    "reject_unverified_recipient": Restriction(verified.reject_unverified_recipient),
     "check_recipient_maps": Restriction(recipient.reject_unlisted_recipient),
     "check_recipient_access": Restriction(tables.check_recipient_access, _table),
     "check_etrn_access": Restriction(tables.check_etrn_access, _table),

@@ -115,7 +115,8 @@ VOCABULARY = [word.encode() for word in WORDS]
 LEAKS = re.compile(rb"Traceback|internal error|Exception|NoneType|codec|object at 0x|Errno|/tmp|\.py")
 REPLY = re.compile(rb"(?:\d{3}[ -][^\r\n\0]*\r\n)*")
 KEPT = re.compile(rb"(?m)^250 2\.0\.0 Ok: queued as ")
-ENDED = re.compile(rb"\r\n\.\r\n")
+ENDED = re.compile(rb"(?i)(?=\r\n\.\r\n)|(?=DATA[^\n]*\n\.\r\n)")
+"""Ends of content, also of content that is empty."""
 
 
 def generate(source: random.Random) -> bytes:

@@ -440,7 +440,6 @@ BAD_LISTS = [
     ("smtpd_recipient_restrictions = permit_mynetworks,\n  reject_unauth_destinations", "reject_unauth_destinations"),
     ("smtpd_client_restrictions = check_client_access", "argument is missing"),
     ("smtpd_client_restrictions = check_client_access nosuchtype:x", "nosuchtype"),
-    ("smtpd_recipient_restrictions = reject_unverified_recipient", "address verification"),
     ("smtpd_data_restrictions = inline:{a=b}", "table needs a restriction"),
     ("smtpd_client_restrictions = reject_rbl_client zone=1.2.3", "filter"),
     ("smtpd_client_restrictions = check_policy_service nonsense", "bad server name"),

@@ -41,7 +41,9 @@ def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(localsettings, "_owner_uid", lambda path: 0)
     made = SimpleNamespace(place=place, spool=spool, out=out, users=users)
 
-    async def deliver(who: str | Recipient, aliases: str = "", content: bytes = LETTER, **settings: str) -> Report:
+    async def deliver(
+        who: str | Recipient, aliases: str = "", content: bytes = LETTER, *, probe: bool = False, **settings: str
+    ) -> Report:
         (place / "aliases").write_text(aliases)
         given = {
             "myhostname": "mail.example.com",
@@ -59,7 +61,7 @@ def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         resolver = Resolver(config)
         local = Local(LocalSettings.from_config(config, "local"), resolver, resolver.rewriter, Extensions.of(config))
         to = Recipient(f"{who}@example.com", f"{who}@example.com") if isinstance(who, str) else who
-        [report] = await local.reports(request(to, content=content))
+        [report] = await local.reports(request(to, content=content, probe=probe))
         return report
 
     made.deliver = deliver
