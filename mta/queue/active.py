@@ -30,8 +30,6 @@ class Active:
     """Finished recipients whose sender is to be notified."""
     waiting: dict[int, Outcome] = field(default_factory=dict)
     """Recipients that are to be tried again."""
-    attempted: bool = False
-    """A delivery was tried; only then may a message expire."""
 
     @classmethod
     def of(cls, message: QueuedMessage, now: float) -> Active:

@@ -78,11 +78,11 @@ class Completion:
     def _expired(self, active: Active, now: float) -> bool:
         message = active.message
         lifetime = self.settings.lifetime(message.sender)
-        return bool(active.waiting) and active.attempted and now > message.arrival + lifetime
+        return bool(active.waiting) and now >= message.arrival + lifetime
 
     def _warns(self, active: Active, now: float) -> bool:
         message, after = active.message, self.settings.delay_warning
-        return bool(active.waiting) and after > 0 and not message.warned and now > message.arrival + after
+        return bool(active.waiting) and after > 0 and not message.warned and now >= message.arrival + after
 
     def _defer(self, active: Active, *, warned: bool) -> Defer:
         now = self.clock()

@@ -19,13 +19,15 @@ from mta.queue.changes import Change, Defer
 from mta.queue.completion import Completion
 from mta.queue.corrupt import set_aside
 from mta.queue.deliverers import Agents
-from mta.queue.destinations import Destination, Transport
+from mta.queue.destinations import Destination
 from mta.queue.errors import QueueDamaged, QueueError
+from mta.queue.jobs import Job
 from mta.queue.message import QueuedMessage, QueuedRecipient, Trace
 from mta.queue.reading import MessageCorrupt
 from mta.queue.routing import Resolver, routes
 from mta.queue.settings import ManagerSettings
 from mta.queue.store import Queue
+from mta.queue.transport import Transport
 
 logger = logging.getLogger("postfix.qmgr")
 
@@ -183,7 +185,7 @@ class Manager:
         # The clock may be simulated: waits are short enough to notice that it was moved.
         wait = min(POLL, max(0.0, self._next_run - self._clock()))
         for transport in self._transports.values():
-            if (at := transport.next_time()) is not None:
+            if (at := transport.next_time(self._clock())) is not None:
                 wait = min(wait, max(0.0, at - self._clock()))
         waking = asyncio.create_task(self._wake.wait())
         try:
@@ -239,11 +241,13 @@ class Manager:
         """Queue a delivery for each route."""
         resolver = self._probe_resolver if active.message.trace & Trace.MTA_VERIFY else self._resolver
         found = await routes(active.message, active.to_deliver, resolver, self._settings)
-        now = self._clock()
+        now, jobs = self._clock(), dict[str, Job[Entry]]()
         for route, recipients in found.items():
             transport = self._transport(route.transport)
             limit = transport.settings.recipient_limit
             recipients.sort(key=_by_domain)
+            if route.transport not in jobs:
+                jobs[route.transport] = transport.jobs.new(active.since)
             # Transports that take one recipient at a time know no other destination than him (qmgr_message_resolve).
             by_recipient = limit == 1
             for start in range(0, len(recipients), limit or len(recipients)):
@@ -255,7 +259,7 @@ class Manager:
                     continue
                 active.entries += 1
                 destination = transport.destination(name, route.nexthop)
-                transport.add(destination, Entry(active, portion, route.nexthop))
+                transport.add(destination, Entry(active, portion, route.nexthop), jobs[route.transport])
         if active.entries == 0:
             await self._complete(active)
         else:
@@ -301,18 +305,28 @@ class Manager:
             more_to_come=lambda: transport.busy_with(destination, self._clock()),
         )
         try:
-            results = await self._agents.agent(transport.name).deliver(request)
+            results = await self._ask(transport, request)
+            active.note(results)
+            self._feedback(transport, destination, results)
         finally:
             transport.finished(destination, self._clock())
-        active.attempted = True
-        active.note(results)
-        self._feedback(transport, destination, results)
         active.entries -= 1
         if active.entries == 0:
             await self._complete(active, results)
         else:
             self._queue.submit(active.progress(results), _note_failure)
         self._dispatch()
+
+    async def _ask(self, transport: Transport[Entry], request: Request) -> list[Result]:
+        """A fault in an agent is one of the transport: these recipients are tried again (qmgr_deliver_update)."""
+        try:
+            return await self._agents.agent(transport.name).deliver(request)
+        except Exception:
+            logger.exception("transport %s failure", transport.name)
+        results = request.all_same(Status.DEFERRED, Dsn("4.3.0", "unknown mail transport error"), site_failure=True)
+        for result in results:
+            log_result(logging.getLogger("postfix.error"), request.message, result, self._clock())
+        return results
 
     def _read(self, active: Active) -> bytes:
         if active.content is None:

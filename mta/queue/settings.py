@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mta.config import MainConfig
+
+
+logger = logging.getLogger("postfix.qmgr")
+
+_NUMBER: Final = r"\d+(?:\.\d*)?|\.\d+"
+_FEEDBACK: Final = re.compile(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER}|concurrency|sqrt_concurrency))?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +26,28 @@ class Feedback:
     divisor: str = ""
 
     @classmethod
+    def of(cls, parameter: str, text: str) -> Feedback:
+        """As configured; what cannot be used is warned of and counts as 1 (qmgr_feedback_init)."""
+        try:
+            return cls.parse(text)
+        except ValueError:
+            logger.warning("%s: ignoring malformed or unreasonable feedback: %s", parameter, text)
+            return cls()
+
+    @classmethod
     def parse(cls, text: str) -> Feedback:
         """Raises ValueError."""
-        match = re.match(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*(?:/\s*(\d+|concurrency|sqrt_concurrency))?\s*\Z", text)
+        match = _FEEDBACK.fullmatch(text)
         if match is None:
             raise ValueError(f"bad feedback: {text!r}")
-        if match[2] and match[2].isdigit():
-            if int(match[2]) == 0:
+        factor, divisor = float(match[1]), match[2] or ""
+        if divisor[:1].isdigit() or divisor[:1] == ".":
+            if float(divisor) == 0:
                 raise ValueError(f"bad feedback: {text!r}")
-            return cls(float(match[1]) / int(match[2]))
-        return cls(float(match[1]), match[2] or "")
+            factor, divisor = factor / float(divisor), ""
+        if factor > 1:
+            raise ValueError(f"unreasonable feedback: {text!r}")
+        return cls(factor, divisor)
 
     def amount(self, window: int) -> float:
         """How much one success or failure counts at this concurrency."""
@@ -54,33 +73,53 @@ class TransportSettings:
     negative: Feedback = field(default_factory=Feedback)
     failed_cohort_limit: int = 1
     rate_delay: float = 0.0
-    """Seconds between deliveries to one destination."""
+    """Seconds between deliveries to one destination; then only one goes there at a time."""
+    transport_rate_delay: float = 0.0
+    """Seconds between deliveries of the whole transport; then only one is under way."""
+    slot_cost: int = 5
+    """Deliveries of a large message that pay for one of a smaller message that overtakes it; less than 2: none does."""
+    slot_loan: int = 3
+    """Slots that may be spent before they are earned."""
+    slot_discount: int = 50
+    """Percentage of the slots that may be missing."""
+    min_slots: int = 3
+    """Slots that a message must be able to earn before any may overtake it."""
+    debug: bool = False
+    """Log every change of a concurrency (destination_concurrency_feedback_debug)."""
+
+    def __post_init__(self) -> None:
+        # A frozen dataclass is completed in this way.
+        limit = 1 if self.rate_delay else self.concurrency_limit
+        object.__setattr__(self, "concurrency_limit", limit)
+        object.__setattr__(self, "initial_concurrency", max(1, min(self.initial_concurrency, limit or 1 << 30)))
 
     @classmethod
     def from_config(cls, config: MainConfig, transport: str, maxproc: int) -> TransportSettings:
-        def by_transport(parameter: str) -> str:
-            own = config.raw(f"{transport}_{parameter}")
-            name = f"{transport}_{parameter}" if own is not None else f"default_{parameter}"
-            return config.str(name)
+        def name_of(parameter: str, default: str = "") -> str:
+            own = f"{transport}_{parameter}"
+            return own if config.raw(own) is not None else default or f"default_{parameter}"
 
-        initial = config.raw(f"{transport}_initial_destination_concurrency")
+        def number(parameter: str, default: str = "") -> int:
+            return int(config.str(name_of(parameter, default)))
+
+        def feedback(parameter: str) -> Feedback:
+            return Feedback.of(name := name_of(parameter), config.str(name))
+
         return cls(
-            concurrency_limit=int(by_transport("destination_concurrency_limit")),
-            initial_concurrency=(
-                config.int(f"{transport}_initial_destination_concurrency")
-                if initial is not None
-                else config.int("initial_destination_concurrency")
-            ),
-            recipient_limit=int(by_transport("destination_recipient_limit")),
+            concurrency_limit=number("destination_concurrency_limit"),
+            initial_concurrency=number("initial_destination_concurrency", "initial_destination_concurrency"),
+            recipient_limit=number("destination_recipient_limit"),
             process_limit=maxproc,
-            positive=Feedback.parse(by_transport("destination_concurrency_positive_feedback")),
-            negative=Feedback.parse(by_transport("destination_concurrency_negative_feedback")),
-            failed_cohort_limit=int(by_transport("destination_concurrency_failed_cohort_limit")),
-            rate_delay=config.seconds(
-                f"{transport}_destination_rate_delay"
-                if config.raw(f"{transport}_destination_rate_delay") is not None
-                else "default_destination_rate_delay"
-            ),
+            positive=feedback("destination_concurrency_positive_feedback"),
+            negative=feedback("destination_concurrency_negative_feedback"),
+            failed_cohort_limit=number("destination_concurrency_failed_cohort_limit"),
+            rate_delay=config.seconds(name_of("destination_rate_delay")),
+            transport_rate_delay=config.seconds(name_of("transport_rate_delay")),
+            slot_cost=number("delivery_slot_cost"),
+            slot_loan=number("delivery_slot_loan"),
+            slot_discount=number("delivery_slot_discount"),
+            min_slots=number("minimum_delivery_slots"),
+            debug=config.bool("destination_concurrency_feedback_debug"),
         )
 
 

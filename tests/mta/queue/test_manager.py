@@ -454,7 +454,8 @@ async def test_a_result_that_cannot_be_written_is_written_later(start, queue, le
     assert len(bench.agent.deliveries) == 1
 
 
-async def test_a_fault_of_the_program_keeps_the_mail_and_the_others_going(start, queue, letter, caplog) -> None:
+async def test_a_fault_of_an_agent_keeps_the_mail_and_the_others_going(start, queue, letter, caplog) -> None:
+    caplog.set_level(logging.INFO)
     bench = start()
 
     async def broken(request: Request) -> list[Result]:
@@ -466,9 +467,11 @@ async def test_a_fault_of_the_program_keeps_the_mail_and_the_others_going(start,
     kept = await queue.put(letter("broken@a.example"))
     await queue.put(letter("ok@a.example"))
     await bench.until(lambda: bench.manager.idle and bench.left() == [kept])
-    assert "internal error; the message is put off" in caplog.text
+    assert "transport smtp failure" in caplog.text
+    assert "status=deferred (unknown mail transport error)" in caplog.text
     found = queue.find(kept)
     assert found is not None and found.queue is QueueName.DEFERRED
+    assert [entry.reason for entry in found.recipients] == ["unknown mail transport error"]
 
 
 async def test_a_stuck_delivery_does_not_hold_up_the_end(start, queue, letter, monkeypatch) -> None:
