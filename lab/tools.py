@@ -33,6 +33,7 @@ TOOLS = {
     "testsaslauthd": Tool("auth.cyrus.testsaslauthd:main", "try a password on a saslauthd"),
     "saslpasswd2": Tool("auth.cyrus.saslpasswd:main", "set and delete the passwords of sasldb users"),
     "sasldblistusers2": Tool("auth.cyrus.saslpasswd:list_main", "list the users of a sasldb"),
+    "tlswrap": Tool("tls.wraptool:main", "put TLS before a plain daemon or a plain client, as stunnel does"),
     "ca": Tool("tls.tool:main", "issue and renew certificates of the lab's authority"),
 }
 

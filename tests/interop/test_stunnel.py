@@ -1,8 +1,9 @@
-"""Real stunnel on either side: its client before our TLS ports, and its server before our plain ones (D 5.6.3)."""
+"""Real stunnel on either side: before our TLS ports and our plain ones, and at the other end of our own wrapper."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 from lab.behaviours.base import Change
 from lab.behaviours.stack import Lab
 from lab.wire import IMAP, POP3, Tap, Transcript
+from tls.authority import Authority
+from tls.context import client_context, server_context
+from tls.policy import Policy
+from tls.wrapper import Endpoint, Program, Wrapper
 
 pytestmark = pytest.mark.interop
 
@@ -70,3 +75,36 @@ async def test_its_server_before_our_plain_port(peer: Peer, place: Path) -> None
                 assert (await pop3.login(alice.name, alice.password)).startswith("+OK")
             assert tap.octets
             assert not tap.heard(alice.password)
+
+
+@asynccontextmanager
+async def wrapped(wrapper: Wrapper) -> AsyncIterator[int]:
+    """Our own wrapper; the port that it listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        drain = asyncio.Event()
+        serving = asyncio.create_task(wrapper.serve([sock], drain))
+        try:
+            yield sock.getsockname()[1]
+        finally:
+            drain.set()
+            await serving
+
+
+async def test_our_wrapper_and_its_client_and_server(peer: Peer, place: Path) -> None:
+    """A plain client, stunnel, our wrapper, a plain program; and a plain client, our wrapper, stunnel, a program."""
+    program, popd = peer("stunnel4", "stunnel4"), Program("/bin/sh", ["sh", "-c", "echo +OK ready; read line"])
+    authority = Authority.create(place / "ca")
+    made = authority.issue_server(["localhost"])
+    pem = place / "stunnel.pem"
+    pem.touch(0o600)
+    pem.write_text(made.certificate_file.read_text() + made.key_file.read_text())
+    async with wrapped(Wrapper(popd, accepting=server_context(pem, pem, Policy()))) as inner:
+        trusting = (f"CAfile = {authority.certificate_file}", "verifyChain = yes", "checkHost = localhost")
+        async with stunnel(program, place, "client = yes", f"connect = 127.0.0.1:{inner}", *trusting) as door:
+            async with await POP3.open("127.0.0.1", door, transcript=Transcript()) as pop3:
+                assert pop3.greeting == "+OK ready"
+    async with stunnel(program, place, f"cert = {pem}", "exec = /bin/echo", "execArgs = echo +OK") as inner:
+        context = client_context(Policy(), authority.certificate_file)
+        async with wrapped(Wrapper(Endpoint("localhost", inner), connecting=context)) as door:
+            async with await POP3.open("127.0.0.1", door, transcript=Transcript()) as pop3:
+                assert pop3.greeting == "+OK"
