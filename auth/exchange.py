@@ -13,7 +13,6 @@ from .mechanisms import Environment, MechanismEntry, Refused
 from .mechanisms.steps import (
     ActAs,
     Anonymous,
-    Authorize,
     Binding,
     Certificate,
     Challenge,
@@ -30,7 +29,6 @@ from .results import Result
 log = logging.getLogger("dovecot.auth")
 
 Answer = bytes | str | None
-DatabaseQuestion = VerifyPassword | Credentials | VerifyToken | Authorize
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class AskClient:
 class AskDatabase:
     """Ask the databases (``Exchange.lookup``) and go on with the answer."""
 
-    question: DatabaseQuestion
+    question: VerifyPassword | Credentials | VerifyToken
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ class Exchange:
                 match question:
                     case Challenge(data, binding):
                         return AskClient(data, binding)
-                    case VerifyPassword() | Credentials() | VerifyToken() | Authorize():
+                    case VerifyPassword() | Credentials() | VerifyToken():
                         return AskDatabase(question)
                 answer = self._at_once(question)
         except StopIteration as stop:
@@ -120,7 +118,7 @@ class Exchange:
             raise Refused("Unexpected NUL in auth data")
         return data
 
-    async def lookup(self, question: DatabaseQuestion) -> Next:
+    async def lookup(self, question: VerifyPassword | Credentials | VerifyToken) -> Next:
         """Ask the databases, then ``advance``."""
         request, authenticator = self.request, self._authenticator
         answer: Answer = None
@@ -133,8 +131,6 @@ class Exchange:
         match question:
             case VerifyPassword(password):
                 self._result = await authenticator.verify(request, password)
-            case Authorize(principal, realm):
-                self._result = await authenticator.authorize(request, principal, realm)
             case Credentials(scheme, suffix):
                 self._result, answer = await authenticator.credentials(request, scheme, suffix)
             case VerifyToken(token):
@@ -187,11 +183,4 @@ class Exchange:
 def environment_of(authenticator: Authenticator, nonce: Callable[[int], bytes]) -> Environment:
     """The mechanisms' view of this server."""
     settings = authenticator.settings
-    kerberos = settings.gssapi_hostname or settings.hostname
-    return Environment(
-        settings.hostname,
-        settings.realms,
-        nonce,
-        lambda: int(time.time()),
-        kerberos_hostname="" if kerberos == "$ALL" else kerberos,
-    )
+    return Environment(settings.hostname, settings.realms, nonce, lambda: int(time.time()))

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from . import kerberos
 from .client_connection import ClientConnection
 from .core import Core
 from .databases import BadArguments
@@ -92,8 +91,7 @@ def files(config: DovecotConfig) -> list[Path]:
     """The files the databases read at any time: what the kernel jail has to leave open. Raises BadArguments."""
     core = Core(config.protocol("auth"))
     core.close()
-    kerberized = "GSSAPI" in core.mechanisms
-    return [*core.authenticator.files(), *(kerberos.files(core.settings.krb5_keytab) if kerberized else [])]
+    return core.authenticator.files()
 
 
 async def _accept(core: Core, bound: Bound, limit: int) -> None:

@@ -30,6 +30,9 @@ FAREWELL_SECONDS = 0.7
 # Descriptors of one process: a client costs one, its mailbox a handful.
 OPEN_FILES = 16384
 
+# Objects made until the cycle collector looks: a mail makes a thousand and leaves few that only it can free.
+GC_THRESHOLDS = (10_000, 20, 20)
+
 # Who may connect anywhere may also choose the address that he connects from (smtp_bind_address), not the port.
 SOURCE_PORTS = (0,)
 
@@ -78,6 +81,7 @@ def _serve(service: Service, number: int, sockets: Sockets, report: int, supervi
         Bound(sockets[listener], listener.tag, {**listener.options, "worker": str(number)})
         for listener in service.listeners
     ]
+    gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
     for name in service.late:
         with contextlib.suppress(ImportError, LookupError):  # a codec of another platform

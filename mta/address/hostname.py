@@ -3,6 +3,7 @@
 import encodings.idna
 import encodings.punycode  # noqa: F401 (codecs are otherwise looked for at first use, which a jail may forbid)
 import ipaddress
+from functools import lru_cache
 
 import idna
 import idna.uts46data
@@ -14,6 +15,7 @@ _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _NUMERIC = frozenset("0123456789.")
 
 
+@lru_cache(maxsize=512)
 def valid_hostname(name: str, *, utf8: bool = False) -> bool:
     """Whether name is a host name: labels of letters, digits, hyphens inside, underscores; not all digits and dots.
 

@@ -1,7 +1,10 @@
 """Quoting of local parts: internal form (as stored and looked up) to external form (as written in SMTP and headers)."""
 
+import re
+
 _RFC821_SPECIALS = frozenset('<>()[]\\,;:@"')
 _CONTROLS = frozenset(map(chr, range(32))) | {"\x7f"}
+_PLAIN = re.compile(r"[A-Za-z0-9_=+-]+(?:\.[A-Za-z0-9_=+-]+)*@[A-Za-z0-9.-]+")
 _NOT_IN_DOT_STRING = _RFC821_SPECIALS | _CONTROLS | {" "}
 
 
@@ -29,6 +32,8 @@ def quote_822(address: str, *, bare: bool = False) -> str:
 
     A source route in front stays as it is. bare: the text is a local part only, an @ in it needs quotes.
     """
+    if not bare and _PLAIN.fullmatch(address):
+        return address
     route, rest = _split_route(address)
     local, at, domain = ("", "", "") if bare else rest.rpartition("@")
     if not at:

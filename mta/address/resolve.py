@@ -1,6 +1,7 @@
 """Resolving: one recipient address to address class, transport, next hop and final form, as trivial-rewrite(8) does."""
 
 import logging
+import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ CACHE_TIME = 30.0
 CACHE_LIMIT = 2000
 # Each round strips a domain or rewrites one operator, so an address needs fewer rounds than it has characters.
 _EXTRA_ROUNDS = 100
+# An address without quotes, routing or oddities in it: nearly all. If its domain is not local, nothing is to be found.
+_PLAIN = re.compile(r"[A-Za-z0-9_=+-]+(?:\.[A-Za-z0-9_=+-]+)*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,12 @@ class Resolver:
         return resolution
 
     async def _resolve(self, address: str, sender: str) -> Resolution:
-        local, tokens = await self._strip_local_domains(address)
-        recipient = internalize(tokens)
+        plain = _PLAIN.fullmatch(address)
+        if plain and not await self.domains.is_local(plain[1]):
+            local, recipient = False, address
+        else:
+            local, tokens = await self._strip_local_domains(address)
+            recipient = internalize(tokens)
         domain = recipient.rpartition("@")[2]
         if not self._valid(recipient, domain):
             if not (self.numeric_domain and valid_hostaddr(domain)):
@@ -118,7 +125,7 @@ class Resolver:
         first = min((i for c in "@!%" if (i := recipient.find(c)) >= 0), default=0)
         routed = recipient[first + 1 :] != domain
         found = AddressClass.LOCAL if local else await self.domains.remote_class(domain)
-        if self.warn_of_doubles:
+        if self.warn_of_doubles and found is not AddressClass.DEFAULT:
             await self.domains.warn_of_doubles(domain, found)
         transport, nexthop = await self._route(found, domain, sender)
         if found is not AddressClass.VIRTUAL_ALIAS:
@@ -258,4 +265,4 @@ def _at(domain: str) -> Tokens:
 
 def _is_utf8(text: str) -> bool:
     """Whether text came from valid UTF-8: bytes that did not are kept as surrogates."""
-    return not any("\udc80" <= c <= "\udcff" for c in text)
+    return text.isascii() or not any("\udc80" <= c <= "\udcff" for c in text)

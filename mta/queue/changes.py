@@ -241,8 +241,7 @@ class Remove(Change):
         self.has_file = body is not None
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        for table in ("messages", "contents", "recipients"):
-            connection.execute(f"DELETE FROM {table} WHERE sequence = ?", (self._sequence,))  # noqa: S608
+        connection.execute("DELETE FROM messages WHERE sequence = ?", (self._sequence,))  # see schema.CASCADE
 
     def finished(self) -> None:
         if self._body is not None:

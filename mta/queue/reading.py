@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class Reader:
 
     def __init__(self, database: Path, bodies: Path) -> None:
         self._database = database
+        self._name = str(database)
         self._bodies = bodies
         self._connection: sqlite3.Connection | None = None
         self._file = 0
@@ -42,7 +44,7 @@ class Reader:
 
     def _connect(self) -> sqlite3.Connection:
         """The connection; a new one if the database was replaced by a repair."""
-        file = self._database.stat().st_ino
+        file = os.stat(self._name).st_ino  # noqa: PTH116 - asked for each query
         if self._connection is None or file != self._file:
             self.close()
             self._connection, self._file = schema.connect(self._database), file

@@ -68,6 +68,14 @@ CREATE TABLE counters (
 ) WITHOUT ROWID;
 """
 
+CASCADE: Final = """
+CREATE TEMP TRIGGER IF NOT EXISTS removal AFTER DELETE ON main.messages BEGIN
+    DELETE FROM contents WHERE sequence = OLD.sequence;
+    DELETE FROM recipients WHERE sequence = OLD.sequence;
+END
+"""
+"""For connections that write: what belongs to a message goes with it."""
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection with our settings; the caller begins and ends transactions itself."""

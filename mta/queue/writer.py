@@ -57,6 +57,7 @@ class Writer:
         """`after_commit`: promised changes are durable. `on_death`: nothing can be written any more."""
         self._lock_file = directory / layout.WRITE_LOCK
         self._database = database
+        self._name = str(database)
         self._after_commit = after_commit
         self._on_death = on_death
         self._jobs: list[_Job] = []
@@ -301,13 +302,14 @@ class Writer:
 
     def _connect(self) -> sqlite3.Connection:
         """The connection. Under the lock: a database that was replaced (schema.repair) is never written to again."""
-        file = self._database.stat().st_ino
+        file = os.stat(self._name).st_ino  # noqa: PTH116 - asked for each transaction
         if self._connection is not None and file != self._file:
             self._disconnect()
         if self._connection is None:
             self._connection, self._file = schema.connect(self._database), file
             for setting in ("busy_timeout = 0", "synchronous = NORMAL", "wal_autocheckpoint = 0"):
                 self._connection.execute(f"PRAGMA {setting}")
+            self._connection.execute(schema.CASCADE)
         return self._connection
 
     def _disconnect(self) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _CLOSING: Final = {"<": ">", "[": "]", '"': '"'}
 _NESTED: Final = {"<": ">", '"': '"', "(": ")"}
 _USUAL: Final = re.compile(r"([A-Za-z]+) ((?i:FROM:|TO:)) ?(<[A-Za-z0-9@._+=-]*>)( [A-Za-z0-9=;@.,_+ -]*)?")
 """MAIL and RCPT as nearly all clients send them; nothing in them needs to be looked at twice."""
+_SPECIAL: Final = re.compile(r'[<\["\\:]')
+"""What makes more of a line than words between spaces."""
 _SPACE: Final = frozenset(" \t\r\n\v\f")
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """One word of a command. `unbalanced`: a bracket or quote was opened and never closed."""
 
     text: str
@@ -30,7 +30,7 @@ def split_command(line: str) -> list[Word]:
     """
     if match := _USUAL.fullmatch(line):
         return [Word(text) for text in (*match.group(1, 2, 3), *(match[4].split() if match[4] else ()))]
-    if not any(character in line for character in '<["\\:'):
+    if not _SPECIAL.search(line):
         return [Word(text) for text in line.split()]
     words: list[Word] = []
     position = _skip_space(line, 0)

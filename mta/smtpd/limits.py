@@ -19,6 +19,14 @@ log = logging.getLogger("postfix.smtpd")
 
 UNCOUNTED: Final = Count(0, 0)
 
+EVENTS: Final = {
+    "message": ("Message delivery request", 450, "4.7.1", "much mail"),
+    "recipient": ("Recipient address", 450, "4.7.1", "many recipients"),
+    "auth": ("AUTH command", 450, "4.7.1", "many AUTH commands"),
+    "newtls": ("New TLS session", 454, "4.7.0", "many new TLS sessions"),
+}
+"""What is counted: its name in the log, and what a client is told that does too much of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
@@ -81,29 +89,26 @@ class Limits:
             self.counter.disconnect(self._ident(session))
 
     async def message(self, session: Session) -> Reply | None:
-        refusal = Reply(450, "4.7.1", f"Error: too much mail from {session.peer_info.address}")
-        return await self._event(session, "message", "Message delivery request", self.ceilings.message_rate, refusal)
+        return await self._event(session, "message", self.ceilings.message_rate)
 
     async def recipient(self, session: Session) -> Reply | None:
-        refusal = Reply(450, "4.7.1", f"Error: too many recipients from {session.peer_info.address}")
-        return await self._event(session, "recipient", "Recipient address", self.ceilings.recipient_rate, refusal)
+        return await self._event(session, "recipient", self.ceilings.recipient_rate)
 
     async def auth(self, session: Session) -> Reply | None:
-        refusal = Reply(450, "4.7.1", f"Error: too many AUTH commands from {session.peer_info.address}")
-        return await self._event(session, "auth", "AUTH command", self.ceilings.auth_rate, refusal)
+        return await self._event(session, "auth", self.ceilings.auth_rate)
 
     async def new_tls(self, session: Session) -> Reply | None:
-        refusal = Reply(454, "4.7.0", f"Error: too many new TLS sessions from {session.peer_info.address}")
-        return await self._event(session, "newtls", "New TLS session", self.ceilings.tls_rate, refusal)
+        return await self._event(session, "newtls", self.ceilings.tls_rate)
 
-    async def _event(self, session: Session, event: str, title: str, ceiling: int, refusal: Reply) -> Reply | None:
+    async def _event(self, session: Session, event: str, ceiling: int) -> Reply | None:
         if not ceiling or session.unlimited:
             return None
         count = await self._count(event, session)
         if count.rate <= ceiling:
             return None
+        title, code, status, text = EVENTS[event]
         log.warning("%s rate limit exceeded: %d from %s", title, count.rate, session.label)
-        return refusal
+        return Reply(code, status, f"Error: too {text} from {session.peer_info.address}")
 
     async def _count(self, event: str, session: Session) -> Count:
         try:

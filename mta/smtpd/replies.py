@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 HANGUP_CODES: Final = frozenset({421, 521})
@@ -33,13 +34,16 @@ class Reply:
 
     def wire(self) -> bytes:
         """The reply as it is sent; what is not ASCII is sent as UTF-8, or as the bytes that the client used."""
-        status = f"{self.status} " if self.status else ""
-        if "\n" not in self.text:
-            line = f"{self.code} {status}{self.text}\r\n"
-        else:
-            *first, last = self.text.split("\n")
-            line = "".join(f"{self.code}-{status}{part}\r\n" for part in first) + f"{self.code} {status}{last}\r\n"
-        return line.encode("utf-8", "surrogateescape")
+        return _wire(self.code, self.status, self.text)
+
+
+@lru_cache(maxsize=256)
+def _wire(code: int, status: str, text: str) -> bytes:
+    """Most replies are constants."""
+    status = f"{status} " if status else ""
+    *first, last = text.split("\n")
+    lines = [*(f"{code}-{status}{part}\r\n" for part in first), f"{code} {status}{last}\r\n"]
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 class Refused(Exception):

@@ -25,7 +25,7 @@ def folded(content: bytes, limit: int) -> bytes:
     if limit <= 0 or len(content) <= limit:
         return content
     lines = content.split(b"\r\n")
-    if all(len(line) <= limit for line in lines):
+    if max(map(len, lines)) <= limit:
         return content
     return b"\r\n".join(_fold(line, limit) for line in lines)
 

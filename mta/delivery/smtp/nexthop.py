@@ -6,6 +6,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 MAX_LENGTH: Final = 1024
@@ -56,6 +57,7 @@ def parse_list(text: str, default_service: str) -> list[Destination]:
     return [parse(word, default_service) for word in words]
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str, default_service: str) -> Destination:
     """`[host]:port`, `[host]`, `host:port` or `host`; the port is a number or a known service. Raises NexthopError."""
     if len(text) > MAX_LENGTH:

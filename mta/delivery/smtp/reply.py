@@ -50,4 +50,6 @@ class Reply:
 
 def printable(text: str) -> str:
     """Control characters and stray octets become `?`; nothing a server says may forge a log line."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() and not "\udc80" <= char <= "\udcff" else "?" for char in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import ipaddress
 import logging
 import ssl
@@ -88,7 +89,7 @@ class PolicyTable:
         """Read keys and authorities while the process may: later it is confined. A fault is told, then felt in use."""
         self._files = {path: _read(path) for path in self.defaults.files if path}
         try:
-            policy = self._global()
+            policy = self._global
             if policy.level > Level.NONE:
                 self.context(policy)
         except PolicyError as error:
@@ -99,7 +100,7 @@ class PolicyTable:
 
         Raises PolicyError, and what the tables raise.
         """
-        policy = self._global()
+        policy = self._global
         if self._policy_maps is not None:
             found = await self._lookup_policy(nexthop)
             if found is not None:
@@ -110,6 +111,7 @@ class PolicyTable:
             raise PolicyError('TLS wrappermode requires "smtp_tls_security_level = encrypt" (or stronger)')
         return policy
 
+    @functools.cached_property
     def _global(self) -> TlsPolicy:
         defaults = self.defaults
         if defaults.level:
