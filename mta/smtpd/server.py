@@ -122,6 +122,8 @@ class Server:
     milter_maps: Maps
     milter_macros: dict[str, str]
     greet_pause: GreetPause
+    probe_sender_changes: bool = False
+    """address_verify_sender_ttl is set."""
     screened_ports: frozenset[int] = frozenset()
     """Ports of listeners that run postscreen."""
     keep_injected_plaintext: bool = False
@@ -202,6 +204,7 @@ class Server:
             milter_maps=maps_of(config, "smtpd_milter_maps") if filtered else Maps("", ()),
             milter_macros=filters.site_macros(config),
             greet_pause=GreetPause.from_config(config),
+            probe_sender_changes=seconds("address_verify_sender_ttl") > 0,
             keep_injected_plaintext=config.raw("hardmail_starttls_injection") == "yes",
         )
 

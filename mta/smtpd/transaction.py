@@ -11,6 +11,7 @@ from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word, is_digits, unxtext
 from mta.smtpd.replies import Refused, Reply
 from mta.smtpd.session import Session, Transaction
+from mta.verify.sender import without_time
 
 if TYPE_CHECKING:
     from mta.smtpd.connection import Connection
@@ -87,6 +88,8 @@ async def rcpt(connection: Connection, words: list[Word]) -> Reply:
         return refusal
     try:
         recipient = await _address(connection, words[2], BAD_RECIPIENT, allow_empty=False)
+        if server.probe_sender_changes:
+            recipient = without_time(server.config, recipient, server.clock())
         orcpt, notify = _rcpt_options(session, words[3:])
         orcpt = orcpt or "rfc822;" + words[2].text.removeprefix("<").removesuffix(">")
     except Refused as error:

@@ -13,21 +13,28 @@ DIGITS: Final = "0123456789BCDFGHJKLMNPQRSTVWXYZ"
 
 def probe_sender(config: MainConfig, now: float) -> str:
     """The address that probes come from now; empty for the null sender (`<>` or an empty address_verify_sender)."""
+    ttl = config.seconds("address_verify_sender_ttl")
+    return _at_time(config, now // ttl) if ttl else fixed_sender(config)
+
+
+def fixed_sender(config: MainConfig) -> str:
+    """The same without its time."""
     base = config.str("address_verify_sender")
     if base in ("", "<>"):
         return ""
-    local, at, domain = base.rpartition("@")
-    if not at:
-        local, domain = base, config.str("myhostname")
-    ttl = config.seconds("address_verify_sender_ttl")
-    return f"{local}{_number(int(now / ttl)) if ttl else ''}@{domain}"
+    return base if "@" in base else f"{base}@{config.str('myhostname')}"
 
 
-def is_probe_sender(config: MainConfig, address: str, now: float) -> bool:
-    """Whether probes come from this address, or came from it a while ago."""
+def without_time(config: MainConfig, address: str, now: float) -> str:
+    """An address that probes come from at this time, or nearly, as the fixed one; others stay (smtpd(8), RCPT TO)."""
     ttl = config.seconds("address_verify_sender_ttl")
-    recent = {probe_sender(config, now), probe_sender(config, now - ttl), probe_sender(config, now + ttl)} - {""}
-    return address.lower() in {each.lower() for each in recent}
+    recent = (_at_time(config, now // ttl + step).casefold() for step in (0, -1, 1)) if ttl else ()
+    return fixed_sender(config) if address.casefold() in recent else address
+
+
+def _at_time(config: MainConfig, period: float) -> str:
+    local, at, domain = fixed_sender(config).rpartition("@")
+    return f"{local}{_number(int(period))}{at}{domain}" if at else ""
 
 
 def _number(value: int) -> str:
