@@ -65,7 +65,7 @@ async def _route(
     address = recipient.recipient.address
     if message.filter and not message.is_probe:
         transport, _, nexthop = message.filter.partition(":")
-        return Route(transport, nexthop or address.rpartition("@")[2])
+        return Route(transport, nexthop or settings.filter_nexthop or address.rpartition("@")[2])
     try:
         resolution = await resolver.resolve(address, message.sender)
     except TableError as error:

@@ -25,7 +25,7 @@ from mta.dns import Resolver as DnsResolver
 from mta.inherited import KEEP_FILE
 from mta.message import Cleanup
 from mta.message.checks import Checks
-from mta.message.settings import rules_from
+from mta.message.service import cleanup_rules, line_config
 from mta.queue import control, layout
 from mta.queue.bodies import remove_orphans
 from mta.queue.completion import Completion
@@ -72,6 +72,8 @@ class Plan:
     config: MainConfig
     resolver: Resolver
     cleanup: Cleanup
+    picked_up: Cleanup
+    """For mail of sendmail(1), with the -o of the line of pickup(8)."""
     forwarder: Forwarder
     agents: dict[str, Agent]
     transports: dict[str, TransportSettings]
@@ -86,13 +88,14 @@ def make_plan(config: MainConfig, clock: Callable[[], float] = time.time) -> Pla
     services = MasterConfig.load(config.confdir, config)
     resolver = Resolver(config)
     own = tuple(str(interface.ip) for interface in config.own_interfaces)
-    cleanup = Cleanup(rules_from(config), clock)
+    cleanup = Cleanup(cleanup_rules(config), clock)
     forwarder = Forwarder(internal(cleanup).process, config.str("myhostname"), config.str("mail_name"), clock)
     surroundings = Surroundings(config, resolver, DnsResolver.of(config), forwarder, own, clock)
     return Plan(
         config,
         resolver,
         cleanup,
+        Cleanup(cleanup_rules(line_config(config, "pickup", "pickup")), clock),
         forwarder,
         build(services, surroundings),
         {
@@ -130,7 +133,7 @@ class Service:
             config.str("myhostname"), config.str("mail_name"), config.int("message_size_limit")
         )
         rewrite = plan.cleanup.rules.rewrite
-        pickup = Pickup(self.queue, plan.cleanup.process, notices, pickup_settings, rewrite, clock)
+        pickup = Pickup(self.queue, plan.picked_up.process, notices, pickup_settings, rewrite, clock)
         self._answers: set[asyncio.Task[None]] = set()
         self._agents = Agents(plan.agents, plan.transports, UnavailableAgent(clock))
         self.prober = Prober(

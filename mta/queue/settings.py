@@ -140,6 +140,8 @@ class ManagerSettings:
     active_limit: int = 20000
     """Messages in memory."""
     defer_transports: frozenset[str] = frozenset()
+    filter_nexthop: str = ""
+    """default_filter_nexthop: where filtered mail goes if the filter has no next hop; empty: to its domain."""
 
     @classmethod
     def from_config(cls, config: MainConfig) -> ManagerSettings:
@@ -154,6 +156,7 @@ class ManagerSettings:
             delay_warning=config.seconds("delay_warning_time"),
             active_limit=config.int("qmgr_message_active_limit"),
             defer_transports=frozenset(config.list("defer_transports")),
+            filter_nexthop=config.str("default_filter_nexthop"),
         )
 
     def backoff(self, age: float) -> float:

@@ -24,7 +24,8 @@ from mta.config import MainConfig
 from mta.dns import Resolver as Dns
 from mta.message import Cleanup
 from mta.message.received import Trace, received_header
-from mta.message.settings import receive_overrides, rules_from
+from mta.message.service import cleanup_rules
+from mta.message.settings import receive_overrides
 from mta.milter import Filters
 from mta.queue import NewMessage
 from mta.queue.wakeup import IGNORE_TIME, SCAN_DEFERRED, Wakeup
@@ -153,7 +154,7 @@ class Server:
             authenticator=Authenticator(dns, text("hardmail_authserv_id"))
             if yes("hardmail_authentication_results")
             else None,
-            cleanup=Cleanup(rules_from(config)),
+            cleanup=Cleanup(cleanup_rules(config)),
             access=Access(config, resolver, dns),
             addresses=Addresses(resolver),
             wrapper=Wrapper.from_config(config),
