@@ -136,6 +136,18 @@ class Authenticator:
         result = await self._passdbs.ask(request, ask)
         return result, found if result is Result.OK else None
 
+    async def authorize(self, request: AuthRequest, principal: str, realm: str) -> Result:
+        """Whether a Kerberos principal may be the user: by its name, or by the passdb's ``k5principals`` field."""
+        result, _ = await self.credentials(request, "")
+        if result is not Result.OK:
+            return result
+        listed = (request.extra.get("k5principals") or "").split(":")
+        request.extra.remove("k5principals")
+        if principal in listed or _is_own(principal, realm, request.user or ""):
+            return Result.OK
+        log.info("%s: authn_name not authorized: %s", describe(request), principal)
+        return Result.MISMATCH
+
     async def exists(self, request: AuthRequest) -> bool:
         """Whether some passdb knows the user; raises DatabaseError when that cannot be told."""
         probe = AuthRequest(self.settings, request.parameters)
@@ -161,3 +173,12 @@ class Authenticator:
                 request.set_null_field(name)
             else:
                 request.set_field(name, request.expand(value) if passdb.database.templates else value)
+
+
+def _is_own(principal: str, realm: str, user: str) -> bool:
+    """Whether the principal is the user's own: the same name in our realm, which is the user's domain if it has one.
+
+    Another realm's alice is not ours, however much that realm is trusted.
+    """
+    local, at, domain = user.partition("@")
+    return principal.lower() == f"{local}@{realm}".lower() and (not at or domain.lower() == realm.lower())

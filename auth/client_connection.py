@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 from .connection import Connection
 from .core import Core
-from .exchange import AskClient, AskDatabase, Exchange, Next, Outcome
+from .exchange import AskClient, AskDatabase, DatabaseQuestion, Exchange, Next, Outcome
 from .mechanisms import MECHANISMS
-from .mechanisms.steps import Credentials, VerifyPassword, VerifyToken
 from .protocol import Parameters, ProtocolError, ServerConnection, server
 from .replies import fail_words, ok_words
 from .request import AuthRequest, describe
@@ -30,8 +29,6 @@ FINISHED_KEPT = 60.0
 FAILURE_TICK = 0.02
 """Seconds a failure waits even without auth_failure_delay: it never overtakes a success that came in with it, and the
 work it took is harder to measure."""
-
-Question = VerifyPassword | Credentials | VerifyToken
 
 
 @dataclass(slots=True)
@@ -122,9 +119,8 @@ class ClientConnection(Connection):
         core, parameters = self.core, begin.parameters
         request = AuthRequest(core.settings, parameters, begin.mechanism, begin.id)
         entry = MECHANISMS[begin.mechanism]
-        environment = core.environment
-        if core.binds and self._machine.binds and parameters.secured == "tls":
-            environment = replace(environment, binds=True)
+        binds = core.binds and self._machine.binds and parameters.secured == "tls"
+        environment = replace(core.environment, service=parameters.service or "", binds=binds)
         exchange = Exchange(core.authenticator, core.guard, request, entry, environment, begin.initial)
         live = self._live[begin.id] = _Live(exchange, parameters)
         if core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
@@ -182,7 +178,7 @@ class ClientConnection(Connection):
         self._machine.forget(id)
         self._end(id)
 
-    async def _lookup(self, id: int, live: _Live, question: Question) -> None:
+    async def _lookup(self, id: int, live: _Live, question: DatabaseQuestion) -> None:
         self._proceed(id, live, await live.exchange.lookup(question))
         self._flush_soon()
 

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Protocol
 
+from . import kerberos
 from .authenticator import Authenticator
 from .databases import BadArguments
 from .dovecotconf import DovecotConfig
@@ -95,6 +96,10 @@ def announced(settings: AuthSettings, authenticator: Authenticator) -> Mapping[s
         entry = MECHANISMS[name]
         if not authenticator.can(entry.needs):
             raise BadArguments(f"{name} mechanism can't be supported with given passdbs")
+        if name == "GSSAPI":
+            if missing := kerberos.available():
+                raise BadArguments(f"GSSAPI mechanism: {missing}")
+            kerberos.use_keytab(settings.krb5_keytab)
         found[name] = entry.flags
     return found
 

@@ -13,6 +13,7 @@ from .mechanisms import Environment, MechanismEntry, Refused
 from .mechanisms.steps import (
     ActAs,
     Anonymous,
+    Authorize,
     Binding,
     Certificate,
     Challenge,
@@ -29,6 +30,7 @@ from .results import Result
 log = logging.getLogger("dovecot.auth")
 
 Answer = bytes | str | None
+DatabaseQuestion = VerifyPassword | Credentials | VerifyToken | Authorize
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class AskClient:
 class AskDatabase:
     """Ask the databases (``Exchange.lookup``) and go on with the answer."""
 
-    question: VerifyPassword | Credentials | VerifyToken
+    question: DatabaseQuestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Exchange:
                 match question:
                     case Challenge(data, binding):
                         return AskClient(data, binding)
-                    case VerifyPassword() | Credentials() | VerifyToken():
+                    case VerifyPassword() | Credentials() | VerifyToken() | Authorize():
                         return AskDatabase(question)
                 answer = self._at_once(question)
         except StopIteration as stop:
@@ -118,7 +120,7 @@ class Exchange:
             raise Refused("Unexpected NUL in auth data")
         return data
 
-    async def lookup(self, question: VerifyPassword | Credentials | VerifyToken) -> Next:
+    async def lookup(self, question: DatabaseQuestion) -> Next:
         """Ask the databases, then ``advance``."""
         request, authenticator = self.request, self._authenticator
         answer: Answer = None
@@ -131,6 +133,8 @@ class Exchange:
         match question:
             case VerifyPassword(password):
                 self._result = await authenticator.verify(request, password)
+            case Authorize(principal, realm):
+                self._result = await authenticator.authorize(request, principal, realm)
             case Credentials(scheme, suffix):
                 self._result, answer = await authenticator.credentials(request, scheme, suffix)
             case VerifyToken(token):
@@ -183,4 +187,11 @@ class Exchange:
 def environment_of(authenticator: Authenticator, nonce: Callable[[int], bytes]) -> Environment:
     """The mechanisms' view of this server."""
     settings = authenticator.settings
-    return Environment(settings.hostname, settings.realms, nonce, lambda: int(time.time()))
+    kerberos = settings.gssapi_hostname or settings.hostname
+    return Environment(
+        settings.hostname,
+        settings.realms,
+        nonce,
+        lambda: int(time.time()),
+        kerberos_hostname="" if kerberos == "$ALL" else kerberos,
+    )

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from . import kerberos
 from .client_connection import ClientConnection
 from .core import Core
 from .databases import BadArguments
@@ -91,7 +92,8 @@ def files(config: DovecotConfig) -> list[Path]:
     """The files the databases read at any time: what the kernel jail has to leave open. Raises BadArguments."""
     core = Core(config.protocol("auth"))
     core.close()
-    return core.authenticator.files()
+    kerberized = "GSSAPI" in core.mechanisms
+    return [*core.authenticator.files(), *(kerberos.files(core.settings.krb5_keytab) if kerberized else [])]
 
 
 async def _accept(core: Core, bound: Bound, limit: int) -> None:

@@ -67,6 +67,8 @@ class AuthSettings:
     debug: bool
     worker_max_count: int
     hostname: str
+    gssapi_hostname: str
+    krb5_keytab: str
     base_dir: Path
     valid_ids: ValidIds
     passdbs: tuple[DatabaseSettings, ...]
@@ -95,6 +97,8 @@ class AuthSettings:
             verbose=config.bool("auth_verbose"),
             debug=config.bool("auth_debug"),
             worker_max_count=config.int("auth_worker_max_count"),
+            gssapi_hostname=config.str("auth_gssapi_hostname"),
+            krb5_keytab=config.str("auth_krb5_keytab"),
             hostname=config.str("hostname") or socket.gethostname(),
             base_dir=config.base_dir,
             valid_ids=ValidIds(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from auth.kerberos import Acceptor, KerberosError
+
 from .challenge import apop, cram_md5
 from .digest_md5 import digest_md5
+from .gssapi import gssapi
 from .oauth2 import oauthbearer, xoauth2
 from .plain import anonymous, external, login, plain
 from .scram import scram
@@ -24,6 +27,7 @@ MECHANISMS: Mapping[str, MechanismEntry] = {
         MechanismEntry("CRAM-MD5", ("dictionary", "active"), "lookup", cram_md5),
         MechanismEntry("DIGEST-MD5", ("dictionary", "active", "mutual-auth"), "lookup", digest_md5),
         MechanismEntry("EXTERNAL", (), "verify", external),
+        MechanismEntry("GSSAPI", (), "", gssapi(Acceptor, KerberosError), nuls=True),
         MechanismEntry("LOGIN", ("plaintext",), "verify", login),
         MechanismEntry("PLAIN", ("plaintext",), "verify", plain, nuls=True),
         MechanismEntry("OAUTHBEARER", ("plaintext",), "verify", oauthbearer),

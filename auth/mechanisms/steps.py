@@ -75,6 +75,15 @@ class VerifyToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Authorize:
+    """Answer: None when the passdbs know the user and let this Kerberos ``principal`` be it (``realm`` is ours); the
+    driver raises Refused otherwise."""
+
+    principal: str
+    realm: str
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """Answer: None; the driver raises Refused unless the client showed a valid certificate."""
 
@@ -102,6 +111,7 @@ Question = (
     | VerifyPassword
     | Credentials
     | VerifyToken
+    | Authorize
     | Certificate
     | Anonymous
 )
@@ -116,6 +126,9 @@ class Environment:
     realms: tuple[str, ...]
     nonce: Callable[[int], bytes]
     now: Callable[[], int]
+    service: str = ""
+    kerberos_hostname: str = ""
+    """``auth_gssapi_hostname``; "" for any name that the keytab has."""
     binds: bool = False
     """Whether the client was offered channel binding: to say that the server has none ("y") is then a lie on the way
     (RFC 5802 section 6)."""

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from auth.mechanisms import MECHANISMS, REFUSED_BY_NAME, Environment, Refused
 from auth.mechanisms import challenge as challenge_mechanisms
+from auth.mechanisms.gssapi import gssapi
 from auth.mechanisms.steps import (
     ActAs,
     Anonymous,
+    Authorize,
     Binding,
     Certificate,
     Challenge,
@@ -42,13 +44,14 @@ class Driver:
         self.password = password
         self.credentials = credentials
         self.environment = Environment("host.example", (), lambda size: nonce or bytes(size), lambda: 1234)
+        self.start = MECHANISMS[name].start
         self.binding: bytes | None = None
         self.user = self.authzid = ""
         self.challenges: list[bytes] = []
 
     def run(self, initial: bytes | None, respond: Respond) -> bytes:
         """The mechanism's last message. Raises Refused."""
-        steps = MECHANISMS[self.name].start(self.environment)
+        steps = self.start(self.environment)
         answer: bytes | str | None = None
         try:
             question = next(steps)
@@ -73,6 +76,10 @@ class Driver:
                         answer = None if token.encode() == self.password else "refused"
                     case Binding():
                         answer = self.binding
+                    case Authorize(principal, realm):
+                        if principal != f"{self.user}@{realm}":
+                            raise Refused("another")
+                        answer = None
                     case Anonymous() | Certificate():
                         answer = None
                 question = steps.send(answer)
@@ -234,6 +241,67 @@ def test_scram_notices_that_channel_binding_was_struck_from_the_list() -> None:
     with pytest.raises(Refused, match="downgrade"):
         driver.run(*scram_client("y,,", b""))
     assert driver.run(*scram_client("n,,", b"")).startswith(b"v=")
+
+
+class Ticket:
+    """A security context that takes one round more and then trusts alice."""
+
+    closed = 0
+
+    def __init__(self, service: str, hostname: str) -> None:
+        if (service, hostname) != ("pop", "host.example"):
+            raise OSError(f"no key for {service}@{hostname}")
+        self.rounds = 0
+
+    def step(self, token: bytes) -> tuple[bytes, bool]:
+        if token == b"forged":
+            raise OSError("forged")
+        self.rounds += 1
+        return b"answer" * (token == b"mutual" or self.rounds == 1), self.rounds == 2
+
+    def client(self) -> str:
+        return "alice@REALM"
+
+    def realm(self) -> str:
+        return "REALM"
+
+    def wrap(self, data: bytes) -> bytes:
+        return b"W" + data
+
+    def unwrap(self, data: bytes) -> bytes:
+        if not data.startswith(b"W"):
+            raise OSError("not protected")
+        return data[1:]
+
+    def close(self) -> None:
+        Ticket.closed += 1
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ([b"first", b"second", b"W\x01\0\0\0alice"], ""),
+        ([b"first", b"mutual", b"", b"W\x01\0\0\0alice"], ""),
+        ([b"first", b"second", b"W\x01\0\0\0bob"], "another"),
+        ([b"first", b"second", b"W\x04\0\0\0alice"], "security layer"),
+        ([b"first", b"second", b"W\x01"], "security layer"),
+        ([b"first", b"second", b"alice"], "not protected"),
+        ([b"first", b"forged"], "forged"),
+    ],
+)
+def test_gssapi(said: list[bytes], fault: str) -> None:
+    driver = Driver("GSSAPI")
+    driver.start = gssapi(Ticket, OSError)
+    driver.environment = dataclasses.replace(driver.environment, service="pop3", kerberos_hostname="host.example")
+    answers = iter(said[1:])
+    before = Ticket.closed
+    if fault:
+        with pytest.raises(Refused, match=fault):
+            driver.run(said[0], lambda data: next(answers))
+    else:
+        assert driver.run(said[0], lambda data: next(answers)) == b""
+        assert driver.challenges[-1] == b"W\x01\0\0\0"
+    assert Ticket.closed == before + 1
 
 
 def digest_reply(data: bytes, user: str, password: str, **changes: str) -> bytes:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from lab.behaviours.base import Change
 from lab.behaviours.stack import Lab
+from tests.interop import kdc
 
 pytestmark = pytest.mark.interop
 
 Peer = Callable[[str, str], str]
 SECONDS = 60.0
+ADDRESS = "127.0.0.2"
+QUIT = {"smtptest": "QUIT\r\n", "imtest": ". LOGOUT\r\n"}
 CYRUS = ("PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256")
 PLUS = ("SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS")
 SETTINGS = (
@@ -47,7 +51,6 @@ async def output_of(*argv: str, stdin: str = "", environment: dict[str, str] | N
 @pytest.mark.parametrize(("program", "endpoint"), [("smtptest", "mailhost.submission"), ("imtest", "mailhost.imap")])
 async def test_cyrus_sasl(lab: Lab, peer: Peer, program: str, endpoint: str) -> None:
     address, port = lab.endpoint(endpoint)
-    quit = "QUIT\r\n" if program == "smtptest" else ". LOGOUT\r\n"
     path, password = peer(program, "cyrus-clients"), lab.user("alice").password
 
     async def login(mechanism: str, word: str) -> str:
@@ -66,12 +69,46 @@ async def test_cyrus_sasl(lab: Lab, peer: Peer, program: str, endpoint: str) -> 
             "-w",
             word,
             address,
-            stdin=quit,
+            stdin=QUIT[program],
         )
 
     said = dict(zip(CYRUS, await asyncio.gather(*(login(mechanism, password) for mechanism in CYRUS)), strict=True))
     assert {mechanism: text for mechanism, text in said.items() if "Authenticated." not in text} == {}
     assert "Authenticated." not in await login("SCRAM-SHA-256", "wrong")
+
+
+@pytest.mark.parametrize(
+    ("program", "endpoint", "service"),
+    [("smtptest", "mailhost.submission", "smtp"), ("imtest", "mailhost.imap", "imap")],
+)
+@pytest.mark.needs("kadmin.local", "krb5-admin-server")
+async def test_kerberos(
+    place: Path, peer: Peer, monkeypatch: pytest.MonkeyPatch, program: str, endpoint: str, service: str
+) -> None:
+    with kdc.realm(place) as realm:
+        for name in ("alice", "mallory"):
+            realm.add(name, f"password-of-{name}")
+        realm.add(f"{service}/{ADDRESS}")
+        realm.keytab(place / "keytab", f"{service}/{ADDRESS}")
+        (place / "keytab").chmod(0o644)
+        for name, value in realm.environment.items():
+            monkeypatch.setenv(name, value)
+        settings = (
+            f"auth_mechanisms = plain gssapi\nauth_krb5_keytab = {place}/keytab\nauth_gssapi_hostname = {ADDRESS}"
+        )
+        async with Lab.start(("mailhost",), [Change("mailhost/dovecot.conf", settings)]) as lab:
+            address, port = lab.endpoint(endpoint)
+            assert address == ADDRESS
+
+            async def login(user: str) -> str:
+                arguments = ["-t", "", "-p", str(port), "-m", "GSSAPI", "-u", user, address]
+                return await output_of(peer(program, "cyrus-clients"), *arguments, stdin=QUIT[program])
+
+            realm.kinit("alice", "password-of-alice")
+            said = await login("alice")
+            assert "Authenticated." in said, said
+            realm.kinit("mallory", "password-of-mallory")
+            assert "Authenticated." not in await login("alice")
 
 
 @pytest.mark.parametrize(
