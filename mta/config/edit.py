@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 
 from mta.config.lines import SPACE, split_list, split_setting
-from mta.config.mastercf import overrides_of, strip_braces
+from mta.config.mastercf import TYPES, overrides_of, strip_braces
 from mta.config.showmaster import FIELDS, entry_line
 
 
@@ -119,11 +119,19 @@ class _MasterRequest:
         if len(self.parts) != (2 if what == "entry" else 3) or not all(self.parts):
             wanted = {"entry": "-Me, -MX or -M# requires service_name/type"}
             raise EditError(wanted.get(what, f"{what} edit requires service_name/type/{what}_name"))
-        self.fields = parse_entry(self.value) if what == "entry" and edit is Edit.SET else []
+        self.fields = self._entry() if what == "entry" and edit is Edit.SET else []
         if what == "field" and self.parts[2] not in FIELDS:
             raise EditError(f'bad field name: "{self.parts[2]}"')
         if what == "parameter" and any(c in SPACE for c in self.value):
             raise EditError("-Pe does not accept whitespace in parameter value")
+
+    def _entry(self) -> list[str]:
+        if len(self.value.split(None, len(FIELDS))) < len(FIELDS):
+            raise EditError(f'bad field count: "{self.text}"')
+        fields = parse_entry(self.value)
+        if fields[1] not in TYPES:
+            raise EditError(f'invalid type field "{fields[1]}" in "{self.value}"')
+        return fields
 
     def selects(self, name: str, kind: str) -> bool:
         """Whether the request is about this service, by its pattern or by the entry that it sets."""

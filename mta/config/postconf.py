@@ -51,7 +51,7 @@ class Options:
     def parse(cls, argv: Sequence[str]) -> "Options":
         """Read the command line. Raises UsageError."""
         try:
-            pairs, names = getopt.gnu_getopt(list(argv), "aAc:C:deEfFhHlmMno:pPxX#v", ["help"])
+            pairs, names = getopt.getopt(list(argv), "aAc:C:deEfFhHlmMno:pPxX#v", ["help"])
         except getopt.GetoptError as error:
             raise UsageError(f"{error}\n{USAGE}") from error
         options = cls(confdir=Path(os.environ.get("MAIL_CONFIG", DEFAULT_CONFDIR)), names=names)
@@ -67,7 +67,8 @@ class Options:
                     options.flags.add(option.lstrip("-"))
         unknown = options.classes - set(_CLASSES)
         if unknown:
-            raise UsageError(f'unknown -C option value "{unknown.pop()}"')
+            asked = next(value for option, value in reversed(pairs) if option == "-C")
+            raise UsageError(f'unknown -C option value "{unknown.pop()}" in "{asked}"')
         options._check()
         return options
 
@@ -98,10 +99,10 @@ def main(argv: Sequence[str]) -> int:
     except (UsageError, EditError, ExpandError) as error:
         _complain(f"fatal: {error}")
     except ConfigErrors as errors:
-        for mistake in errors.errors:
-            reason = mistake.message.removeprefix("open: ")
-            opening = reason != mistake.message
-            _complain(f"fatal: open {mistake.where.file}: {reason}" if opening else f"fatal: {mistake}")
+        mistake = errors.errors[0]  # `hardmail check` tells all
+        reason = mistake.message.removeprefix("open: ")
+        opening = reason != mistake.message
+        _complain(f"fatal: open {mistake.where.file}: {reason}" if opening else f"fatal: {mistake}")
     except BrokenPipeError:
         # The reader went away, as in `postconf | head`: nothing is left to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -267,6 +268,10 @@ def _show_master(options: Options) -> int:
     usage = analyse(config, services)
     _flag_undefined(config, usage, options)
     shown = [_normal(service, config if "x" in options.flags else None) for service in services]
+    for pattern in options.names if "F" in options.flags else ():
+        attribute = [*pattern.split("/"), "", ""][2]
+        if attribute not in ("", "*", *FIELDS):
+            raise UsageError(f'invalid service attribute name: "{attribute}"')
     show = {"M": _entries, "F": _fields, "P": _parameters}[next(iter(options.flags & {"M", "F", "P"}))]
     matched = set[str]()
     for service in shown:

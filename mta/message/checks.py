@@ -31,6 +31,8 @@ class Findings:
     redirect: str = ""
     bcc: list[str] = field(default_factory=list)
     rejected: Rejected | None = None
+    passed: bool = False
+    """Nothing that follows is inspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ async def check_fields(checks: Checks, fields: list[Field], findings: Findings, 
     kept: list[Field] = []
     for each in fields:
         lookup = checks.mime_header if each.name in mime.MIME_FIELDS and checks.mime_header else checks.header
-        if lookup is None:
+        if lookup is None or findings.passed:
             kept.append(each)
             continue
         kept += [_as_field(text) for text in await _apply(lookup, each.text, "header", findings, context)]
@@ -81,7 +83,7 @@ async def check_body(checks: Checks, fields: list[Field], rest: bytes, findings:
             case _:
                 lookup, kind = (checks.body if seen < checks.body_limit else None), "body"
                 seen += len(piece.octets)
-        if lookup is None:
+        if lookup is None or findings.passed:
             output.append(piece.octets)
             continue
         text = piece.octets.removesuffix(b"\r\n").replace(b"\r\n", b"\n").decode("utf-8", "surrogateescape")
@@ -112,8 +114,11 @@ async def _apply(lookup: Lookup, text: str, kind: str, findings: Findings, conte
 def _obey(action: str, argument: str, text: str, kind: str, findings: Findings, context: str) -> list[str]:
     """header_checks(5), section ACTIONS."""
     match action:
-        case "DUNNO" | "OK" | "PASS":
+        case "DUNNO" | "OK":
             return [text]
+        case "PASS":
+            findings.passed = True
+            _tell("pass", kind, text, context, argument)
         case "INFO" | "WARN":
             _tell("info" if action == "INFO" else "warning", kind, text, context, argument)
         case "REJECT":

@@ -13,6 +13,7 @@ from mta.message import checks, expansion, headers, missing, rewriting
 from mta.message.checks import Checks, Findings
 from mta.message.expansion import Find
 from mta.message.headers import Field
+from mta.message.strict import Strictness
 from mta.message.submission import Rejected, Submission
 from mta.queue import NewMessage, Notify, Recipient
 from mta.tables import TableError
@@ -57,6 +58,9 @@ class Rules:
     masquerade_exceptions: frozenset[str] = frozenset()
     masquerade_classes: frozenset[str] = frozenset()
     checks: Checks = field(default_factory=Checks)
+    strictness: Strictness = field(default_factory=Strictness)
+    header_limit: int = 102400
+    """header_size_limit, octets."""
     drop_headers: frozenset[bytes] = frozenset({b"bcc", b"content-length", b"resent-bcc", b"return-path"})
     always_add_missing: bool = False
     remote_header_domain: str = ""
@@ -82,6 +86,9 @@ class Cleanup:
         """The message to queue; None if a check wants it discarded. Raises Rejected with the client's reply."""
         rules = self.rules
         fields, rest = headers.split(self._clean(submission))
+        if complaint := rules.strictness.complaint(fields, rest):
+            raise Rejected(550, "5.6.0", complaint)
+        fields = [headers.shortened(each, rules.header_limit) for each in fields]
         findings = Findings(hold=submission.hold, filter=submission.filter or rules.content_filter)
         findings.redirect = submission.redirect
         fields, rest, sender = await self._header_and_body(submission, fields, rest, findings)
@@ -114,7 +121,7 @@ class Cleanup:
         """Octets that may not travel: stray carriage returns, what message_strip_characters names."""
         rules, content = self.rules, submission.content
         if rules.reject_characters and any(octet in content for octet in rules.reject_characters):
-            raise Rejected(550, "5.6.0", "disallowed character")
+            raise Rejected(550, "5.7.1", "disallowed character")
         if rules.strip_characters:
             content = content.translate(None, rules.strip_characters)
         if rules.replace_stray_cr and content.count(b"\r") != content.count(b"\r\n"):
@@ -148,7 +155,7 @@ class Cleanup:
                 self.clock(),
             )
         _log_message_id(submission.queue_id, fields)
-        if rest and rules.checks.look_inside:
+        if rest and rules.checks.look_inside and not findings.passed:
             rest = await checks.check_body(rules.checks, fields, rest, findings, context)
         return fields, rest, sender
 

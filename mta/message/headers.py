@@ -32,6 +32,14 @@ class Field(NamedTuple):
         return self.octets[:-2].replace(b"\r\n", b"\n").decode("utf-8", "surrogateescape")
 
 
+def shortened(each: Field, limit: int) -> Field:
+    """header_size_limit: what is beyond `limit` octets, line ends counted as one, is lost."""
+    if len(each.octets) <= limit:
+        return each
+    kept = each.octets[:-2].replace(b"\r\n", b"\n")[:limit].rstrip(b" \t\n")
+    return Field(each.name, kept.replace(b"\n", b"\r\n") + b"\r\n")
+
+
 def field(name: str, value: str) -> Field:
     """A new field; `value` may be folded with a line feed and a blank."""
     text = f"{name}: {value}\n".replace("\n", "\r\n")

@@ -15,6 +15,7 @@ from mta.message.cleanup import Mapping, Rules
 from mta.message.expansion import Find, Limits
 from mta.message.missing import Completion
 from mta.message.rewriting import Change
+from mta.message.strict import Strictness
 from mta.tables import Maps, maps_of
 
 FOLD: Final = re.compile(r"\n[ \t]*")
@@ -91,6 +92,12 @@ def _all_rules(config: MainConfig) -> Rules:
             nested_header=_content_checks(config, "nested_header_checks") or header,
             body=_content_checks(config, "body_checks"),
             body_limit=config.int("body_checks_size_limit"),
+        ),
+        header_limit=config.int("header_size_limit"),
+        strictness=Strictness(
+            config.bool("strict_7bit_headers") or config.bool("strict_8bitmime"),
+            config.bool("strict_8bitmime_body") or config.bool("strict_8bitmime"),
+            config.bool("strict_mime_encoding_domain"),
         ),
         drop_headers=frozenset(name.lower().encode() for name in config.list("message_drop_headers")),
         always_add_missing=config.bool("always_add_missing_headers"),

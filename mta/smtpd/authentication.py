@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable
 from mta.address import NameAddressList, StringList, name_address_list, string_list
 from mta.config import ConfigError, ConfigErrors, MainConfig
-from mta.smtpd import replies
+from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word, unxtext
 from mta.smtpd.replies import Refused, Reply
 from mta.smtpd.session import Session, Transaction
@@ -143,6 +143,8 @@ async def auth(connection: Connection, words: list[Word]) -> Reply:
         return NOT_ENABLED
     if connection.envelope.open:
         return IN_TRANSACTION
+    if refusal := filters.refusal_of_service(session):
+        return refusal
     if session.sasl_username:
         return ALREADY
     if not 2 <= len(words) <= 3:

@@ -35,7 +35,7 @@ class Command:
 _ROWS: Final = (
     Command("HELO", greeting.helo, before_tls=True, limited=True, last_in_group=True),
     Command("EHLO", greeting.ehlo, before_tls=True, limited=True, last_in_group=True),
-    Command("STARTTLS", starttls.starttls, before_tls=True, last_in_group=True),
+    Command("STARTTLS", starttls.starttls, before_tls=True),
     Command("AUTH", authentication.auth),
     Command("XCLIENT", forwarding.xclient, before_tls=True),
     Command("XFORWARD", forwarding.xforward),

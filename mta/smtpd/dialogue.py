@@ -74,6 +74,12 @@ async def _greet(connection: Connection) -> None:
         return
     if server.tls.wrapper_mode:
         starttls.adopt_implicit_tls(connection)
+    await asyncio.sleep(0)  # so that what has come already is seen
+    session.improper_pipelining = connection.input_waiting
+    if session.improper_pipelining and server.forbid_pipelining:
+        session.hung_up = True
+        await connection.reply(replies.OUT_OF_STEP)
+        return
     await connection.reply(await greeting.welcome(connection))
 
 

@@ -23,8 +23,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("postfix.smtpd")
 
-COMMANDS_REFUSED: Final = frozenset({"MAIL", "AUTH", "STARTTLS", "VRFY", "ETRN"})
+COMMANDS_REFUSED: Final = frozenset({"MAIL", "VRFY", "ETRN"})
 """A filter's refusal of the client or of its HELO is told here: HELO itself gets 250, as Sendmail has it."""
+
+TRY_LATER: Final = Reply(454, "4.3.0", "Try again later")
+
+
+def refusal_of_service(session: Session) -> Reply | None:
+    """The same at AUTH and STARTTLS, where 454 is the only temporary refusal (RFC 4954, RFC 3207)."""
+    refusal = session.filter_refusal
+    return TRY_LATER if refusal is not None and refusal.code < 500 else refusal
 
 
 def site_macros(config: MainConfig) -> dict[str, str]:

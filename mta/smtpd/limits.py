@@ -98,14 +98,22 @@ class Limits:
         return await self._event(session, "auth", self.ceilings.auth_rate)
 
     async def new_tls(self, session: Session) -> Reply | None:
-        return await self._event(session, "newtls", self.ceilings.tls_rate)
+        """As in smtpd(8), the first session beyond the limit gets its handshake, and then nothing more."""
+        ceiling = self.ceilings.tls_rate
+        if not ceiling or session.unlimited:
+            return None
+        count = await self._count("newtls", session)
+        session.hung_up = count.rate == ceiling + 1
+        return self._refusal(session, "newtls", count) if count.rate > ceiling + 1 else None
 
     async def _event(self, session: Session, event: str, ceiling: int) -> Reply | None:
         if not ceiling or session.unlimited:
             return None
         count = await self._count(event, session)
-        if count.rate <= ceiling:
-            return None
+        return self._refusal(session, event, count) if count.rate > ceiling else None
+
+    @staticmethod
+    def _refusal(session: Session, event: str, count: Count) -> Reply:
         title, code, status, text = EVENTS[event]
         log.warning("%s rate limit exceeded: %d from %s", title, count.rate, session.label)
         return Reply(code, status, f"Error: too {text} from {session.peer_info.address}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from mta import dns
+from mta.address import valid_hostname
 from mta.dns import Resolver
 
 NameFailure = dns.TempFail
@@ -36,7 +37,12 @@ class Lookups:
         return await self.has_address(domain)
 
     async def receives_or_exists(self, name: str) -> bool:
-        """Whether a HELO name has address or MX records. Raises NameFailure when neither is known."""
+        """Whether a HELO name has address or MX records. Raises NameFailure when neither is known.
+
+        What is no host name, a name with a dot at its end among them, is not looked up, as in Postfix.
+        """
+        if not valid_hostname(name):
+            return False
         try:
             return await self.accepts_mail(name)
         except NullMx:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mta.config import ConfigError, ConfigErrors, MainConfig
-from mta.smtpd import replies
+from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Tls
@@ -124,6 +124,8 @@ async def starttls(connection: Connection, words: list[Word]) -> Reply | None:
         return Reply(501, "5.5.4", "Syntax: STARTTLS")
     if session.tls is not None:
         return Reply(554, "5.5.1", "Error: TLS already active")
+    if refusal := filters.refusal_of_service(session):
+        return refusal
     if server.tls.context is None or "starttls" in session.discarded_keywords:
         return replies.NOT_IMPLEMENTED
     if refusal := await server.limits.new_tls(session):

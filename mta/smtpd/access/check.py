@@ -106,6 +106,9 @@ class Check:
             return self.reject(earlier.code, earlier.status, earlier.text)
         if self.access.codes.soft_bounce and code >= 500:
             code -= 100
+        if code // 100 not in (4, 5):
+            log.warning("response code configuration error: %d %s", code, text)
+            code, status, text = 450, "4.7.1", "Service unavailable"
         if status and status[0] != str(code)[0]:
             status = str(code)[0] + status[1:]
         reply = Reply(code, status, text)

@@ -149,8 +149,8 @@ async def _reject(check: Check, zone: Zone, listing: Listing, what: str, title: 
         log.warning("bad template for RBL reply: %s", error)
         text = f"{access.codes.rbl} Service unavailable; {title} [{what}] blocked using {zone.domain}"
     code, _, rest = text.partition(" ")
-    if not is_digits(code, 3) or code[0] not in "45":
-        code, rest = str(access.codes.rbl), text
+    if not is_digits(code, 3):
+        code, rest = "0", text
     status, words = split_status(rest, f"{code[0]}.7.1")
     return check.reject(int(code), status, words)
 

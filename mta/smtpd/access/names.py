@@ -18,7 +18,7 @@ async def reject_invalid_helo_hostname(check: Check) -> Verdict:
     if check.helo.startswith("["):
         return _reject_invalid_literal(check, check.helo)
     name = without_last_dot(check.helo)
-    if valid_hostname(name, utf8=check.access.smtputf8) or valid_hostaddr(name):
+    if valid_hostname(name) or valid_hostaddr(name):
         return None
     return check.refuse(check.access.codes.invalid_hostname, "5.5.2", "Invalid name", (check.helo, Title.HELO))
 
@@ -29,7 +29,7 @@ async def reject_non_fqdn_helo_hostname(check: Check) -> Verdict:
     if check.helo.startswith("["):
         return _reject_invalid_literal(check, check.helo)
     name = without_last_dot(check.helo)
-    if valid_hostname(name, utf8=check.access.smtputf8) and "." in name:
+    if valid_hostname(name) and "." in name:
         return None
     return check.refuse(check.access.codes.non_fqdn, "5.5.2", "need fully-qualified hostname", (check.helo, Title.HELO))
 
@@ -42,7 +42,7 @@ async def reject_unknown_helo_hostname(check: Check) -> Verdict:
         return _reject_invalid_literal(check, check.helo)
     codes = check.access.codes
     try:
-        if await check.access.lookups.receives_or_exists(without_last_dot(check.helo)):
+        if await check.access.lookups.receives_or_exists(check.helo):
             return None
     except NameFailure:
         text = f"<{check.helo}>: {Title.HELO} rejected: Host not found"

@@ -42,6 +42,10 @@ def process(tmp_path: Path) -> Any:
     return run
 
 
+MULTIPART = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n%b\r\n\r\n%b\r\n--b--\r\n"
+"""Takes a field of the part's header and its body."""
+
+
 async def test_remote_mail_is_only_traced(process: Any) -> None:
     message = await process(content=b"From: x\r\nTo: y\r\n\r\nbody\r\n")
     assert message.content == RECEIVED + b"From: x\r\nTo: y\r\n\r\nbody\r\n"
@@ -183,8 +187,42 @@ async def test_checks_decide_about_the_message(process: Any) -> None:
         await process("body_checks = regexp:{{/^body/ REJECT}}")
 
 
+async def test_what_passes_is_not_inspected_further(process: Any) -> None:
+    passing = (
+        "header_checks = regexp:{{/^Subject: x/ PASS}, {/^X-Bad/ REJECT}}\nbody_checks = regexp:{{/^body/ REJECT}}"
+    )
+    assert await process(passing, b"Subject: x\r\nX-Bad: 1\r\n\r\nbody\r\n")
+    with pytest.raises(Rejected):
+        await process(passing, b"Subject: y\r\n\r\nbody\r\n")
+
+
+@pytest.mark.parametrize(
+    ("setting", "content", "complaint"),
+    [
+        ("strict_7bit_headers", b"Subject: gr\xfcn\r\n\r\n", "8-bit data in message header"),
+        ("strict_7bit_headers", b"Subject: x\r\n\r\ngr\xfcn\r\n", None),
+        ("strict_8bitmime_body", b"Subject: gr\xfcn\r\n\r\n", None),
+        ("strict_8bitmime_body", b"Subject: x\r\n\r\ngr\xfcn\r\n", "8-bit data in message body"),
+        ("strict_8bitmime", b"Subject: x\r\n\r\ngr\xfcn\r\n", "8-bit data in message body"),
+        ("strict_8bitmime_body", b"Content-Transfer-Encoding: 8bit\r\n\r\ngr\xfcn\r\n", None),
+        ("strict_8bitmime_body", MULTIPART % (b"Content-Transfer-Encoding: 8bit", b"gr\xfcn"), None),
+        ("strict_8bitmime_body", MULTIPART % (b"X-Some: thing", b"gr\xfcn"), "8-bit data in message body"),
+        ("strict_7bit_headers", MULTIPART % (b"Content-Description: gr\xfcn", b"x"), "8-bit data in message header"),
+        ("strict_mime_encoding_domain", b"Content-Transfer-Encoding: base64\r\n" + MULTIPART % (b"", b""), "domain"),
+        ("strict_mime_encoding_domain", b"Content-Transfer-Encoding: 8bit\r\n" + MULTIPART % (b"", b""), None),
+    ],
+)
+async def test_strict_about_eight_bits(process: Any, setting: str, content: bytes, complaint: str | None) -> None:
+    assert await process("", content)
+    if complaint is None:
+        assert await process(f"{setting} = yes", content)
+    else:
+        with pytest.raises(Rejected, match=f"550 5\\.6\\.0 i.*{complaint}"):
+            await process(f"{setting} = yes", content)
+
+
 async def test_characters_that_may_not_travel(process: Any) -> None:
     message = await process(r"message_strip_characters = \0", b"Subject: a\0b\r\n\r\n")
     assert b"Subject: ab\r\n" in message.content
-    with pytest.raises(Rejected, match="disallowed"):
+    with pytest.raises(Rejected, match=r"550 5\.7\.1 disallowed character"):
         await process(r"message_reject_characters = \0", b"Subject: a\0b\r\n\r\n")

@@ -93,6 +93,15 @@ async def test_header_checks_answer_the_client(start: Any) -> None:
     assert messages == []
 
 
+async def test_headers_without_measure_are_cut(start: Any) -> None:
+    client, messages = await in_data(start, "header_size_limit = 20")
+    await client.send(
+        b"X-Short: yes\r\nX-Long: one\r\n two\r\n three four\r\nX-Blank: 1234567890\r\n ab\r\n\r\nx\r\n.\r\n"
+    )
+    assert (await client.reply()).startswith("250")
+    assert b"X-Short: yes\r\nX-Long: one\r\n two\r\n th\r\nX-Blank: 1234567890\r\nMessage-Id:" in messages[0].content
+
+
 @pytest.mark.parametrize(
     ("left_out", "code", "recipients"),
     [

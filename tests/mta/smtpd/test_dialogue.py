@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from mta.smtpd.session import Peer
+
 EHLO = (
     "250-mx.example.com|250-PIPELINING|250-SIZE 10240000|250-VRFY|250-ETRN|"
     "250-ENHANCEDSTATUSCODES|250-8BITMIME|250-DSN|250-SMTPUTF8|250 CHUNKING"
@@ -189,6 +193,39 @@ async def test_more_is_pipelined_than_may_be(start: Any) -> None:
     await client.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n")
     assert await client.reply() == "554 5.5.0 Error: SMTP protocol synchronization"
     assert await client.closed()
+
+
+class PatientPeers:
+    """Finds out who calls as slowly as it takes the client to say something."""
+
+    def __init__(self, site: Any) -> None:
+        self.server, self.peers = site.server, site.server.peers
+
+    async def identify(self, peer: Peer) -> Peer:
+        (connection,) = self.server.connections
+        async with asyncio.timeout(10):
+            while not connection.input_waiting:
+                await asyncio.sleep(0.001)
+        return await self.peers.identify(peer)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reply"),
+    [
+        ("smtpd_forbid_unauth_pipelining = yes", "554 5.5.0 Error: SMTP protocol synchronization"),
+        (
+            "smtpd_client_restrictions = reject_unauth_pipelining\nsmtpd_delay_reject = no",
+            "503 5.5.0 <unknown[127.0.0.1]>: Client host rejected: Improper use of SMTP command pipelining",
+        ),
+        ("smtpd_forbid_unauth_pipelining = no", "220 mx.example.com ESMTP Postfix"),
+    ],
+)
+async def test_a_client_that_does_not_wait_for_the_greeting(start: Any, settings: str, reply: str) -> None:
+    site = await start(settings)
+    site.server.peers = PatientPeers(site)
+    client = await site.connect()
+    await client.send(b"EHLO x\r\n")
+    assert await client.reply() == reply
 
 
 async def test_hidden_keywords(start: Any) -> None:

@@ -147,3 +147,18 @@ async def test_clients_that_need_no_filter(start: Any, port: int) -> None:
     site = await start(f"smtpd_milters = inet:127.0.0.1:{port}\nsmtpd_milter_maps = inline:{{127.0.0.2=DISABLE}}")
     await site.say("C: HELO x\nS: 250 *\nC: MAIL FROM:<reject@b.example>\nS: 250 *", source="127.0.0.2")
     await site.say("C: HELO x\nS: 250 *\nC: MAIL FROM:<reject@b.example>\nS: 550 *")
+
+
+async def test_services_are_refused_where_a_filter_refuses_the_client(start: Any) -> None:
+    """AUTH and STARTTLS know one temporary refusal only; what is off is told first."""
+    site = await start("smtpd_milters = unix:no/such/socket\nmilter_default_action = tempfail")
+    await site.say("""
+        C: EHLO x
+        S: 250-*
+        C: STARTTLS
+        S: 454 4.3.0 Try again later
+        C: AUTH PLAIN x
+        S: 503 5.5.1 Error: authentication not enabled
+        C: MAIL FROM:<a@b.example>
+        S: 451 4.7.1 Service unavailable - try again later
+    """)

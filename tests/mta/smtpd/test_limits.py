@@ -46,7 +46,8 @@ async def test_rates_are_forgotten_after_their_time() -> None:
     assert [await limits.message(client) is None for _ in range(3)] == [True, True, False]
     assert [await limits.recipient(client) is None for _ in range(2)] == [True, False]
     assert [await limits.auth(client) is None for _ in range(2)] == [True, False]
-    assert [await limits.new_tls(client) is None for _ in range(2)] == [True, False]
+    assert [await limits.new_tls(client) is None for _ in range(3)] == [True, True, False]
+    assert client.hung_up, "after the handshake of the second, which is one too many"
     now = 60.0
     assert await limits.message(client) is None
 

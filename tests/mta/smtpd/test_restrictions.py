@@ -265,6 +265,13 @@ VERDICTS = [
     case("append_dot_mydomain = yes", "250 *", to="alice@mx"),
     case("myorigin = far.example", "454 4.7.1 <alice>: Relay access denied", to="alice"),
     case("myorigin = far.example\nsmtpd_client_restrictions = reject", "250 *", to="Postmaster"),
+    # codes that are none for a refusal
+    case("smtpd_recipient_restrictions = reject\nreject_code = 299", "450 4.7.1 Service unavailable"),
+    # HELO names are ASCII, and those with a dot at the end are not looked up
+    case("smtpd_helo_restrictions = reject_invalid_helo_hostname", "501 5.5.2 *", helo="b\u00fccher.example"),
+    case("smtpd_helo_restrictions = reject_non_fqdn_helo_hostname", "504 5.5.2 *", helo="b\u00fccher.example"),
+    case("smtpd_helo_restrictions = reject_unknown_helo_hostname", "250 *", helo="good.example"),
+    case("smtpd_helo_restrictions = reject_unknown_helo_hostname", "450 4.7.1 *", helo="good.example."),
     # a step of receiving that is left out
     case("receive_override_options = no_unknown_recipient_checks", "250 *", to="nobody@example.com"),
     case(
