@@ -46,8 +46,9 @@ async def test_rates_are_forgotten_after_their_time() -> None:
     assert [await limits.message(client) is None for _ in range(3)] == [True, True, False]
     assert [await limits.recipient(client) is None for _ in range(2)] == [True, False]
     assert [await limits.auth(client) is None for _ in range(2)] == [True, False]
-    assert [await limits.new_tls(client) is None for _ in range(3)] == [True, True, False]
-    assert client.hung_up, "after the handshake of the second, which is one too many"
+    sessions = [session("192.0.2.1") for _ in range(3)]
+    assert [await limits.new_tls(each) is None for each in sessions] == [True, True, False]
+    assert [each.hung_up for each in sessions] == [False, True, False], "one too many ends after its handshake"
     now = 60.0
     assert await limits.message(client) is None
 
