@@ -137,11 +137,11 @@ class Maildir:
         return place.exists(name)
 
     def sweep(self) -> None:
-        """Remove what killed deliveries left in tmp/ long ago."""
+        """Remove what killed deliveries left in tmp/ long ago, whatever date their mail bears (its mtime)."""
         limit = time.time() - TMP_LIFETIME_SECONDS
         for name in self.tmp.names():
             with contextlib.suppress(OSError):
-                if self.tmp.stat(name).st_mtime < limit:
+                if self.tmp.stat(name).st_ctime < limit:
                     self.tmp.unlink(name)
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 """An open mailbox: append, read, flags, copy, move, expunge, and what other sessions see of it."""
 
+import os
 import select
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from imap.store import (
     UserStore,
     Watch,
 )
+from imap.store.maildir import TMP_LIFETIME_SECONDS
 
 from .conftest import MakeStore
 
@@ -287,3 +290,19 @@ def test_many_watches_need_one_inotify_instance(store: UserStore, mail: bytes) -
         assert all(rings(watch) for watch in watches)
         for watch in watches:
             watch.close()
+
+
+def test_a_mail_on_its_way_in_is_not_swept_for_its_date(
+    store: UserStore, maildir: Path, mail: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """APPEND gives a file its INTERNALDATE before its name; another session that opens the mailbox must leave it."""
+    store.append("INBOX", [NewMail(mail)])
+    arriving = maildir / "tmp" / "arriving"
+    arriving.write_bytes(mail)
+    os.utime(arriving, (1, 1))
+    with store.open("INBOX"):
+        assert arriving.exists()
+    later = time.time() + TMP_LIFETIME_SECONDS + 9
+    monkeypatch.setattr(time, "time", lambda: later)
+    with store.open("INBOX"):
+        assert not arriving.exists(), "what nobody touched for days is left over from a crash"
