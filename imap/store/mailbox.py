@@ -138,6 +138,8 @@ class Mailbox:
     def _apply_expunged(self, db: sqlite3.Connection, row: Row) -> tuple[list[int], list[int]]:
         """Take expunged messages out of the view; their UIDs, and those that had other flags in the end."""
         restated: list[int] = []
+        if not self.messages:
+            return [], []
         if self._modseq < row.floor:  # not all expunges since are remembered: compare
             present = {uid for (uid,) in db.execute("SELECT uid FROM message WHERE mailbox = ?", (row.id,))}
             gone = [uid for uid in self.messages if uid not in present]
