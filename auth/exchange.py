@@ -140,7 +140,8 @@ class Exchange:
             case VerifyToken(token):
                 # Without an oauth2 passdb the token is a password like others, as Dovecot has it.
                 self._result = await authenticator.verify(request, token.encode("utf-8", "surrogateescape"))
-                return self.advance(None if self._result is Result.OK else "refused")
+                if self._result not in (Result.OK, Result.INTERNAL):
+                    return self.advance(request.openid_configuration)
         if self._result is not Result.OK:
             self._steps.close()  # the databases have already told the log why
             return Outcome(False, self._result)

@@ -55,6 +55,8 @@ class AuthRequest:
         self.failed = False
         self.delay_until = 0.0
         self.tempfailed = False
+        self.openid_configuration = ""
+        """Where a client with a bad token may read how to get a good one."""
         self.locked_out = False
         self.policy_refused = False
         self.userdb_lookup = False

@@ -23,6 +23,7 @@ from .system import PamPassdb, PasswdPassdb, PasswdUserdb, ShadowPassdb
 
 if TYPE_CHECKING:
     from .ldap import LdapSource
+    from .oauth2 import OAuth2Passdb
 
 __all__ = [
     "BadArguments",
@@ -51,11 +52,13 @@ class Databases:
         self._settings = settings
         self._threads = FairPool(max(1, settings.worker_max_count), "database")
         self._files: dict[str, PasswdFile] = {}
+        self._tokens: list[OAuth2Passdb] = []
         self._sources: dict[str, SqlSource] = {}
         self._directories: dict[str, LdapSource] = {}
         self._passdbs: Mapping[str, Callable[[str], PassDatabase]] = {
             "checkpassword": lambda args: CheckpasswordPassdb(args, self._ask),
             "ldap": lambda args: _ldap().LdapPassdb(self._directory(args)),
+            "oauth2": self._oauth2,
             "pam": lambda args: PamPassdb(args, self._ask),
             "passwd": lambda args: PasswdPassdb("passwd", args, self._ask),
             "passwd-file": lambda args: PasswdFilePassdb(self._file(args)),
@@ -85,14 +88,23 @@ class Databases:
             raise BadArguments(f"Unknown userdb driver '{driver}' (known: {', '.join(sorted(self._userdbs))})")
         return self._userdbs[driver](args)
 
+    def _oauth2(self, args: str) -> PassDatabase:
+        from .oauth2 import OAuth2Passdb  # PyJWT is loaded only where it is needed
+
+        self._tokens.append(OAuth2Passdb(args))
+        return self._tokens[-1]
+
     def files(self) -> list[Path]:
         """The files the opened databases read at any time; of a path with variables, the directory before them."""
         passwd = (Path(file.path) if file.fixed else file.directory for file in self._files.values())
-        return sorted({*passwd, *(source.file for source in self._sources.values() if source.file)})
+        keys = (passdb.keys for passdb in self._tokens if passdb.keys is not None)
+        return sorted({*passwd, *keys, *(source.file for source in self._sources.values() if source.file)})
 
     def close(self) -> None:
         """Give up the threads."""
         self._threads.close()
+        for passdb in self._tokens:
+            passdb.close()
         for source in self._sources.values():
             source.close()
         for directory in self._directories.values():

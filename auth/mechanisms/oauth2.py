@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from .steps import (
@@ -12,6 +13,7 @@ from .steps import (
     Refused,
     Steps,
     VerifyToken,
+    as_text,
     first_response,
     text,
 )
@@ -19,10 +21,10 @@ from .steps import (
 _GS2 = re.compile(r"[ny](?:,(?:a=(?P<authzid>[^,]*))?)?(?:,|\Z)")
 _ESCAPES = re.compile("=(2C|3D)?")
 
-XOAUTH2_REFUSED = '{"status":"401","schemes":"bearer","scope":"mail"}'
+XOAUTH2_REFUSED = {"status": "401", "schemes": "bearer", "scope": "mail"}
 """What XOAUTH2 tells a client with a bad token, as Google's servers do."""
 
-INVALID_TOKEN = '{"status":"invalid_token"}'  # noqa: S105 - an answer, no secret
+INVALID_TOKEN = {"status": "invalid_token"}
 """What OAUTHBEARER tells it (RFC 7628 section 3.2.2)."""
 
 _BEARER = re.compile(r"bearer (?P<token>.+)\Z", re.IGNORECASE | re.DOTALL)
@@ -56,7 +58,7 @@ def _unescaped(name: str) -> str:
     return _ESCAPES.sub(replace, name)
 
 
-def _finish(user: str | None, fields: list[str], refusal: str) -> Steps:
+def _finish(user: str | None, fields: list[str], refusal: dict[str, str]) -> Steps:
     given = next((field[5:] for field in fields if field.startswith("auth=")), None)
     bearer = _BEARER.match(given or "")
     if given is not None and not bearer:
@@ -66,9 +68,10 @@ def _finish(user: str | None, fields: list[str], refusal: str) -> Steps:
     yield Identify(user)
     if not bearer:
         raise Refused("missing token")
-    problem = yield VerifyToken(bearer["token"])
-    if problem is None:
+    provider = yield VerifyToken(bearer["token"])
+    if provider is None:
         return Done()
+    told = refusal | ({"openid-configuration": as_text(provider)} if provider else {})
     # RFC 7628 section 3.2.3: the client answers the error with a dummy response before the exchange fails.
-    yield Challenge(refusal.encode())
+    yield Challenge(json.dumps(told, separators=(",", ":")).encode())
     raise Refused("token refused")

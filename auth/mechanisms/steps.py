@@ -69,7 +69,8 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class VerifyToken:
-    """Answer: None when the OAuth 2 token is good, else "refused"."""
+    """Answer: None when the OAuth 2 token is good, else where to read about the provider that gives good ones (RFC 7628
+    section 3.2.2), "" for nowhere."""
 
     token: str = field(repr=False)
 
