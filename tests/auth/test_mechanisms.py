@@ -73,7 +73,7 @@ class Driver:
                     case Credentials(scheme, suffix):
                         answer = self._credentials(scheme, suffix)
                     case VerifyToken(token):
-                        answer = None if token.encode() == self.password else "refused"
+                        answer = None if token.encode() == self.password else ""
                     case Binding():
                         answer = self.binding
                     case Authorize(principal, realm):
