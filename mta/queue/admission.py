@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from mta.queue.message import QueuedMessage
@@ -9,24 +10,67 @@ from mta.queue.store import Queue
 
 PORTION: Final = 100
 """Messages taken from the database at once: bounds the time that deliveries under way have to wait."""
+LAST: Final = (float("inf"), 0)
+"""Behind every deferred message."""
+
+
+@dataclass(slots=True)
+class _Due:
+    """Deferred mail that is due. The ends are fixed: what is deferred again meanwhile is not met a second time."""
+
+    until: float
+    horizon: float
+    """No message waits so long: the clock was set back, and it is due as well."""
+    cursor: tuple[float, int] = (0.0, 0)
+
+    def portion(self, queue: Queue) -> list[QueuedMessage]:
+        found = queue.due(self.until, self.cursor, PORTION)
+        if len(found) == PORTION:
+            self.cursor = (found[-1].next_attempt, found[-1].sequence)
+        elif self.until < self.horizon:
+            self.cursor, self.until = (self.horizon, 1 << 62), LAST[0]
+        else:
+            self.cursor = LAST
+        return found
+
+    @property
+    def over(self) -> bool:
+        return self.cursor == LAST
+
+
+@dataclass(slots=True)
+class _Flush:
+    """All deferred mail, or that for a domain, due or not; by sequence, for the same reason."""
+
+    domain: str | None = None
+    cursor: int = 0
+    over: bool = False
+
+    def portion(self, queue: Queue) -> list[QueuedMessage]:
+        found = queue.deferred(self.cursor, PORTION, self.domain)
+        self.over = len(found) < PORTION
+        if found:
+            self.cursor = found[-1].sequence
+        return found
 
 
 class Admission:
     """Remembers how far the queue was read. A message may be handed out twice: the caller knows what is active."""
 
-    def __init__(self, queue: Queue, now: float) -> None:
+    def __init__(self, queue: Queue, now: float, longest_wait: float) -> None:
+        """`longest_wait`: seconds after which any deferred message is due (maximal_backoff_time)."""
         self._queue = queue
+        self._longest_wait = longest_wait
         self._last_arrival = 0
         self._incoming = True
-        self._due_cursor: tuple[float, int] | None = None
-        self._due_until = 0.0
-        self._flush_cursor: int | None = None
+        self._due: _Due | None = None
+        self._flushes: dict[str | None, _Flush] = {}
         self.begin_run(now)
 
     @property
     def more(self) -> bool:
         """There may be something to read."""
-        return self._incoming or self._due_cursor is not None or self._flush_cursor is not None
+        return self._incoming or self._due is not None or bool(self._flushes)
 
     def look(self) -> None:
         """New mail may have come."""
@@ -35,17 +79,26 @@ class Admission:
     def begin_run(self, now: float) -> None:
         """Go through the deferred mail that is due by now."""
         self._incoming = True
-        # The end is fixed, so that what is deferred again meanwhile is not met a second time.
-        self._due_cursor, self._due_until = (0.0, 0), now
+        self._due = _Due(now, now + self._longest_wait)
 
-    def flush(self) -> None:
-        """Go through all deferred mail, due or not; by sequence, for the same reason."""
+    def flush(self, domain: str | None = None) -> None:
+        """Go through all deferred mail (of a recipient's domain), due or not."""
         self._incoming = True
-        self._flush_cursor = 0
+        self._flushes[domain] = _Flush(domain)
 
-    def portion(self) -> list[QueuedMessage]:
-        """The next messages, of both kinds: neither can starve the other. Raises QueueError."""
-        return [*self._arrivals(), *self._deferred()]
+    def portion(self) -> list[tuple[QueuedMessage, bool]]:
+        """The next messages, of each kind, so that none can starve the others; and whether each is to be tried even if
+        its destination is dead. Raises QueueError."""
+        found = [(message, False) for message in self._arrivals()]
+        for domain, flush in list(self._flushes.items()):
+            found += [(message, True) for message in flush.portion(self._queue)]
+            if flush.over:
+                del self._flushes[domain]
+        if self._due is not None:
+            found += [(message, False) for message in self._due.portion(self._queue)]
+            if self._due.over:
+                self._due = None
+        return found
 
     def _arrivals(self) -> list[QueuedMessage]:
         if not self._incoming:
@@ -55,14 +108,3 @@ class Admission:
         if found:
             self._last_arrival = found[-1].sequence
         return found
-
-    def _deferred(self) -> list[QueuedMessage]:
-        if self._flush_cursor is not None:
-            found = self._queue.deferred(self._flush_cursor, PORTION)
-            self._flush_cursor = found[-1].sequence if len(found) == PORTION else None
-            return found
-        if self._due_cursor is not None:
-            found = self._queue.due(self._due_until, self._due_cursor, PORTION)
-            self._due_cursor = (found[-1].next_attempt, found[-1].sequence) if len(found) == PORTION else None
-            return found
-        return []

@@ -8,7 +8,7 @@ import os
 import time
 from typing import Final
 
-from mta.queue import layout
+from mta.queue import layout, schema
 from mta.queue.ids import is_queue_id
 from mta.queue.store import Queue
 
@@ -25,16 +25,17 @@ def remove_orphans(queue: Queue) -> int:
         names = {entry.name: entry.stat(follow_symlinks=False).st_mtime for entry in entries}
     if not names:
         return 0
-    # The rows are read after the files: a message that is finished meanwhile is seen.
-    known = queue.queue_ids()
     removed = 0
-    for name, modified in names.items():
-        stem = name.removesuffix(".tmp")
-        if not is_queue_id(stem) or (stem in known and stem == name) or time.time() - modified < ORPHAN_AGE:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            (directory / name).unlink()
-            removed += 1
+    # Under the lock nobody commits: whoever has written a file looks whether it is still there before he names it.
+    with schema.locked(queue.directory / layout.WRITE_LOCK):
+        known = queue.queue_ids()
+        for name, modified in names.items():
+            stem = name.removesuffix(".tmp")
+            if not is_queue_id(stem) or (stem in known and stem == name) or time.time() - modified < ORPHAN_AGE:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                (directory / name).unlink()
+                removed += 1
     if removed:
         logger.info("removed %d contents without a message", removed)
     return removed

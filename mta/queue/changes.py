@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mta.queue import layout, schema
+from mta.queue import layout
+from mta.queue.errors import QueueError
 from mta.queue.message import NewMessage, QueueName, Recipient
 from mta.queue.texts import to_column
 
@@ -101,7 +102,7 @@ class Put(Change):
     def __init__(self, message: NewMessage, arrival: float, bodies: Path | None) -> None:
         self._message = message
         self._bodies = bodies
-        self._staged = False
+        self._staged = self._renamed = False
         self.has_file = bodies is not None
         self.octets = Change.octets + (0 if bodies else len(message.content))
         queue = QueueName.HOLD if message.hold else QueueName.INCOMING
@@ -128,6 +129,8 @@ class Put(Change):
     def stage(self) -> None:
         if self._bodies is None:
             return
+        if (self._bodies / self._message.queue_id).exists():
+            raise QueueError(f"{self._message.queue_id}: there is a content of that name")
         temporary = self._bodies / f"{self._message.queue_id}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(temporary, flags, layout.FILE_MODE)
@@ -139,13 +142,17 @@ class Put(Change):
                 view = view[file.write(view) :]
             os.fsync(fd)
         temporary.rename(self._bodies / self._message.queue_id)
+        self._renamed = True
         # The name must be durable before the row that speaks of it.
-        schema.sync_directory(self._bodies)
+        layout.sync_directory(self._bodies)
 
     def apply(self, connection: sqlite3.Connection) -> None:
         sequence = connection.execute(INSERT_MESSAGE, self._row).lastrowid
         if self._bodies is None:
             connection.execute("INSERT INTO contents VALUES (?, ?)", (sequence, self._message.content))
+        elif not (self._bodies / self._message.queue_id).exists():
+            # By a clock that leapt, it was old enough to look like what a crash left (bodies.remove_orphans).
+            raise QueueError(f"{self._message.queue_id}: its content has vanished")
         rows = [
             (sequence, position, *_recipient_columns(recipient))
             for position, recipient in enumerate((*self._message.recipients, *self._message.expanded))
@@ -157,9 +164,8 @@ class Put(Change):
 
     def undo(self) -> None:
         if self._staged and self._bodies is not None:
-            for name in (f"{self._message.queue_id}.tmp", self._message.queue_id):
-                with contextlib.suppress(OSError):
-                    (self._bodies / name).unlink()
+            with contextlib.suppress(OSError):
+                (self._bodies / f"{self._message.queue_id}{'' if self._renamed else '.tmp'}").unlink()
 
 
 def _recipient_columns(recipient: Recipient) -> tuple[str | bytes, str | bytes, str | bytes, int]:
@@ -230,15 +236,13 @@ class Defer(Change):
 
 
 class Remove(Change):
-    """The message leaves the queue."""
-
-    durable = False
+    """The message leaves the queue. Durable if it has a file: a row that came back without it would look damaged."""
 
     def __init__(self, sequence: int, body: Path | None) -> None:
         """`body`: the content's file, if it has one of its own."""
         self._sequence = sequence
         self._body = body
-        self.has_file = body is not None
+        self.durable = self.has_file = body is not None
 
     def apply(self, connection: sqlite3.Connection) -> None:
         connection.execute("DELETE FROM messages WHERE sequence = ?", (self._sequence,))  # see schema.CASCADE

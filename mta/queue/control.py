@@ -12,6 +12,8 @@ from mta.queue.wakeup import SOCKET, Wakeup
 ACTIVE_REQUEST: Final = b"active"
 """Comes with a descriptor: one end of a stream, on which the queue ids of the active queue are the answer. So the queue
 manager, confined as it is, opens no socket of anybody's."""
+SITE_REQUEST: Final = b"site "
+"""With a domain: its mail is to be tried now."""
 PORTION: Final = 1 << 16
 """Octets read at once."""
 PATIENCE: Final = 0.5
@@ -25,6 +27,11 @@ def send(queue_directory: Path, request: bytes) -> bool:
         return wakeup.send(request)
     finally:
         wakeup.close()
+
+
+def flush_site(queue_directory: Path, domain: str) -> bool:
+    """Have the deferred mail for a domain tried now (ETRN, postqueue -s); False if no queue manager listens."""
+    return send(queue_directory, SITE_REQUEST + domain.encode("ascii", "replace"))
 
 
 def active_ids(queue_directory: Path) -> set[str]:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from mta.queue import layout, schema
+from mta.queue import layout
 from mta.queue.errors import QueueError
 from mta.queue.message import QueuedMessage
 from mta.queue.store import Queue
@@ -39,7 +39,7 @@ def set_aside(queue: Queue, message: QueuedMessage, fault: str) -> Path:
             file.flush()
             os.fsync(fd)
         temporary.rename(path)
-        schema.sync_directory(corrupt)
+        layout.sync_directory(corrupt)
     except OSError as error:
         raise QueueError(f"{path}: {error}") from error
     logger.error("%s: %s -- message moved to corrupt queue: %s", message.queue_id, fault, path)

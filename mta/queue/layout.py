@@ -38,6 +38,7 @@ def prepare(queue_directory: Path | str, uid: int | None = None, gid: int | None
     Raises OSError with the path in it.
     """
     top = Path(queue_directory)
+    made = not top.is_dir()
     top.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     # The queue directory itself is named by the configuration; what is below it may have been made by the service user.
@@ -48,14 +49,28 @@ def prepare(queue_directory: Path | str, uid: int | None = None, gid: int | None
         for name in DIRECTORIES:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, DIRECTORY_MODE, dir_fd=top_fd)
+                made = True
             fd = os.open(name, flags | os.O_NOFOLLOW, dir_fd=top_fd)
             try:
                 _own_directory(fd, uid, gid, DIRECTORY_MODE)
                 _own_files(fd, uid, gid)
             finally:
                 os.close(fd)
+        if made:
+            # What is accepted into a directory is lost with its name.
+            os.fsync(top_fd)
+            sync_directory(top.absolute().parent)
     finally:
         os.close(top_fd)
+
+
+def sync_directory(path: Path) -> None:
+    """Make names that were added, renamed or removed in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def give_to_owner(fd: int, directory: Path) -> None:

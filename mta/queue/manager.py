@@ -76,7 +76,7 @@ class Manager:
         self._active: dict[int, Active] = {}
         self._tasks: set[asyncio.Future[None]] = set()
         self._wake = asyncio.Event()
-        self._admission = Admission(queue, self._clock())
+        self._admission = Admission(queue, self._clock(), settings.maximal_backoff)
         self._next_run = self._clock() + settings.queue_run_delay
         self._draining = False
         self._maildrop = pickup is not None
@@ -104,11 +104,16 @@ class Manager:
         self._begin_run()
         self._wake.set()
 
+    def flush_site(self, domain: str) -> None:
+        """Try the deferred mail for a domain now (postqueue -s, ETRN)."""
+        self._admission.flush(domain)
+        self.wake()
+
     def retry(self, queue_id: str) -> None:
         """Try one message now (postqueue -i)."""
         message = self._queue.find(queue_id)
         if message is not None and message.queue != "hold":
-            self._activate(message)
+            self._activate(message, flush=True)
 
     @property
     def active_ids(self) -> list[str]:
@@ -150,7 +155,7 @@ class Manager:
     async def _round(self) -> None:
         self._wake.clear()
         now = self._clock()
-        if now >= self._next_run:
+        if not 0 < self._next_run - now <= self._settings.queue_run_delay:  # also if the clock was set back
             self._begin_run()
         if self._maildrop and self._pickup is not None:
             self._maildrop = False
@@ -171,7 +176,7 @@ class Manager:
             self._queue.repair(fault)
         except QueueError as error:
             logger.error("%s", error)
-        self._admission = Admission(self._queue, self._clock())
+        self._admission = Admission(self._queue, self._clock(), self._settings.maximal_backoff)
 
     def _begin_run(self) -> None:
         now = self._clock()
@@ -198,14 +203,15 @@ class Manager:
     async def _admit(self) -> None:
         """Fill the active queue."""
         while self._admission.more and len(self._active) < self._settings.active_limit and not self._draining:
-            for message in self._admission.portion():
-                self._activate(message)
+            for message, flush in self._admission.portion():
+                self._activate(message, flush=flush)
             # A long backlog is taken in without holding up deliveries that are under way.
             await asyncio.sleep(0)
 
     # --- one message -----------------------------------------------------------------------------------------------
 
-    def _activate(self, message: QueuedMessage) -> None:
+    def _activate(self, message: QueuedMessage, *, flush: bool = False) -> None:
+        """`flush`: try it also where its destination is dead for now."""
         if message.sequence in self._active:
             return
         active = self._active[message.sequence] = Active.of(message, self._clock())
@@ -220,7 +226,7 @@ class Manager:
             message.size,
             len(active.to_deliver),
         )
-        self._spawn(active, self._sort(active))
+        self._spawn(active, self._sort(active, flush=flush))
 
     def _spawn(self, active: Active, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(self._guarded(active, work))
@@ -237,7 +243,7 @@ class Manager:
             await self._write([Defer(active.message.sequence, later)], active.message.queue_id)
             self._active.pop(active.message.sequence, None)
 
-    async def _sort(self, active: Active) -> None:
+    async def _sort(self, active: Active, *, flush: bool) -> None:
         """Queue a delivery for each route."""
         resolver = self._probe_resolver if active.message.trace & Trace.MTA_VERIFY else self._resolver
         found = await routes(active.message, active.to_deliver, resolver, self._settings)
@@ -253,12 +259,14 @@ class Manager:
             for start in range(0, len(recipients), limit or len(recipients)):
                 portion = recipients[start : start + (limit or len(recipients))]
                 name = portion[0].recipient.address.casefold() if by_recipient else route.nexthop.casefold()
-                why = transport.dead(name, now)
+                why = None if flush else transport.dead(name, now)
                 if why is not None:
                     self._suspend(active, portion, why)
                     continue
                 active.entries += 1
                 destination = transport.destination(name, route.nexthop)
+                if destination.dead is not None:
+                    destination.revive()
                 transport.add(destination, Entry(active, portion, route.nexthop), jobs[route.transport])
         if active.entries == 0:
             await self._complete(active)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from mta.queue.errors import QueueError
 from mta.queue.ids import is_queue_id
 from mta.queue.message import QueuedMessage
-from mta.queue.tool import Fatal, fail, load_config, open_queue, to_stderr
+from mta.queue.tool import Fatal, as_owner, fail, load_config, open_queue, to_stderr
 
 USAGE = """\
 usage: postcat [-c config_dir] [-bdehnoqv] -q queue_id...
@@ -43,7 +43,8 @@ def _run(argv: list[str]) -> int:
         raise Fatal(USAGE, os.EX_USAGE)
     parts = ("-e", "-h", "-b")
     wanted: set[str] = {letter for letter in parts if letter in given} or set(parts)
-    with open_queue(load_config(given.get("-c"))) as queue:
+    config = load_config(given.get("-c"))
+    with as_owner(config), open_queue(config) as queue:
         for name in names:
             message = queue.find(name) if is_queue_id(name) else None
             if message is None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import getopt
 import os
 from pathlib import Path
 
+from mta.address import domain_list
 from mta.config import MainConfig
 from mta.queue import control
 from mta.queue.errors import QueueError
 from mta.queue.ids import is_queue_id
 from mta.queue.listing import columns, json_lines, listed
-from mta.queue.tool import Fatal, fail, load_config, open_queue, to_stderr
+from mta.queue.tool import Fatal, as_owner, fail, load_config, open_queue, to_stderr
 from mta.queue.wakeup import FLUSH_DEAD, IGNORE_TIME, SCAN_DEFERRED, SCAN_INCOMING
 
 USAGE = """\
@@ -61,7 +63,7 @@ def _run(argv: list[str]) -> int:
 
 def show(config: MainConfig, *, as_json: bool = False) -> int:
     """Print the queue."""
-    with open_queue(config) as queue:
+    with as_owner(config), open_queue(config) as queue:
         messages = listed(queue, control.active_ids(queue.directory))
         lines = json_lines(messages) if as_json else columns(messages, config.bool("enable_long_queue_ids"))
         for line in lines:
@@ -75,13 +77,11 @@ def flush(directory: Path) -> None:
 
 
 def _flush_site(config: MainConfig, site: str) -> None:
-    """Every message with a recipient in that domain, or that waits for that next hop."""
-    wanted = site.strip("[]").lower()
-    with open_queue(config) as queue:
-        for message in queue.messages():
-            domains = {r.recipient.address.rpartition("@")[2].lower() for r in message.recipients}
-            if wanted in domains:
-                _ask(queue.directory, f"retry {message.queue_id}".encode())
+    """The deferred mail for a domain, if the site keeps track of it (fast_flush_domains)."""
+    if not asyncio.run(domain_list(config, "fast_flush_domains").match(site)):
+        raise Fatal(f'Flush service is not configured for destination "{site}"', os.EX_UNAVAILABLE)
+    if not control.flush_site(Path(config.str("queue_directory")), site):
+        raise Fatal("Cannot flush mail queue - mail system is down", os.EX_UNAVAILABLE)
 
 
 def _ask(directory: Path, request: bytes) -> None:

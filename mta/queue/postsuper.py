@@ -14,7 +14,7 @@ from mta.queue.errors import QueueError
 from mta.queue.ids import is_queue_id
 from mta.queue.message import QueuedMessage, QueueName
 from mta.queue.store import Queue
-from mta.queue.tool import Fatal, fail, load_config, open_queue, to_stderr
+from mta.queue.tool import Fatal, as_owner, fail, load_config, open_queue, to_stderr
 from mta.queue.wakeup import SCAN_DEFERRED
 
 USAGE = """\
@@ -54,7 +54,7 @@ def _run(argv: list[str]) -> int:
             raise Fatal(f"invalid directory name: {name}", os.EX_USAGE)
     config = load_config(dict(options).get("-c"))
     queues = {QueueName(name) for name in names if name in known} or set(QueueName)
-    with open_queue(config) as queue:
+    with as_owner(config), open_queue(config) as queue:
         for option, value in options:
             if option in WORDS:
                 _act(queue, option, value, queues)

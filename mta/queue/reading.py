@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -69,8 +70,17 @@ class Reader:
             (now, *after, limit),
         )
 
-    def deferred(self, after: int, limit: int) -> list[QueuedMessage]:
-        return self._select("sequence > ? AND queue = 'deferred' ORDER BY sequence LIMIT ?", (after, limit))
+    def deferred(self, after: int, limit: int, domain: str | None) -> list[QueuedMessage]:
+        if domain is None:
+            return self._select("sequence > ? AND queue = 'deferred' ORDER BY sequence LIMIT ?", (after, limit))
+        # What stands behind the last `@`, in any case; addresses that are not UTF-8 are BLOBs.
+        pattern = "%@" + re.sub(r"[%_\\]", r"\\\g<0>", domain)
+        wanted = (
+            "SELECT DISTINCT recipients.sequence FROM recipients JOIN messages USING (sequence)"
+            " WHERE recipients.sequence > ? AND queue = 'deferred' AND CAST(address AS TEXT) LIKE ? ESCAPE '\\'"
+            " ORDER BY recipients.sequence LIMIT ?"
+        )
+        return self._select(f"sequence IN ({wanted}) ORDER BY sequence", (after, pattern, limit))
 
     def next_due(self) -> float | None:
         row = self._query("SELECT min(next_attempt) FROM messages WHERE queue = 'deferred'", ())[0]

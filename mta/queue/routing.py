@@ -65,7 +65,8 @@ async def _route(
     address = recipient.recipient.address
     if message.filter and not message.is_probe:
         transport, _, nexthop = message.filter.partition(":")
-        return Route(transport, nexthop or settings.filter_nexthop or address.rpartition("@")[2])
+        nexthop = nexthop or settings.filter_nexthop or address.rpartition("@")[2]
+        return _unless_deferred(Route(transport, nexthop), settings)
     try:
         resolution = await resolver.resolve(address, message.sender)
     except TableError as error:
@@ -77,6 +78,9 @@ async def _route(
         return Route(SWALLOW, "undeliverable postmaster notification discarded")
     if resolution.error:
         return Route(ERROR, "5.1.3 bad address syntax")
-    if resolution.transport in settings.defer_transports:
-        return Route(RETRY, "4.3.2 deferred transport")
-    return Route(resolution.transport, resolution.nexthop)
+    return _unless_deferred(Route(resolution.transport, resolution.nexthop), settings)
+
+
+def _unless_deferred(route: Route, settings: ManagerSettings) -> Route:
+    """The route, but for a transport that is to be left alone (defer_transports)."""
+    return Route(RETRY, "4.3.2 deferred transport") if route.transport in settings.defer_transports else route

@@ -181,7 +181,7 @@ def _create(path: Path, damaged: Path | None = None) -> None:
             salvage(damaged, connection)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     fresh.rename(path)
-    sync_directory(path.parent)
+    layout.sync_directory(path.parent)
 
 
 def set_aside(directory: Path, path: Path, fault: str) -> Path:
@@ -192,15 +192,6 @@ def set_aside(directory: Path, path: Path, fault: str) -> Path:
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             Path(f"{path}{suffix}").rename(f"{target}{suffix}")
-    sync_directory(corrupt)
+    layout.sync_directory(corrupt)
     logger.warning("%s: %s -- saved as %s", path, fault, target)
     return target
-
-
-def sync_directory(path: Path) -> None:
-    """Make names that were added, renamed or removed in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

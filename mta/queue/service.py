@@ -50,7 +50,7 @@ Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
 
 LOCK_PATIENCE: Final = 10.0
 """Seconds to wait for a queue manager that is about to end (reload, restart after a crash)."""
-CONTROL_SIZE: Final = 256
+CONTROL_SIZE: Final = 512
 """Octets of one control request."""
 
 
@@ -229,9 +229,12 @@ class Service:
                 await asyncio.get_running_loop().sock_sendall(asker, control.reply(self.manager.active_ids))
 
     def request(self, request: bytes) -> None:
-        """One control request: letters as Postfix's trigger protocol has them, or `retry QUEUE_ID`."""
+        """One control request: letters as Postfix's trigger protocol has them, or `retry QUEUE_ID`, `site DOMAIN`."""
         if request.startswith(b"retry "):
             self.manager.retry(request[6:].decode("ascii", "replace").strip())
+            return
+        if request.startswith(control.SITE_REQUEST):
+            self.manager.flush_site(request.removeprefix(control.SITE_REQUEST).decode("ascii", "replace").strip())
             return
         letters = {request[position : position + 1] for position in range(len(request))}
         if IGNORE_TIME in letters or FLUSH_DEAD in letters:

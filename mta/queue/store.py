@@ -168,9 +168,9 @@ class Queue:
         """Deferred messages with next_attempt <= now, longest due first, beyond `after` (next_attempt, sequence)."""
         return self._reader.due(now, after, limit)
 
-    def deferred(self, after: int, limit: int) -> list[QueuedMessage]:
-        """Deferred messages whose sequence is greater than `after`, due or not, oldest first."""
-        return self._reader.deferred(after, limit)
+    def deferred(self, after: int, limit: int, domain: str | None = None) -> list[QueuedMessage]:
+        """Deferred messages (with a recipient of that domain) whose sequence is greater than `after`, oldest first."""
+        return self._reader.deferred(after, limit, domain)
 
     def next_due(self) -> float | None:
         """Time of the earliest next attempt among deferred messages."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,28 @@ def load_config(option: str | None, overrides: Mapping[str, str] | None = None) 
         return MainConfig.load(confdir(option), overrides or {})
     except ConfigErrors as error:
         raise Fatal(str(error.errors[0]) if error.errors else str(error), os.EX_CONFIG) from error
+
+
+@contextlib.contextmanager
+def as_owner(config: MainConfig) -> Iterator[None]:
+    """Root works on a queue as its owner, as postsuper(1) does: what he put there leads to nothing of root's."""
+    try:
+        owner = Path(config.str("queue_directory")).stat()
+    except OSError:
+        owner = None  # told by whoever opens the queue
+    if owner is None or os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups([owner.st_gid])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def open_queue(config: MainConfig) -> Queue:

@@ -224,6 +224,9 @@ class Writer:
             self._tell(batch, error)
         else:
             self._tell(batch, None)
+            if self._log is not None and self._log.written >= LONG_LOG:
+                self._log.written = 0
+                self._log.shorten()
 
     # --- transactions ----------------------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mta.queue import layout
+from mta.queue.layout import sync_directory
 from mta.queue.message import Trace
-from mta.queue.schema import sync_directory
 
 MAGIC: Final = b"hardmail-maildrop-1"
 _NAME: Final = re.compile(r"[0-9a-f]{32}\Z")

@@ -27,8 +27,7 @@ from mta.message.received import Trace, received_header
 from mta.message.service import cleanup_rules
 from mta.message.settings import receive_overrides
 from mta.milter import Filters
-from mta.queue import NewMessage
-from mta.queue.wakeup import IGNORE_TIME, SCAN_DEFERRED, Wakeup
+from mta.queue import NewMessage, control
 from mta.smtpd import filters, greeting, parameters
 from mta.smtpd.access.engine import Access
 from mta.smtpd.addresses import Addresses
@@ -327,12 +326,8 @@ class Server:
         return received_header(trace, self.clock())
 
     def request_flush(self, domain: str) -> bool:
-        """ETRN: all deferred mail is tried now, that of the domain with it. False when nobody could be told."""
-        wakeup = Wakeup(Path(self.config.str("queue_directory")))
-        try:
-            return wakeup.send(SCAN_DEFERRED + IGNORE_TIME)
-        finally:
-            wakeup.close()
+        """ETRN: the deferred mail for the domain is tried now. False when nobody could be told."""
+        return control.flush_site(Path(self.config.str("queue_directory")), domain)
 
     async def flushes(self, domain: str) -> bool:
         """Whether the site takes ETRN for a domain (fast_flush_domains)."""

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -251,6 +252,55 @@ async def test_one_message_can_be_asked_for(start, queue, letter) -> None:
     bench.manager.retry(first)
     await bench.until(lambda: bench.manager.idle)
     assert bench.agent.deliveries == [("a.example", ["later@a.example"])]
+
+
+async def test_a_message_that_is_asked_for_is_tried_even_if_its_host_is_dead(start, queue, letter) -> None:
+    bench = start()
+    for _ in range(10):
+        queue.put_blocking(letter("refused@dead.example"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    bench.agent.deliveries.clear()
+    bench.manager.retry(bench.left()[-1])
+    await bench.until(lambda: bench.manager.idle)
+    assert bench.agent.deliveries == [("dead.example", ["refused@dead.example"])]
+
+
+async def test_the_mail_for_a_domain_can_be_asked_for(start, queue, letter) -> None:
+    """ETRN, postqueue -s: in any number, any case, and nothing else."""
+    bench = start()
+    for number in range(250):
+        queue.put_blocking(letter(f"later@{'A' if number % 2 else 'a'}_x.example"))
+    for other in ("b.example", "sub.a_x.example", "abx.example", "xa_x.example"):
+        queue.put_blocking(letter(f"later@{other}"))
+    queue.put_blocking(letter("later@c.example", "later@a_x.example"))
+    queue.put_blocking(letter("x\udcff@a_x.example"))
+    bench.agent.answers["x\udcff"] = LATER
+    await bench.until(lambda: bench.manager.idle and len(bench.agent.deliveries) >= 256)
+    bench.agent.deliveries.clear()
+    bench.manager.flush_site("a_X.example")
+    await bench.until(lambda: bench.manager.idle)
+    domains = Counter(nexthop.lower() for nexthop, _ in bench.agent.deliveries)
+    assert domains == {"a_x.example": 252, "c.example": 1}
+
+
+async def test_a_clock_that_is_set_back_strands_nothing(start, queue, letter, clock) -> None:
+    bench = start()
+    await queue.put(letter("later@a.example"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    bench.agent.answers["later"] = SENT
+    clock.advance(-30 * 86400)
+    bench.manager.wake()
+    await bench.until(lambda: not bench.left())
+
+
+async def test_deferred_transports_are_left_alone(start, queue, letter, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    bench = start(replace(SETTINGS, defer_transports=frozenset({"smtp"})))
+    await queue.put(letter("ok@a.example"))
+    await queue.put(letter("ok@a.example", filter="smtp:filter.example"))
+    await bench.until(lambda: bench.manager.idle and caplog.text.count("(deferred transport)") == 2)
+    assert bench.agent.deliveries == []
+    assert len(bench.left()) == 2
 
 
 async def test_a_failed_recipient_is_reported_to_the_sender(start, queue, letter) -> None:
