@@ -106,10 +106,15 @@ class Authenticator:
 
     async def credentials(self, request: AuthRequest, wanted: str, suffix: str = "") -> tuple[Result, bytes | None]:
         """The stored credentials in the scheme a mechanism wants ("" for any: does the user exist?)."""
-        found: bytes | None = None
+        scheme_wanted = wanted
+        last: bytes | None = None
+        delayed: bytes | None = None
 
         async def ask(passdb: Passdb) -> Result:
-            nonlocal found
+            nonlocal last, delayed, scheme_wanted
+            if request.password_verified and delayed is None:
+                delayed = last  # an earlier passdb has given them, and a rule went on
+            last = None
             if not passdb.database.can_lookup:
                 return Result.NO_SCHEME
             entry = await passdb.database.lookup(request)
@@ -119,22 +124,23 @@ class Authenticator:
             if "noauthenticate" in request.extra:
                 return Result.NEXT
             if entry.password is None:
-                if not wanted:
+                if not scheme_wanted or delayed is not None:
                     return Result.OK
-                log.info("%s: Requested %s scheme, but we have a NULL password", describe(request), wanted)
-                found = b""  # no mechanism takes it for credentials
-                return Result.OK if "nopassword" in request.extra else Result.NO_SCHEME
+                log.info("%s: Requested %s scheme, but we have a NULL password", describe(request), scheme_wanted)
+                return Result.NO_SCHEME
             scheme, stored = schemes.split(entry.password, passdb.database.default_scheme)
             user = (request.original_user or request.user or "") + suffix
             try:
-                found = schemes.credentials(scheme, stored, wanted or scheme, user)
+                last = schemes.credentials(scheme, stored, scheme_wanted or scheme, user)
             except schemes.SchemeError as error:
                 log.info("%s: %s", describe(request), error)
                 return Result.NO_SCHEME
+            scheme_wanted = scheme_wanted or scheme.partition(".")[0]  # another passdb has to have the same
             return Result.OK
 
         result = await self._passdbs.ask(request, ask)
-        return result, found if result is Result.OK else None
+        # A rule may make a success of a lookup without credentials: no mechanism takes b"" for any.
+        return result, (last or delayed or b"") if result is Result.OK else None
 
     async def authorize(self, request: AuthRequest, principal: str, realm: str) -> Result:
         """Whether a Kerberos principal may be the user: by its name, or by the passdb's ``k5principals`` field."""
@@ -149,11 +155,11 @@ class Authenticator:
         return Result.MISMATCH
 
     async def exists(self, request: AuthRequest) -> bool:
-        """Whether some passdb knows the user; raises DatabaseError when that cannot be told."""
-        probe = AuthRequest(self.settings, request.parameters)
-        probe.userdb_lookup = True
-        probe.user = probe.original_user = request.user
-        result, _ = await self.credentials(probe, "")
+        """Whether some passdb knows the user, whose name and fields it may change; raises DatabaseError when that
+        cannot be told."""
+        database = request.database
+        result, _ = await self.credentials(request, "")
+        request.database = database
         if result in (Result.INTERNAL, Result.NO_SCHEME, Result.NEXT):
             raise DatabaseError("passdb doesn't support lookups, can't verify user's existence")
         return result is Result.OK

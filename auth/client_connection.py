@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from . import proxying
 from .connection import Connection
 from .core import Core
 from .exchange import AskClient, AskDatabase, DatabaseQuestion, Exchange, Next, Outcome
@@ -204,6 +205,9 @@ class ClientConnection(Connection):
         if self.core.guard.confirms and not live.confirmed:
             live.confirmed = True
             live.task = self._spawn(self._confirm(id, live, outcome, final))
+            return
+        if self._keeps and not live.parameters.nologin and not proxying.finish(request):
+            self._refuse(id, live, Outcome(False, Result.INTERNAL))
             return
         self.core.guard.succeeded(request, live.exchange.password)
         if not live.parameters.no_penalty:

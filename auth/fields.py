@@ -19,15 +19,21 @@ class Fields:
 
     def __init__(self) -> None:
         self._fields: dict[str, Field] = {}
-        self._kept: dict[str, Field] = {}
+        self._kept: dict[str, Field] | None = None
+        self._count = 0
+        self._snapshotted = False
 
     def add(self, name: str, value: str | None, *, hidden: bool = False) -> None:
         """Set a field; ``value`` None is a bare word."""
+        if name in self._fields:
+            self._preserve()
         self._fields[name] = Field(value, hidden)
 
     def remove(self, name: str) -> None:
         """Drop a field if it is there."""
-        self._fields.pop(name, None)
+        if name in self._fields:
+            self._preserve()
+            del self._fields[name]
 
     def get(self, name: str) -> str | None:
         """The value, "" for a bare word, None when the field is not there."""
@@ -45,11 +51,23 @@ class Fields:
 
     def snapshot(self) -> None:
         """Keep the present fields: a later ``rollback`` returns to them."""
-        self._kept = dict(self._fields)
+        self._snapshotted = True
+        if self._kept is None:
+            self._count = len(self._fields)
+        else:
+            self._kept = dict(self._fields)
 
     def rollback(self) -> None:
-        """Drop what was added since the last ``snapshot``."""
-        self._fields = dict(self._kept)
+        """Return to the last ``snapshot``, as Dovecot does: it copies the fields only before the first of them changes,
+        so that what was added up to then stays."""
+        if self._kept is not None:
+            self._fields = dict(self._kept)
+        else:
+            self._fields = dict(list(self._fields.items())[: self._count])
+
+    def _preserve(self) -> None:
+        if self._snapshotted and self._kept is None:
+            self._kept = dict(self._fields)
 
     def words(self) -> list[str]:
         """The visible fields as words of a reply."""

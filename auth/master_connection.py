@@ -8,6 +8,7 @@ import secrets
 import struct
 from socket import SO_PEERCRED, SOL_SOCKET
 
+from . import proxying
 from .client_connection import ClientConnection
 from .connection import Connection
 from .core import Core
@@ -80,8 +81,6 @@ class MasterConnection(Connection):
         except BadUsername as error:
             log.info("userdb lookup: %s", error)
             return None
-        if request.login_user is not None:  # "user*master": what is asked for is the user
-            request.user, request.login_user = request.login_user, None
         request.userdb_lookup = True
         return request
 
@@ -115,7 +114,7 @@ class MasterConnection(Connection):
             self._machine.send_fail(id)
             return
         result, _ = await self.core.authenticator.credentials(request, "")
-        if result is Result.OK:
+        if result is Result.OK and not request.failed and proxying.finish(request):
             self._machine.send_pass(id, pass_words(request))
         elif result in (Result.UNKNOWN, Result.DISABLED, Result.EXPIRED):
             self._machine.send_not_found(id)

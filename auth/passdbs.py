@@ -49,14 +49,13 @@ class Passdbs:
         if index is None:
             log.error("%s: All password databases were skipped", describe(request))
             return Result.INTERNAL
-        success = False
-        internal = False
+        success = internal = unknown = False
         while True:
             passdb = chain[index]
             result = await self._ask_one(request, passdb, ask)
             rule, result = self._judge(request, passdb, result)
             if rule is None:
-                return self._finished(request, result)
+                return result
             if rule in ("return-ok", "continue-ok"):
                 success = True
             elif rule in ("return-fail", "continue-fail"):
@@ -71,20 +70,23 @@ class Passdbs:
                 chain, index = self.normal, self._next(request, self.normal, 0)
             else:
                 index = self._next(request, chain, index + 1)
-            self._keep(request, kept=result in (Result.OK, Result.NEXT))
+            request.keep_fields(kept=result in (Result.OK, Result.NEXT))
             if not goes_on or index is None:
                 break
             internal = internal or result is Result.INTERNAL
+            unknown = unknown or result is Result.UNKNOWN
         if result is Result.NEXT:
             log.error("%s: Last passdb had noauthenticate field, cannot authenticate user", describe(request))
             return Result.INTERNAL
         if success:
             return Result.OK
-        if result is Result.OK:
-            # The password was right, but no rule made that a success (result_success=continue on the last one).
-            request.failed = True
-            return Result.OK
-        return Result.INTERNAL if internal else result
+        if internal:
+            return Result.INTERNAL
+        if result is Result.NO_SCHEME and unknown:
+            return Result.UNKNOWN  # one of the passdbs could have served the mechanism
+        # The password may be right, and yet no rule made that a success (result_success=continue on the last one).
+        request.failed = request.failed or result is Result.OK
+        return result
 
     async def _ask_one(self, request: AuthRequest, passdb: Passdb, ask: Ask) -> Result:
         request.database = passdb.database.driver
@@ -94,9 +96,8 @@ class Passdbs:
             result = await ask(passdb)
             if result is Result.UNKNOWN:
                 log.info("%s: unknown user", describe(request))
-            if result in (Result.OK, Result.NEXT):
-                for name, value in passdb.settings.override_fields:
-                    request.set_field(name, request.expand(value))
+            for name, value in passdb.settings.override_fields:
+                request.set_field(name, request.expand(value))
         except (DatabaseError, UnknownVariable, Busy) as error:
             log.error("%s: %s", describe(request), error)
             return Result.INTERNAL
@@ -116,6 +117,8 @@ class Passdbs:
             # Something in the entry refused (allow_nets): as if the user were not there; the next passdb may differ.
             result = Result.UNKNOWN if result is Result.OK else result
             request.failed = False
+        if result is Result.EXPIRED:
+            request.set_field("reason", "Password expired")
         if result in (Result.DISABLED, Result.EXPIRED):
             return None, result
         if result is Result.OK:
@@ -124,19 +127,6 @@ class Passdbs:
             return settings.result_internalfail, result
         return ("continue" if result is Result.NEXT else settings.result_failure), result
 
-    def _finished(self, request: AuthRequest, result: Result) -> Result:
-        self._keep(request, kept=False)
-        return result
-
-    @staticmethod
-    def _keep(request: AuthRequest, *, kept: bool) -> None:
-        for fields in (request.extra, request.userdb):
-            if fields is not None:
-                if kept:
-                    fields.snapshot()
-                else:
-                    fields.rollback()
-
     def _next(self, request: AuthRequest, chain: list[Passdb], start: int) -> int | None:
         return next((n for n in range(start, len(chain)) if not self.skipped(request, chain[n])), None)
 
@@ -144,7 +134,8 @@ class Passdbs:
     def skipped(request: AuthRequest, passdb: Passdb) -> bool:
         """Whether the block's ``mechanisms``, ``username_filter`` or ``skip`` leave the passdb out."""
         settings = passdb.settings
-        if settings.mechanisms and request.mechanism not in settings.mechanisms:
+        wanted = settings.mechanisms
+        if wanted and (wanted == {"NONE"} or (request.mechanism or "NONE") not in wanted):
             return True
         if settings.username_filter and not _filtered(request.user or "", settings.username_filter):
             return True
@@ -156,6 +147,11 @@ class Passdbs:
 def _filtered(user: str, patterns: tuple[str, ...]) -> bool:
     """``username_filter``: a pattern has to match, and none that begins with ``!`` may."""
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
-    if any(fnmatchcase(user, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
+    if any(_matches(user, pattern[1:]) for pattern in patterns if pattern.startswith("!")):
         return False
-    return not wanted or any(fnmatchcase(user, pattern) for pattern in wanted)
+    return not wanted or any(_matches(user, pattern) for pattern in wanted)
+
+
+def _matches(user: str, pattern: str) -> bool:
+    """``*`` and ``?`` stand for characters; brackets for themselves."""
+    return fnmatchcase(user, pattern.replace("[", "[[]"))

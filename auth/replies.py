@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+from . import proxying
 from .request import AuthRequest
 from .results import Result
 
@@ -23,6 +24,8 @@ def ok_words(request: AuthRequest, final: bytes) -> list[str]:
 
 def fail_words(request: AuthRequest, result: Result) -> list[str]:
     """Fields of FAIL. ``code`` tells apart what the user may know: never whether it exists."""
+    proxying.forget(request)
+    request.extra.remove("nologin")
     words = []
     name = request.user if request.user is not None else request.original_user
     if name is not None:
@@ -54,11 +57,11 @@ def _extra(request: AuthRequest) -> list[str]:
 def user_words(request: AuthRequest) -> list[str]:
     """Fields of USER."""
     words = request.userdb.words() if request.userdb is not None else []
+    if not request.mechanism:
+        return words  # a lookup, and no finished log-in
     if request.master_user is not None and (request.userdb is None or "master_user" not in request.userdb):
         words.append(f"master_user={request.master_user}")
-    if request.mechanism:
-        words.append(f"auth_mech={request.mechanism}")
-    return words
+    return [*words, f"auth_mech={request.mechanism}"]
 
 
 def pass_words(request: AuthRequest) -> list[str]:

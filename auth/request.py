@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from . import variables
 from .fields import Fields
 from .identities import identities
+from .networks import within
 from .protocol import Parameters
+from .request_variables import value_of
 from .settings import AuthSettings
 
 log = logging.getLogger("dovecot.auth")
@@ -51,6 +52,7 @@ class AuthRequest:
         self.extra = Fields()
         self.userdb: Fields | None = None
         self.prefetched = False
+        self._kept_prefetched = False
         self.password_verified = False
         self.failed = False
         self.delay_until = 0.0
@@ -64,7 +66,7 @@ class AuthRequest:
             self.user = parameters.cert_username
         for name, value in parameters.forward.items():
             self.extra.add(f"forward_{name}", value or None)
-        self.extra.snapshot()
+            self.extra.snapshot()
 
     def __repr__(self) -> str:
         return f"AuthRequest(id={self.id}, user={self.user!r}, mechanism={self.mechanism!r})"
@@ -127,38 +129,55 @@ class AuthRequest:
         if field == "username":
             value = value if "@" in value else f"{value}{at}{domain}"
         elif field == "domain":
-            value = f"{local}@{value}" if value else local
-        self.user = value
+            value = f"{local}@{value}"
+        if value:
+            self.user = value
+        else:
+            log.error("%s: username attempted to be changed to empty", describe(self))
+            self.failed = True
 
-    def set_field(self, name: str, value: str, *, hidden: bool = False) -> None:
+    def set_field(self, name: str, value: str) -> None:
         """A field of a passdb entry; its special names act (doc/wiki PasswordDatabase/ExtraFields)."""
-        name, kept = _unsuffixed(name)
-        if not name or (kept and name in self.extra):
+        bare, suffix = suffixed(name)
+        if suffix == "remove":
+            self.extra.remove(bare)
             return
-        if name in ("user", "username", "domain"):
+        if not bare or (suffix == "protected" and bare in self.extra):
+            return
+        name = bare
+        if name in _NAMES:
             self.change_user(name, value)
         elif name == "login_user":
             self.login_user = value
-        elif name == "allow_nets":
-            self._check_networks(value, self.parameters.rip)
-        elif name == "allow_real_nets":
-            self._check_networks(value, self.parameters.real_rip or self.parameters.rip)
+        elif name in ("allow_nets", "allow_real_nets"):
+            real = self.parameters.real_rip if name == "allow_real_nets" else ""
+            self._check_networks(value, real or self.parameters.rip)
         elif name == "fail":
             self.failed = True
         elif name == "delay_until":
             self._delay(value)
+        elif name == "userdb_userdb_import":
+            self._import(value, lambda inner, text: self.set_field(f"userdb_{inner}", text))
+            return
         elif name.startswith("userdb_"):
             self.prefetched = True
             self.set_userdb_field(name.removeprefix("userdb_"), value)
-        elif name in ("password", "password_noscheme", "noauthenticate"):
-            pass
-        elif name == "nopassword":
-            self.extra.add(name, None, hidden=hidden)
+        elif name == "passdb_import":
+            self._import(value, self.set_field)
             return
-        else:
-            self.extra.add(name, value or None, hidden=hidden)
+        elif name == "noauthenticate":
+            self.extra.add("nopassword", None)
+        elif name not in ("password", "password_noscheme"):
+            self.extra.add(name, None if name == "nopassword" else value or None)
             return
         self.extra.add(name, value, hidden=True)
+
+    @staticmethod
+    def _import(text: str, take: Callable[[str, str], None]) -> None:
+        """Fields in one value, as words of the protocol."""
+        for word in filter(None, text.split("\t")):
+            name, _, value = word.partition("=")
+            take(name, value)
 
     def set_null_field(self, name: str) -> None:
         """A field of a passdb entry that is SQL's NULL: of the userdb's, it still makes ``prefetch`` the userdb."""
@@ -167,9 +186,13 @@ class AuthRequest:
     def set_userdb_field(self, name: str, value: str) -> None:
         """A field of a userdb entry (doc/wiki UserDatabase/ExtraFields)."""
         fields = self.userdb_fields()
-        name, kept = _unsuffixed(name)
-        if not name or (kept and name in fields):
+        bare, suffix = suffixed(name)
+        if suffix == "remove":
+            fields.remove(bare)
             return
+        if not bare or (suffix == "protected" and bare in fields):
+            return
+        name = "system_groups_user" if bare == "system_user" else bare
         if name in ("uid", "gid"):
             number = identities.find(name, value)
             if number is None:
@@ -179,15 +202,40 @@ class AuthRequest:
         elif name == "tempfail":
             self.tempfailed = True
             return
-        elif name in ("user", "username", "domain"):
+        elif name in _NAMES:
             self.change_user(name, value)
             return
+        elif name == "uidgid_file":
+            self._owner_of(value)
+            return
         elif name == "userdb_import":
-            for word in value.split("\t"):
-                inner, _, text = word.partition("=")
-                self.set_userdb_field(inner, text)
+            self._import(value, self.set_userdb_field)
             return
         fields.add(name, value or None)
+
+    def _owner_of(self, path: str) -> None:
+        """``uidgid_file``: uid and gid are those of a file."""
+        try:
+            status = Path(self.expand(path)).stat()
+        except (OSError, UnknownVariable) as error:
+            log.error("%s: uidgid_file: %s", describe(self), error)
+            self.tempfailed = True
+            return
+        self.userdb_fields().add("uid", str(status.st_uid))
+        self.userdb_fields().add("gid", str(status.st_gid))
+
+    def keep_fields(self, *, kept: bool) -> None:
+        """Keep what a database has added, or return to what was there before it."""
+        for fields in (self.extra, self.userdb):
+            if fields is not None:
+                if kept:
+                    fields.snapshot()
+                else:
+                    fields.rollback()
+        if kept:
+            self._kept_prefetched = self.prefetched
+        elif self.userdb is not None:
+            self.prefetched = self._kept_prefetched
 
     def userdb_fields(self) -> Fields:
         """The userdb's fields, begun when first asked for."""
@@ -207,25 +255,10 @@ class AuthRequest:
 
     def _check_networks(self, networks: str, address: str) -> None:
         """``allow_nets``: the client must come from one of them; ``local`` stands for an unknown address."""
-        words = networks.replace(",", " ").split()
-        if not address:
-            if "local" not in words:
-                log.info("%s: allow_nets check failed: Remote IP not known and 'local' missing", describe(self))
-                self.failed = True
-            return
-        try:
-            ip = ipaddress.ip_address(address)
-        except ValueError:
+        if not within(networks, address):
+            why = f"IP {address} not in allowed networks" if address else "Remote IP not known and 'local' missing"
+            log.info("%s: allow_nets check failed: %s", describe(self), why)
             self.failed = True
-            return
-        for word in words:
-            try:
-                if ip in ipaddress.ip_network(word, strict=False):
-                    return
-            except ValueError:
-                continue
-        log.info("%s: allow_nets check failed: IP %s not in allowed networks", describe(self), address)
-        self.failed = True
 
     def expand(self, text: str, escape: Callable[[str], str] | None = None) -> str:
         """Replace the ``%`` variables of a setting or field, each value through ``escape``. Raises UnknownVariable."""
@@ -239,44 +272,7 @@ class AuthRequest:
 
     def variable(self, name: str) -> str | None:
         """The value of a ``%`` variable of the auth service (doc/wiki Variables)."""
-        name = _SHORT.get(name, name)
-        if name.startswith("passdb:"):
-            return self.extra.get(name[7:]) or ""
-        if name.startswith("userdb:"):
-            return (self.userdb.get(name[7:]) if self.userdb is not None else None) or ""
-        prefix, _, rest = name.partition("_")
-        if rest in _OF_USER and prefix in ("orig", "login", "auth"):
-            named = {"orig": self.original_user, "login": self.login_user, "auth": self.master_user or self.user}
-            return _OF_USER[rest](named[prefix] or "")
-        if name in _OF_USER:
-            return _OF_USER[name](self.user or "")
-        return self._of_connection(name)
-
-    def _of_connection(self, name: str) -> str | None:
-        given = self.parameters
-        values = {
-            "master_user": self.master_user or "",
-            "service": given.service or "",
-            "protocol": given.service or "",
-            "lip": given.lip,
-            "rip": given.rip,
-            "lport": str(given.lport),
-            "rport": str(given.rport),
-            "real_lip": given.real_lip or given.lip,
-            "real_rip": given.real_rip or given.rip,
-            "real_lport": str(given.real_lport or given.lport),
-            "real_rport": str(given.real_rport or given.rport),
-            "local_name": given.local_name,
-            "session": given.session,
-            "client_id": given.client_id,
-            "mech": self.mechanism,
-            "secured": "secured" if given.secured else "",
-            "cert": "valid" if given.valid_client_cert else "",
-            "pid": str(os.getpid()),
-            "home": (self.userdb.get("home") if self.userdb is not None else None) or "",
-            "hostname": self.settings.hostname,
-        }
-        return values.get(name)
+        return value_of(self, name)
 
 
 def describe(request: AuthRequest, who_asks: str = "") -> str:
@@ -293,22 +289,11 @@ def describe(request: AuthRequest, who_asks: str = "") -> str:
     return f"{who_asks or request.database or request.mechanism.lower() or 'userdb'}({who})"
 
 
-def _unsuffixed(name: str) -> tuple[str, bool]:
-    """A field's name without ``:protected`` or ``:default``, and whether it had one: it yields to what is there."""
-    bare = name.removesuffix(":protected").removesuffix(":default")
-    return bare, bare != name
+def suffixed(name: str) -> tuple[str, str]:
+    """A field's name, and what follows it: ``protected`` yields to what is there, ``remove`` takes it away."""
+    bare, _, suffix = name.rpartition(":")
+    return (bare, suffix) if bare and suffix in ("protected", "remove") else (name, "")
 
 
-_OF_USER: dict[str, Callable[[str], str]] = {
-    "user": lambda user: user,
-    "username": lambda user: user.partition("@")[0],
-    "domain": lambda user: user.partition("@")[2],
-    "domain_first": lambda user: user.partition("@")[2],
-    "domain_last": lambda user: user.rpartition("@")[2] if "@" in user else "",
-}
-"""Variables that are parts of a user name."""
-
-_SHORT = {
-    "u": "user", "n": "username", "d": "domain", "s": "service", "l": "lip", "r": "rip", "a": "lport", "b": "rport",
-    "m": "mech", "c": "secured", "k": "cert", "p": "pid", "h": "home",
-}  # fmt: skip
+_NAMES = ("user", "username", "domain")
+"""Fields that change the user's name."""

@@ -41,8 +41,9 @@ class Userdbs:
         """Fill ``request.userdb`` from the userdbs."""
         request.userdb_lookup = True
         success = internal = False
-        index = 0
-        while index < len(self._userdbs):
+        result = UserResult.UNKNOWN
+        index: int | None = 0 if self._userdbs else None
+        while index is not None:
             userdb = self._userdbs[index]
             settings = userdb.settings
             result = await self._ask_one(request, userdb)
@@ -55,24 +56,34 @@ class Userdbs:
                 success = True
             elif rule in ("return-fail", "continue-fail"):
                 success = False
-            fields = request.userdb_fields()
-            if result is UserResult.OK:
-                fields.snapshot()
-            else:
-                fields.rollback()
-            internal = internal or result is UserResult.INTERNAL
-            index += 1
-            while index < len(self._userdbs) and self._userdbs[index].settings.skip == (
-                "found" if success else "notfound"
-            ):
-                index += 1
-            if not rule.startswith("continue"):
-                break
-        if request.tempfailed:
+            index = self._next(index + 1, success=success) if rule.startswith("continue") else None
+            if result is UserResult.OK or (index is None and success):
+                result = self._override(request, userdb)
+            if index is not None:
+                internal = internal or result is UserResult.INTERNAL
+                fields = request.userdb_fields()
+                (fields.snapshot if result is UserResult.OK else fields.rollback)()
+        if request.tempfailed or (success and result is UserResult.INTERNAL):
             return UserResult.INTERNAL
         if success:
             return UserResult.OK
-        return UserResult.INTERNAL if internal else UserResult.UNKNOWN
+        return UserResult.INTERNAL if internal or result is UserResult.INTERNAL else UserResult.UNKNOWN
+
+    def _next(self, start: int, *, success: bool) -> int | None:
+        """The next userdb that ``skip`` does not leave out."""
+        left_out = "found" if success else "notfound"
+        rest = range(start, len(self._userdbs))
+        return next((n for n in rest if self._userdbs[n].settings.skip != left_out), None)
+
+    @staticmethod
+    def _override(request: AuthRequest, userdb: Userdb) -> UserResult:
+        try:
+            for name, value in userdb.settings.override_fields:
+                request.set_userdb_field(name, request.expand(value))
+        except UnknownVariable as error:
+            log.error("%s: override_fields: %s", describe(request), error)
+            return UserResult.INTERNAL
+        return UserResult.OK
 
     async def _ask_one(self, request: AuthRequest, userdb: Userdb) -> UserResult:
         request.database = userdb.database.driver
@@ -86,8 +97,6 @@ class Userdbs:
             for name, found in pairs:
                 if found is not None:
                     request.set_userdb_field(name, request.expand(found) if userdb.database.templates else found)
-            for name, value in userdb.settings.override_fields:
-                request.set_userdb_field(name, request.expand(value))
         except (DatabaseError, UnknownVariable) as error:
             log.error("%s: %s", describe(request), error)
             return UserResult.INTERNAL
@@ -96,10 +105,16 @@ class Userdbs:
         return UserResult.OK
 
     async def users(self, request: AuthRequest) -> AsyncIterator[str]:
-        """All users of the userdbs that can list them. Raises DatabaseError when none can."""
+        """All users of the userdbs that can list them. Raises DatabaseError when none can, or at the end one failed."""
         listable = [userdb.database for userdb in self._userdbs if userdb.database.iterable]
         if not listable:
             raise DatabaseError("Trying to iterate users, but userdbs don't support it")
+        failure: DatabaseError | None = None
         for database in listable:
-            async for user in database.users(request):
-                yield user
+            try:
+                async for user in database.users(request):
+                    yield user
+            except DatabaseError as error:
+                failure = error
+        if failure is not None:
+            raise failure

@@ -103,6 +103,16 @@ def _escape(value: str) -> str:
     return re.sub(r"([\"'\\])", r"\\\1", value)
 
 
+def _old_hash(value: str) -> str:
+    """Dovecot's ``%H``: the hash of its old tables (PJW), in hexadecimal digits."""
+    number = 0
+    for octet in value.encode("utf-8", "surrogateescape"):
+        number = (number << 4) + octet
+        if high := number & 0xF0000000:
+            number ^= (high >> 24) ^ high
+    return f"{number:x}"
+
+
 def _new_hash(value: str) -> str:
     """Dovecot's ``%N``: the second 32 bits of the text's MD5, in hexadecimal digits."""
     digest = hashlib.md5(value.encode("utf-8", "surrogateescape"), usedforsecurity=False).digest()
@@ -115,7 +125,7 @@ _MODIFIERS: dict[str, Callable[[str], str]] = {
     "E": _escape,
     "X": lambda value: f"{_integer(value):x}",
     "R": lambda value: value[::-1],
-    "H": _new_hash,
+    "H": _old_hash,
     "N": _new_hash,
     "M": lambda value: hashlib.md5(value.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest(),
     "D": lambda value: value.replace(".", ",dc="),

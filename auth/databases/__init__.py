@@ -66,11 +66,12 @@ class Databases:
             "sql": lambda args: SqlPassdb(self._source(args)),
             "static": StaticPassdb,
         }
+        alone = len(settings.userdbs) == 1
         self._userdbs: Mapping[str, Callable[[str], UserDatabase]] = {
             "checkpassword": lambda args: CheckpasswordUserdb(args, self._ask),
             "ldap": lambda args: _ldap().LdapUserdb(self._directory(args)),
             "passwd": lambda args: PasswdUserdb(args, self._ask, settings.valid_ids),
-            "passwd-file": lambda args: PasswdFileUserdb(self._file(args), alone=len(settings.userdbs) == 1),
+            "passwd-file": lambda args: PasswdFileUserdb(self._file(args, userdb=True), alone=alone),
             "prefetch": lambda args: PrefetchUserdb(),
             "sql": lambda args: SqlUserdb(self._source(args)),
             "static": lambda args: StaticUserdb(args, exists),
@@ -110,10 +111,15 @@ class Databases:
         for directory in self._directories.values():
             directory.close()
 
-    def _file(self, args: str) -> PasswdFile:
+    def _file(self, args: str, *, userdb: bool = False) -> PasswdFile:
         if args not in self._files:
             self._files[args] = PasswdFile(args)
-        return self._files[args]
+        found = self._files[args]
+        same = [file for file in self._files.values() if file.path == found.path]
+        userdb = userdb or any(file.userdb for file in same)
+        for file in same:
+            file.userdb = userdb
+        return found
 
     def _source(self, args: str) -> SqlSource:
         if args not in self._sources:

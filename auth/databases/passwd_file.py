@@ -25,8 +25,8 @@ FILES_MAX = 256
 FILE_MAX = 256 << 20
 """Octets of one file; about two million users."""
 
-_PAM_STYLE = re.compile(r"([^{].*)\[(13|34|56)\]\Z")
-_PAM_SCHEMES = {"13": "{CRYPT}", "34": "{PLAIN-MD5}", "56": "{DIGEST-MD5}"}
+_PAM_STYLE = re.compile(r"([^{$].*)\[(..)\]\Z", re.DOTALL)
+_PAM_SCHEMES = {"34": "{PLAIN-MD5}", "56": "{DIGEST-MD5}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +42,27 @@ class User:
     has_userdb: bool = False
 
 
-def parse_line(line: str) -> User | None:
-    """A line's user, None for comments and lines without one or with ids that do not exist."""
+def parse_line(line: str, *, userdb: bool = True) -> User | None:
+    """A line's user, None for comments and lines without one. Ids that do not exist, and root's, make a line of a
+    ``userdb`` none; for a passdb alone they mean nothing."""
     if not line or line[0] in ":#":
         return None
-    parts = line.split(":")
-    name, rest = parts[0], parts[1:]
+    name, *rest = line.split(":")
     password = rest[0] if rest else None
     if password is not None and (match := _PAM_STYLE.match(password)):
         # password[type], as libpam-pwdfile has it
-        password = _PAM_SCHEMES[match[2]] + match[1]
-    if len(rest) < 2:
+        password = _PAM_SCHEMES.get(match[2], "{CRYPT}") + match[1]
+    ids: list[int | None] = [None, None]
+    for n, kind in enumerate(("uid", "gid")):
+        word = rest[n + 1] if len(rest) > n + 1 else ""
+        if word and userdb:
+            ids[n] = identities.find(kind, word)
+            if not ids[n]:
+                return None
+    if len(rest) < 3:
         return User(name, password)
     rest += [""] * (7 - len(rest))
-    ids: dict[str, int | None] = {}
-    for kind, word in (("uid", rest[1]), ("gid", rest[2])):
-        ids[kind] = identities.find(kind, word) if word else None
-        if word and ids[kind] is None:
-            return None
-    return User(name, password, ids["uid"], ids["gid"], rest[4], _extra(rest[6:]), has_userdb=True)
+    return User(name, password, ids[0], ids[1], rest[4], _extra(rest[6:]), has_userdb=True)
 
 
 def _extra(parts: list[str]) -> tuple[tuple[str, str], ...]:
@@ -88,6 +90,8 @@ class PasswdFile:
     def __init__(self, args: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.scheme = "CRYPT"
         self.username_format = "%u"
+        self.userdb = False
+        """Whether some userdb reads it too."""
         self._clock = clock
         self._files: dict[str, _Loaded] = {}
         rest = args.strip()
@@ -144,7 +148,7 @@ class PasswdFile:
             line = line.rstrip("\r")
             if line and line[0] not in ":#":
                 listed.append((line.partition(":")[0], line.count(":") > 1))
-            user = parse_line(line)
+            user = parse_line(line, userdb=self.userdb)
             if user is not None:
                 users.setdefault(user.name, user)
         self._files[path] = loaded = _Loaded(users, listed, stamp, now, _usual(users, self.scheme))

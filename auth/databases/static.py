@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from auth.request import AuthRequest
+from auth.results import Result
 from auth.settings import template
 
-from .base import DatabaseError, Entry, Pairs, PassDatabase, UserDatabase
+from .base import DatabaseError, Entry, Pairs, PassDatabase, UserDatabase, Verdict
 
 
 class StaticPassdb(PassDatabase):
@@ -21,10 +22,13 @@ class StaticPassdb(PassDatabase):
         super().__init__("PLAIN")
         self._fields = template(args)
 
-    async def lookup(self, request: AuthRequest) -> Entry:
-        passwords = (value for name, value in self._fields if name in ("password", "password_noscheme"))
-        password = next(passwords, None)
-        fields = [(name, value) for name, value in self._fields if not name.startswith("password")]
+    async def lookup(self, request: AuthRequest) -> Entry | Verdict:
+        password = next((value for name, value in self._fields if name == "password"), None)
+        fields = [(name, value) for name, value in self._fields if name != "password"]
+        if password is None and any(name == "nopassword" for name, _ in fields):
+            return Entry(f"{{{self.default_scheme}}}", fields)
+        if password is None and not request.password_verified:
+            return Verdict(Result.MISMATCH, fields)
         return Entry(None if password is None else request.expand(password), fields)
 
     def sample(self) -> str | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from auth.cyrus import mux
 from auth.cyrus import testsaslauthd as tester
 from auth.cyrus.saslauthd import main
 from tests import peers
@@ -27,15 +28,17 @@ Test = Callable[..., Awaitable[tuple[int | None, str]]]
 
 
 async def until(path: Path, process: asyncio.subprocess.Process) -> Path:
-    """Wait until the socket takes connections."""
+    """Wait until it answers behind the socket."""
     async with asyncio.timeout(30):
         while True:
             assert process.returncode is None, (await process.communicate())[1].decode()
             try:
-                _, writer = await asyncio.open_unix_connection(path)
+                reader, writer = await asyncio.open_unix_connection(path)
             except OSError:
                 await asyncio.sleep(0.02)
                 continue
+            writer.write(mux.Request(b"", b"").encode())
+            assert (await reader.read())[2:4] == b"NO"
             writer.close()
             return path
 
