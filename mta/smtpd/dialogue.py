@@ -74,6 +74,9 @@ async def _greet(connection: Connection) -> None:
         return
     if server.tls.wrapper_mode:
         starttls.adopt_implicit_tls(connection)
+        if refusal := starttls.certificate_refusal(connection):
+            await connection.reply(refusal)
+            return
     await asyncio.sleep(0)  # so that what has come already is seen
     session.improper_pipelining = connection.input_waiting
     if session.improper_pipelining and server.forbid_pipelining:

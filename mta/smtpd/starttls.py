@@ -34,6 +34,8 @@ class TlsService:
     auth_only: bool = False
     received_header: bool = False
     certificate_requested: bool = False
+    certificate_required: bool = False
+    """smtpd_tls_req_ccert, where TLS is required too: told in the dialogue, a handshake could not say why it fails."""
     log_level: int = 0
     digest: str = "sha256"
 
@@ -50,6 +52,7 @@ class TlsService:
             auth_only=config.bool("smtpd_tls_auth_only") or level == "encrypt",
             received_header=config.bool("smtpd_tls_received_header"),
             certificate_requested=ask,
+            certificate_required=level == "encrypt" and config.bool("smtpd_tls_req_ccert"),
             log_level=config.int("smtpd_tls_loglevel"),
             digest=config.str("smtpd_tls_fingerprint_digest").lower() or "sha256",
         )
@@ -90,7 +93,6 @@ def _context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContext |
             client_ca=Path(ca_file) if ca_file else None,
             request_client_certificate=ask,
             client_ca_path=Path(ca_path) if ca_path else None,
-            require_client_certificate=mandatory and config.bool("smtpd_tls_req_ccert"),
             further_certificates=pairs[1:],
             detailed=config.bool("smtpd_tls_received_header") or config.int("smtpd_tls_loglevel") >= 1,
         )
@@ -134,7 +136,17 @@ async def starttls(connection: Connection, words: list[Word]) -> Reply | None:
     connection.new_transaction()
     session.forget_handshake_state()
     _note(connection, ssl_object)
-    return None
+    return certificate_refusal(connection)
+
+
+def certificate_refusal(connection: Connection) -> Reply | None:
+    """What a client is told, in TLS, that had to show a certificate we trust and did not."""
+    server, tls = connection.server, connection.session.tls
+    if tls is None or not server.tls.certificate_required or tls.agreed.verified:
+        return None
+    missing = tls.agreed.peer_certificate is None
+    reason = "No client certificate presented" if missing else "Client certificate not trusted"
+    return Reply(421, "4.7.1", f"{server.hostname} Error: {reason}")
 
 
 def adopt_implicit_tls(connection: Connection) -> None:

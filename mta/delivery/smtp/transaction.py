@@ -64,6 +64,9 @@ class Transaction:
         if needs_smtputf8(letter.message, list(letter.addresses), letter.content) and not session.offers("SMTPUTF8"):
             text = f"SMTPUTF8 is required, but was not offered by host {session.peer.name}"
             raise MessageFailure(Dsn("5.6.7", text))
+        if session.size_limit and letter.message.size > session.size_limit:
+            text = f"message size {letter.message.size} exceeds size limit {session.size_limit} of server"
+            raise MessageFailure(Dsn("5.3.4", f"{text} {session.peer.name}"))
         if session.needs_reset:
             await self._reset()
         session.needs_reset = True  # until the final reply has come

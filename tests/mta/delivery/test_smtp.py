@@ -228,6 +228,14 @@ async def test_smtputf8_needs_a_server_that_knows_it(peer, agent, request_to, ou
     assert able.commands[1:3] == ["MAIL FROM:<alice@example.org> SMTPUTF8", "RCPT TO:<jösé@example.net>"]
 
 
+async def test_what_the_server_calls_too_large_is_not_sent(peer, agent, request_to, outcome) -> None:
+    server = await peer(keywords=("PIPELINING", "SIZE 50"))
+    results = await agent().deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    reason = "message size 54 exceeds size limit 50 of server 127.0.0.1[127.0.0.1]"
+    assert outcome(results) == {TO: ("bounced", "5.3.4", reason)}
+    assert "MAIL" not in server.verbs
+
+
 async def test_null_sender_and_quoted_local_parts(peer, agent, request_to) -> None:
     server = await peer(keywords=())
     await agent().deliver(request_to(f"[127.0.0.1]:{server.port}", "two words@example.net", sender=""))
@@ -242,7 +250,7 @@ async def test_a_line_end_in_an_address_never_reaches_the_wire(peer, agent, requ
 
 
 async def test_a_big_message_arrives_whole(peer, agent, request_to) -> None:
-    server = await peer()
+    server = await peer(keywords=("PIPELINING", "SIZE 3000000"))
     content = b"Subject: big\r\n\r\n" + b"".join(b".%060d\r\n" % n for n in range(30_000))
     await agent().deliver(request_to(f"[127.0.0.1]:{server.port}", content=content))
     assert server.contents[0].replace(b"\r\n..", b"\r\n.") == content

@@ -190,3 +190,32 @@ async def test_client_certificates(start: Any, tls_settings: str, tmp_path: Path
     )
     await upgrade(client, context)
     await client.say("C: EHLO x\nS: 250-*\nC: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<x@far.example>\nS: 250 *")
+
+
+@pytest.mark.parametrize(
+    ("authority", "reply"),
+    [
+        ("", "421 4.7.1 mx.example.com Error: No client certificate presented"),
+        ("other", "421 4.7.1 mx.example.com Error: Client certificate not trusted"),
+        ("ca", "250-*"),
+    ],
+)
+async def test_a_certificate_that_is_required(
+    start: Any, tls_settings: str, trusting: ssl.SSLContext, tmp_path: Path, authority: str, reply: str
+) -> None:
+    """The dialogue tells what is missing: a failed handshake would not reach the client of TLS 1.3 in words."""
+    ca = Authority.load(tmp_path / "ca")
+    if authority:
+        issuer = ca if authority == "ca" else Authority.create(tmp_path / authority)
+        credentials = issuer.issue_client("client.example.org")
+        trusting.load_cert_chain(credentials.certificate_file, credentials.key_file)
+    site = await start(f"""{tls_settings}
+        smtpd_tls_security_level = encrypt
+        smtpd_tls_req_ccert = yes
+        smtpd_tls_CAfile = {ca.certificate_file}
+    """)
+    client = await site.say("C: EHLO x\nS: 250-*\nC: STARTTLS\nS: 220 *")
+    await upgrade(client, trusting)
+    await client.say(f"S: {reply}" if reply.startswith("421") else f"C: EHLO x\nS: {reply}")
+    if reply.startswith("421"):
+        assert await client.closed()
