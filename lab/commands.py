@@ -88,6 +88,7 @@ def run(confdirs: tuple[Path, ...], ready_fd: int | None) -> None:
     metavar="FILE:LINES",
     help="Append LINES to a file of the lab, such as mailhost/main.cf; may be repeated.",
 )
+@click.option("--clock", "simulated_clock", is_flag=True, help="Let `hardmail clock` move the time of its queues.")
 @click.option("--keep", is_flag=True, help="Do not remove the temporary directory at the end.")
 @click.option("--ready-fd", type=int, metavar="N", help="Write a line to this descriptor once everything accepts.")
 def up(
@@ -97,6 +98,7 @@ def up(
     detach: bool,
     instances: tuple[str, ...],
     changes: tuple[str, ...],
+    simulated_clock: bool,
     keep: bool,
     ready_fd: int | None,
 ) -> None:
@@ -116,6 +118,8 @@ def up(
     for change in changes:
         if ":" not in change:
             raise click.BadParameter(f"{change!r} is not FILE:LINES", param_hint="--set")
+    if simulated_clock:
+        changes += tuple(module.clock_changes(profile_name))
     module.up(
         profile_name,
         directory,
@@ -206,6 +210,41 @@ def stop(directory: Path | None, confdir: Path | None) -> None:
     entry = state.find(directory, confdir)
     state.stop(entry)
     click.echo(f"hardmail: process {entry.pid} has stopped")
+
+
+@hardmail.group()
+def clock() -> None:
+    """Move the time of a lab's queues ahead: back-off, delay warnings and expiry without the wait.
+
+    Only for instances that were started for it: hardmail up --clock, or hardmail_simulated_clock = yes.
+
+    \b
+    Example:
+      hardmail up --clock --detach && hardmail clock advance 4h
+    """
+
+
+@clock.command("advance")
+@click.argument("time", metavar="TIME")
+@which
+def advance_clock(time: str, directory: Path | None, confdir: Path | None) -> None:
+    """Let TIME (90s, 5m, 4h, 6d, 1w) pass, each queue run at its time; return when the last has ended."""
+    from lab import clock as module
+    from lab.supervisor import state
+
+    found = module.instances(state.find(directory, confdir).confdirs)
+    runs = module.advance(found, module.duration(time))
+    click.echo(f"hardmail: {module.shown(found[0])}; {runs} queue run{'' if runs == 1 else 's'} with deferred mail")
+
+
+@clock.command("show")
+@which
+def show_clock(directory: Path | None, confdir: Path | None) -> None:
+    """Show what time it is for the lab's queues."""
+    from lab import clock as module
+    from lab.supervisor import state
+
+    click.echo(f"hardmail: {module.shown(module.instances(state.find(directory, confdir).confdirs)[0])}")
 
 
 @hardmail.command()

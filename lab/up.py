@@ -72,6 +72,13 @@ def up(
             shutil.rmtree(place, ignore_errors=True)
 
 
+def clock_changes(profile: str) -> list[str]:
+    """What --clock sets: whoever can move the time needs no shortened pauses, and gets those of Postfix."""
+    pauses = "queue_run_delay = 300s\nminimal_backoff_time = 300s\nmaximal_backoff_time = 4000s"
+    lines = f"hardmail_simulated_clock = yes\n{pauses}"
+    return [f"{name}/main.cf:{lines}" for name in profiles.mail_instances(profile)]
+
+
 def plans(lab: Lab, instances: Sequence[str]) -> list[Plan]:
     """The plans of these instances, and of the name server that they all ask. Raises PlanError."""
     found = plan.load_all([(Path(lab.instance(name)["confdir"]), name) for name in instances])

@@ -82,6 +82,11 @@ def profiles() -> list[str]:
     return sorted(path.parent.name for path in PROFILES.glob("*/profile.toml"))
 
 
+def mail_instances(profile: str) -> list[str]:
+    """The instances of a profile that send and receive mail."""
+    return sorted(path.parent.name for path in (PROFILES / profile).glob("*/main.cf"))
+
+
 def open_lab(directory: Path) -> Lab:
     """A lab that was rendered before, with the same ports and passwords. Raises LabError."""
     check_owned(directory)

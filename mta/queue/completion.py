@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -78,15 +79,21 @@ class Completion:
     def _expired(self, active: Active, now: float) -> bool:
         message = active.message
         lifetime = self.settings.lifetime(message.sender)
-        return bool(active.waiting) and now >= message.arrival + lifetime
+        # In whole seconds: with a lifetime of 0 the first attempt is the last (maximal_queue_lifetime).
+        return bool(active.waiting) and int(now) >= int(message.arrival) + lifetime
 
     def _warns(self, active: Active, now: float) -> bool:
         message, after = active.message, self.settings.delay_warning
-        return bool(active.waiting) and after > 0 and not message.warned and now >= message.arrival + after
+        if not message.sender or message.warned or after <= 0:
+            return False  # nobody is told that a bounce is late (cleanup_envelope)
+        # Within a second, as the warning time of a queue file is (qmgr_active_done).
+        return bool(active.waiting) and now >= message.arrival + after - 1
 
     def _defer(self, active: Active, *, warned: bool) -> Defer:
         now = self.clock()
-        return Defer(active.message.sequence, now + self.settings.backoff(now - active.message.arrival), warned=warned)
+        # In whole seconds, as the time stamp of a queue file: the queue run that is due in the same second finds it.
+        at = math.floor(now + self.settings.backoff(now - active.message.arrival))
+        return Defer(active.message.sequence, at, warned=warned)
 
     def _content(self, active: Active) -> bytes | None:
         if active.content is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,8 @@ ACTIVE_REQUEST: Final = b"active"
 manager, confined as it is, opens no socket of anybody's."""
 SITE_REQUEST: Final = b"site "
 """With a domain: its mail is to be tried now."""
+PENDING_REQUEST: Final = b"pending"
+"""Comes with a descriptor, too: the answer is Pending."""
 PORTION: Final = 1 << 16
 """Octets read at once."""
 PATIENCE: Final = 0.5
@@ -34,20 +37,51 @@ def flush_site(queue_directory: Path, domain: str) -> bool:
     return send(queue_directory, SITE_REQUEST + domain.encode("ascii", "replace"))
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What a queue manager has before it."""
+
+    idle: bool
+    """Nothing is under way, and nothing is left to look at."""
+    next_run: float | None
+    """Seconds until the first queue run that finds deferred mail due; None: there is no deferred mail."""
+
+    def wire(self) -> bytes:
+        return f"{int(self.idle)} {'' if self.next_run is None else self.next_run}".encode()
+
+    @classmethod
+    def parse(cls, answer: bytes) -> Pending:
+        """Raises ValueError."""
+        idle, _, when = answer.decode("ascii").partition(" ")
+        return cls(idle == "1", float(when) if when else None)
+
+
 def active_ids(queue_directory: Path) -> set[str]:
     """Queue ids of the active queue; empty if no queue manager runs or answers."""
+    answer = _ask(queue_directory, ACTIVE_REQUEST)
+    # Cut off in the middle, the last id is none.
+    return set(answer.decode("ascii", "replace").split(" ")[:-1])
+
+
+def pending(queue_directory: Path) -> Pending | None:
+    """What is before the queue manager; None if none runs or answers."""
+    answer = _ask(queue_directory, PENDING_REQUEST)
+    return Pending.parse(answer) if answer else None
+
+
+def _ask(queue_directory: Path, request: bytes) -> bytes:
+    """The answer to a request that takes a descriptor for it; empty if nobody answers."""
     answer = bytearray()
     ours, theirs = socket.socketpair()
     with ours, theirs, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client, contextlib.suppress(OSError):
         client.setblocking(False)
         client.connect(str(queue_directory / SOCKET))
-        socket.send_fds(client, [ACTIVE_REQUEST], [theirs.fileno()])
+        socket.send_fds(client, [request], [theirs.fileno()])
         theirs.close()
         ours.settimeout(PATIENCE)
         while portion := ours.recv(PORTION):
             answer += portion
-    # Cut off in the middle, the last id is none.
-    return set(answer.decode("ascii", "replace").split(" ")[:-1])
+    return bytes(answer)
 
 
 def reply(ids: list[str]) -> bytes:

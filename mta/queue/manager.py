@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
@@ -124,6 +125,14 @@ class Manager:
     def idle(self) -> bool:
         """Nothing is under way and nothing more is known to be due."""
         return not self._active and not self._maildrop and not self._admission.more
+
+    def until_due(self) -> float | None:
+        """Seconds until the first queue run that finds deferred mail due; None if there is none. Raises QueueError."""
+        due, now = self._queue.next_due(), self._clock()
+        if due is None:
+            return None
+        runs = math.ceil(max(0.0, due - self._next_run) / self._settings.queue_run_delay)
+        return max(0.0, self._next_run + runs * self._settings.queue_run_delay - now)
 
     # --- the main loop ---------------------------------------------------------------------------------------------
 

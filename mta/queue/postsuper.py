@@ -5,7 +5,6 @@ from __future__ import annotations
 import getopt
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 
 from mta.queue import control
@@ -79,7 +78,7 @@ def _act(queue: Queue, option: str, value: str, queues: set[QueueName]) -> None:
 
 
 def _maker(queue: Queue, option: str) -> Callable[[QueuedMessage], Change | None]:
-    now = time.time()
+    now = queue.now()
 
     def make(message: QueuedMessage) -> Change | None:
         match option:

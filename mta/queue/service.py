@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from mta.address import Resolver
+from mta.clock import clock_of
 from mta.config import MainConfig, MasterConfig
 from mta.delivery.agents import Surroundings, UnavailableAgent, build
 from mta.delivery.bounce.notices import Notices, NoticeSettings
@@ -83,8 +84,9 @@ class Plan:
     clock: Callable[[], float] = time.time
 
 
-def make_plan(config: MainConfig, clock: Callable[[], float] = time.time) -> Plan:
-    """Open tables and keys. Raises ConfigErrors, OSError."""
+def make_plan(config: MainConfig, clock: Callable[[], float] | None = None) -> Plan:
+    """Open tables and keys. `clock`: the instance's, unless another is given. Raises ConfigErrors, OSError."""
+    clock = clock or clock_of(config)
     services = MasterConfig.load(config.confdir, config)
     resolver = Resolver(config)
     own = tuple(str(interface.ip) for interface in config.own_interfaces)
@@ -210,23 +212,30 @@ class Service:
             return
         except OSError:
             request, descriptors = b"", []
-        if request == control.ACTIVE_REQUEST and descriptors:
-            self._answers.add(task := asyncio.create_task(self._tell_active(descriptors.pop())))
+        answers = {control.ACTIVE_REQUEST: self._active, control.PENDING_REQUEST: self._pending}
+        if request in answers and descriptors:
+            self._answers.add(task := asyncio.create_task(self._tell(descriptors.pop(), answers[request]())))
             task.add_done_callback(self._answers.discard)
         for fd in descriptors:
             os.close(fd)
         if not request and source.type == socket.SOCK_STREAM:
             asyncio.get_running_loop().remove_reader(source)
             source.close()
-        elif request != control.ACTIVE_REQUEST:
+        elif request not in answers:
             self.request(request)
 
-    async def _tell_active(self, fd: int) -> None:
+    def _active(self) -> bytes:
+        return control.reply(self.manager.active_ids)
+
+    def _pending(self) -> bytes:
+        return control.Pending(self.manager.idle, self.manager.until_due()).wire()
+
+    async def _tell(self, fd: int, answer: bytes) -> None:
         """Write to the descriptor that came with the question; whoever does not read is left."""
         with contextlib.suppress(OSError, TimeoutError), socket.socket(fileno=fd) as asker:
             asker.setblocking(False)
             async with asyncio.timeout(control.PATIENCE):
-                await asyncio.get_running_loop().sock_sendall(asker, control.reply(self.manager.active_ids))
+                await asyncio.get_running_loop().sock_sendall(asker, answer)
 
     def request(self, request: bytes) -> None:
         """One control request: letters as Postfix's trigger protocol has them, or `retry QUEUE_ID`, `site DOMAIN`."""

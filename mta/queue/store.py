@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mta.clock import clock_of
 from mta.queue import layout, schema
 from mta.queue.changes import Change, Put, Remove, Sequel, TakeNumbers
 from mta.queue.errors import QueueError, QueueFull
@@ -84,14 +85,18 @@ class Queue:
         return cls(directory, options or QueueOptions(), clock)
 
     @classmethod
-    def from_config(cls, config: MainConfig, *, clock: Callable[[], float] = time.time) -> Queue:
-        """Open the queue that main.cf names."""
+    def from_config(cls, config: MainConfig, *, clock: Callable[[], float] | None = None) -> Queue:
+        """Open the queue that main.cf names, with its clock unless another is given."""
         options = QueueOptions(
             long_ids=config.bool("enable_long_queue_ids"),
             minfree=config.int("queue_minfree"),
             message_size_limit=config.int("message_size_limit"),
         )
-        return cls.open(config.str("queue_directory"), options, clock=clock)
+        return cls.open(config.str("queue_directory"), options, clock=clock or clock_of(config))
+
+    def now(self) -> float:
+        """The time by the queue's clock."""
+        return self._clock()
 
     def close(self) -> None:
         """Write what was submitted, then let go of the files."""

@@ -20,6 +20,7 @@ from mta.address import (
     string_list,
 )
 from mta.authres import Authenticator
+from mta.clock import clock_of
 from mta.config import MainConfig
 from mta.dns import Resolver as Dns
 from mta.message import Cleanup
@@ -141,7 +142,7 @@ class Server:
         cls, config: MainConfig, queue: MailQueue, limits: Limits | None = None, dns: Dns | None = None
     ) -> Server:
         """Reads every parameter and opens every table and key; raises ConfigErrors with all mistakes found."""
-        resolver, dns = Resolver(config), dns or Dns.of(config)
+        resolver, dns, clock = Resolver(config), dns or Dns.of(config), clock_of(config)
         tls = TlsService.from_config(config)
         number, yes, text, seconds = config.int, config.bool, config.str, config.seconds
         hostname = text("myhostname")
@@ -153,7 +154,8 @@ class Server:
             authenticator=Authenticator(dns, text("hardmail_authserv_id"))
             if yes("hardmail_authentication_results")
             else None,
-            cleanup=Cleanup(cleanup_rules(config)),
+            cleanup=Cleanup(cleanup_rules(config), clock),
+            clock=clock,
             access=Access(config, resolver, dns),
             addresses=Addresses(resolver),
             wrapper=Wrapper.from_config(config),

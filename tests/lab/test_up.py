@@ -390,3 +390,39 @@ def test_rendered_lab_cannot_be_moved(place: Path) -> None:
     (place / "lab").rename(place / "moved")
     with pytest.raises(LabError, match="cannot be moved"):
         profiles.open_lab(place / "moved")
+
+
+@pytest.mark.slow
+def test_six_days_pass_for_a_null_client_without_its_smarthost(terminal: Terminal, place: Path) -> None:
+    lab = place / "lab"
+    terminal.up(
+        "--dir", str(lab), "--clock", "--instance", "nullclient", "--set", "nullclient/main.cf:delay_warning_time = 4h"
+    )
+    confdir = str(lab / "nullclient")
+    sent = subprocess.run(
+        [sys.executable, "-m", "lab", "sendmail", "-C", confdir, "-f", "alice@lab.example", "bob@elsewhere.example"],
+        input="Subject: hello\n\nbody\n",
+        text=True,
+        env=terminal.environment,
+        timeout=60,
+        check=False,
+    )
+    assert sent.returncode == 0
+    for time_span in ("5h", "6d"):
+        advanced = terminal.run("clock", "advance", time_span, "--dir", str(lab))
+        assert advanced.returncode == 0, advanced.stderr
+    assert "6d 5h ahead" in terminal.run("clock", "show", "--dir", str(lab)).stdout
+    log = (lab / "log/nullclient.log").read_text()
+    assert log.count("sender delay notification") == 1
+    assert log.count("from=<alice@lab.example>, status=expired, returned to sender") == 1
+    assert "MAILER-DAEMON" in terminal.run("mailq", "-C", confdir).stdout
+
+
+def test_the_clock_of_an_ordinary_lab_stays_where_it_is(terminal: Terminal, place: Path) -> None:
+    terminal.up("--dir", str(place / "lab"), "--instance", "nullclient")
+    refused = terminal.run("clock", "advance", "4h", "--dir", str(place / "lab"))
+    assert refused.returncode == os.EX_SOFTWARE
+    assert refused.stderr == (
+        "hardmail: its time is the system's: start it with hardmail_simulated_clock = yes, or hardmail up --clock\n"
+    )
+    assert terminal.run("clock", "advance", "soon", "--dir", str(place / "lab")).returncode != 0

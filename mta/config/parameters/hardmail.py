@@ -18,6 +18,11 @@ PARAMETERS = (
         "Take what a client says behind STARTTLS as if TLS protected it (CVE-2011-0411); for a weakened twin.",
         serves="no-starttls-injection",
     ),
+    own.boolean(
+        "hardmail_simulated_clock",
+        "no",
+        "Whether `hardmail clock` may move the time of this instance's queue ahead, for exercises and tests.",
+    ),
     own.text(
         "hardmail_delivery_directories",
         "",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from mta.address import Resolver
+from mta.clock import clock_of
 from mta.config import ConfigErrors, MainConfig, MasterConfig
 from mta.delivery.host import link
 from mta.delivery.host.build import deliverer
@@ -55,14 +56,14 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
     """See the service contract of the supervisor. Raises ConfigErrors, OSError."""
     queue = Path(config.str("queue_directory"))
     status = queue.stat()
-    owner = Rights(status.st_uid, status.st_gid)
+    owner, clock = Rights(status.st_uid, status.st_gid), clock_of(config)
     lines = {line.name: line for line in MasterConfig.load(config.confdir, config) if line.type == "unix"}
     deliverers: list[tuple[Bound, Deliverer]] = []
     for bound in sockets:
         line = lines[bound.tag]
         try:
             own = config.with_overrides(line.overrides, line.where) if line.overrides else config
-            found = deliverer(line, own, Resolver(own), owner if owner.uid else None)
+            found = deliverer(line, own, Resolver(own), owner if owner.uid else None, clock)
         except (ConfigErrors, ValueError) as error:
             logger.error("%s: %s: %s", line.where, line.name, error)
             found = Misconfigured()
