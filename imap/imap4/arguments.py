@@ -150,10 +150,10 @@ class Arguments:
             return None
         return bytes(item)
 
-    def number(self) -> int:
-        """Digits only, below 2**63 (RFC 7162 ``mod-sequence-value``)."""
+    def number(self, most: int = (1 << 63) - 1) -> int:
+        """Digits only, at most ``most``; RFC 7162 has ``mod-sequence-value`` end at 2**63 - 1."""
         text = self.atom()
-        if not _NUMBER.fullmatch(text) or int(text) >= 1 << 63:
+        if not _NUMBER.fullmatch(text) or int(text) > most:
             raise Bad(INVALID)
         return int(text)
 

@@ -42,6 +42,11 @@ class SequenceSet:
         fixed = [(min(a, star) if a == _STAR else a, star if b == _STAR else b) for a, b in self.ranges]
         return _joined([(min(a, b), max(a, b)) for a, b in fixed])
 
+    def limited(self, star: int) -> list[tuple[int, int]]:
+        """As :meth:`resolved` for the keys of SEARCH, where ``n:*`` with n behind the last message is empty."""
+        fixed = [(star if a == _STAR else a, star if b == _STAR else b) for a, b in self.ranges]
+        return [(a, b) for a, b in fixed if a <= b]
+
     def positions(self, count: int) -> list[range]:
         """As message sequence numbers of a mailbox of ``count`` messages. Raises Bad for one that is not there."""
         ranges = self.resolved(count)

@@ -242,5 +242,5 @@ class _Parser:
                 if exact == 0 or (exact == 2 and dashes):
                     break
         self.hit = best
-        self.closes = dashes
+        self.closes = best is not None and text.startswith(b"--", len(best.delimiter))
         return best is not None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imap.imap4.commands.base import Command, Reply
+from imap.imap4.commands.message import enable_condstore
 from imap.imap4.commands.names import mailbox_name, wire_name
 from imap.imap4.errors import Bad, No
 from imap.store import NonExistent, NotSelectable, StoreError, UserStore
@@ -116,6 +117,8 @@ def status_items(group: Arguments, session: Session) -> list[str]:
             items.append(item)
     if "HIGHESTMODSEQ" in items:
         session.enabled.add("CONDSTORE")
+        if session.view is not None:
+            enable_condstore(session, session.view)
     return items
 
 

@@ -63,8 +63,10 @@ class Store(Command):
         return Reply("Store completed.")
 
     @staticmethod
-    def _modifiers(session: Session, view: View, arguments: Arguments) -> int:
+    def _modifiers(session: Session, view: View, arguments: Arguments) -> int | None:
         group = arguments.group()
+        if not group.more():
+            return None
         if group.word() != "UNCHANGEDSINCE":
             raise Bad("Unknown STORE modifier")
         value = group.number()

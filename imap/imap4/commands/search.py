@@ -33,7 +33,7 @@ def _charset(name: bytes) -> str:
     charset = name.decode("latin-1")
     if not known_charset(charset):
         raise No(f"Unknown charset: {charset[:64]}", "BADCHARSET")
-    return charset
+    return "utf-8" if charset.lower() == "us-ascii" else charset
 
 
 class Search(Command):

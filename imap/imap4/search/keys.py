@@ -20,6 +20,8 @@ from imap.mime.header import unfold
 # More keys than this in one search are refused: each is asked of every message.
 MAX_KEYS = 1000
 
+MAX_SIZE = (1 << 64) - 1
+
 # What a predicate must read: nothing, the file's size or date, the header, the whole message.
 INDEX, FILE, HEADER, BODY = range(4)
 
@@ -117,7 +119,7 @@ class KeyReader:
         if text == b"$":
             saved = frozenset(self.view.saved)
             return Key(INDEX, lambda content: content.message.uid in saved)
-        ranges = SequenceSet.parse(text).resolved(len(self.view))  # numbers that are not there match nothing
+        ranges = SequenceSet.parse(text).limited(len(self.view))  # numbers that are not there match nothing
         return Key(INDEX, lambda content: any(first <= content.number <= last for first, last in ranges))
 
     def _header(self, name: bytes, wanted: str) -> Key:
@@ -159,7 +161,7 @@ class KeyReader:
         name = self._argument(arguments).decode("latin-1").lower()
 
         def test(content: Content) -> bool:
-            return any(flag.lower() == name for flag in content.message.flags) is wanted
+            return any(flag.lower() == name and flag[0] != "\\" for flag in content.message.flags) is wanted
 
         return Key(INDEX, test)
 
@@ -198,11 +200,11 @@ class KeyReader:
         return Key(BODY, test)
 
     def _key_larger(self, arguments: Arguments) -> Key:
-        size = arguments.number()
+        size = arguments.number(MAX_SIZE)
         return Key(FILE, lambda content: content.message.size > size)
 
     def _key_smaller(self, arguments: Arguments) -> Key:
-        size = arguments.number()
+        size = arguments.number(MAX_SIZE)
         return Key(FILE, lambda content: content.message.size < size)
 
     def _key_older(self, arguments: Arguments) -> Key:

@@ -68,9 +68,10 @@ def header_texts_of(value: bytes) -> list[str]:
 def address_texts(value: bytes) -> list[str]:
     """The addresses of a header as they are searched, ``name <mailbox@domain>`` whatever their spelling was."""
     written: list[str] = []
-    for name, _route, mailbox, domain in addresses(value):
-        plain = f"{(mailbox or b'').decode('utf-8', 'replace')}@{(domain or b'').decode('utf-8', 'replace')}"
-        written.append(fold(f"{decode_words(name)} <{plain}>" if name is not None else plain))
+    for name, route, mailbox, domain in addresses(value):
+        before = route + b":" if route is not None else b""
+        plain = b"".join((before, mailbox or b"", b"@", domain or b"")).decode("utf-8", "replace")
+        written.append(fold(f"{decode_words(name)} <{plain}>" if name is not None else f"<{plain}>"))
     return written or [""]
 
 

@@ -246,11 +246,45 @@ async def test_search(selected: Any) -> None:
     assert await selected.lines("FETCH $ UID") == ["* 2 FETCH (UID 2)", "OK Fetch completed."]
 
 
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ("9:*", ""),  # n:* with n behind the last message is empty here, though not in FETCH
+        ("*", " 2"),
+        ('FROM "<b"', " 2"),
+        ("KEYWORD \\Seen", ""),
+        ("SMALLER 18446744073709551615", " 1 2"),
+        ('CHARSET US-ASCII FROM "bob"', " 2"),
+    ],
+)
+async def test_search_keys_as_dovecot_reads_them(selected: Any, keys: str, found: str) -> None:
+    await selected.command("STORE 1 +FLAGS.SILENT (\\Seen)")
+    assert await selected.lines(f"SEARCH {keys}") == [f"* SEARCH{found}", "OK Search completed."]
+
+
 async def test_sort_and_thread(selected: Any) -> None:
     assert (await selected.lines("SORT (REVERSE SUBJECT) UTF-8 ALL"))[0] == "* SORT 1 2"
     assert (await selected.lines("UID SORT (REVERSE SIZE) UTF-8 ALL"))[0] == "* SORT 1 2"
     assert (await selected.lines("THREAD ORDEREDSUBJECT UTF-8 ALL"))[0] == "* THREAD (1 2)"
     assert (await selected.lines("THREAD REFS UTF-8 ALL"))[0] == "* THREAD (1)(2)"
+
+
+async def test_deleting_the_selected_mailbox_ends_the_session(connect: Any) -> None:
+    client = await connect()
+    await client.command("CREATE a")
+    await client.command("SELECT a")
+    answer = await client.command("DELETE a")
+    assert answer.endswith(b"* BYE Selected mailbox was deleted, have to disconnect.\r\n")
+    assert b" OK Delete completed" in answer
+
+
+async def test_status_of_the_selected_mailbox_is_what_the_client_was_told(selected: Any, mail: Any) -> None:
+    mail.deliver("alice", MAIL)
+    assert (await selected.lines("STATUS INBOX (MESSAGES UIDNEXT UNSEEN)"))[0] == (
+        "* STATUS INBOX (MESSAGES 2 UIDNEXT 3 UNSEEN 2)"
+    )
+    await selected.command("NOOP")
+    assert (await selected.lines("STATUS inbox (MESSAGES)"))[0] == "* STATUS inbox (MESSAGES 3)"
 
 
 async def test_list(connect: Any) -> None:

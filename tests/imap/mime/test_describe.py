@@ -55,6 +55,14 @@ def test_an_empty_sender_or_reply_to_is_the_author() -> None:
     assert envelope(parse(message), message).count(b'((NIL NIL "a" "x.test"))') == 3
 
 
+@pytest.mark.parametrize(
+    ("line", "closes"), [(b"--b1--", True), (b"--b1-- ", True), (b"--b1--x", True), (b"--b1x--", False)]
+)
+def test_two_dashes_behind_the_boundary_end_a_multipart(line: bytes, closes: bool) -> None:
+    message = MIXED.replace(b"--b1--\r\n", line + b"\r\n")
+    assert len(parse(message).children) == 4 - closes
+
+
 def test_envelope() -> None:
     people = (
         b'(("Alice" NIL "a" "x.test")(NIL NIL "grp" NIL)(NIL NIL "b" "x.test")("C D" NIL "c" "x.test")'
