@@ -21,6 +21,7 @@ from mta.tables import TableError
 log = logging.getLogger("postfix.cleanup")
 
 _MESSAGE_ID: Final = re.compile(rb"[ \t]*(<[^>\r\n]{1,500}>)")
+_STRAY_CR: Final = re.compile(rb"\r(?!\n)")
 _EIGHT_BIT: Final = frozenset({b"8bit", b"binary"})
 
 Lookup = Callable[[str], Awaitable[str | None]]
@@ -124,8 +125,8 @@ class Cleanup:
             raise Rejected(550, "5.7.1", "disallowed character")
         if rules.strip_characters:
             content = content.translate(None, rules.strip_characters)
-        if rules.replace_stray_cr and content.count(b"\r") != content.count(b"\r\n"):
-            content = re.sub(rb"\r(?!\n)", b" ", content)
+        if rules.replace_stray_cr and _STRAY_CR.search(content):
+            content = _STRAY_CR.sub(b" ", content)
         return headers.quote_mailbox_lines(content)
 
     async def _header_and_body(

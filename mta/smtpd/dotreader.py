@@ -64,6 +64,8 @@ class DotReader:
         self._after_crlf = True
         """Whether the line before `_raw` ended well: a dot may end the content there."""
         self._last_newline = -1
+        self._dots = False
+        """Whether a line begins with a dot and is not the end."""
         self._last = b""
         """Content behind what is settled, once the end has come."""
         self.too_large = False
@@ -126,6 +128,7 @@ class DotReader:
                     return start, start + 3
             elif match := _LINE_END.match(raw, start + 1):
                 return start, match.end()
+            self._dots = True
             start = raw.find(b"\n.", start) + 1
             if not start:
                 return None
@@ -180,7 +183,7 @@ class DotReader:
                 lines = _LINE_END.sub(b"\r\n", lines)
         if lines.startswith(b".") or self._amid_line:
             lines = lines[1:]
-        if b"\n." in lines:
+        if self._dots and b"\n." in lines:
             lines = lines.replace(b"\n.", b"\n")
         return lines
 

@@ -22,12 +22,20 @@ def dot_stuffed(content: bytes) -> bytes:
 
 def folded(content: bytes, limit: int) -> bytes:
     """Break lines longer than `limit` octets with CRLF SPACE (smtp_line_length_limit; 0 is no limit)."""
-    if limit <= 0 or len(content) <= limit:
+    if limit <= 0 or not _has_longer_line(content, limit):
         return content
-    lines = content.split(b"\r\n")
-    if max(map(len, lines)) <= limit:
-        return content
-    return b"\r\n".join(_fold(line, limit) for line in lines)
+    return b"\r\n".join(_fold(line, limit) for line in content.split(b"\r\n"))
+
+
+def _has_longer_line(content: bytes, limit: int) -> bool:
+    """Goes from line end to line end in the longest steps that are allowed, and looks at nothing between them."""
+    position, longest = 0, limit + len(b"\r\n")
+    while len(content) - position > limit:
+        end = content.rfind(b"\r\n", position, position + longest)
+        if end < 0:
+            return True
+        position = end + len(b"\r\n")
+    return False
 
 
 def prepended(flags: frozenset[str], sender: str, recipients: Sequence[QueuedRecipient]) -> bytes:

@@ -59,6 +59,7 @@ def test_a_strict_reader_gets_back_what_was_sent(lines: list[bytes]) -> None:
 def test_folding_limits_and_loses_nothing(lines: list[bytes], limit: int) -> None:
     content = b"\r\n".join(line.replace(b" ", b"_") for line in lines)
     result = folded(content, limit)
+    assert (result is content) == all(len(line) <= limit for line in content.split(b"\r\n"))
     assert all(len(line) <= limit + 1 for line in result.split(b"\r\n"))
     assert result.replace(b"\r\n ", b"") == content
 
