@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mta.delivery.bounce.report import Entry as NoticeEntry
 from mta.delivery.result import Result, Status
 from mta.queue.changes import Outcome, Progress
+from mta.queue.jobs import Job
 from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, Recipient
 
 
@@ -20,6 +22,16 @@ class Active:
     """When it became active."""
     entries: int = 0
     """Deliveries that are not finished."""
+    to_deliver: list[QueuedRecipient] = field(default_factory=list)
+    """Of the recipients that came with the message."""
+    jobs: dict[str, Job[Any]] = field(default_factory=dict)
+    """Its part in each transport."""
+    refilled: float = 0.0
+    """When recipients were last read."""
+    gone: int = 0
+    """Of the recipients in memory those that are done and do not count."""
+    unwritten: set[int] = field(default_factory=set)
+    """Recipients of whom the database does not know yet what became of them, by position."""
     content: bytes | None = None
     """Kept while deliveries run."""
     fault: str = ""
@@ -35,16 +47,17 @@ class Active:
     def of(cls, message: QueuedMessage, now: float) -> Active:
         """From the queue: recipients with an outcome were finished before a crash and are only to be told."""
         active = cls(message, now)
-        for recipient in message.recipients:
-            if recipient.outcome:
-                active.told[recipient.position] = Outcome(
-                    recipient.dsn, recipient.reason, recipient.outcome, recipient.record
-                )
+        active.to_deliver = active.take(message.recipients)
         return active
 
-    @property
-    def to_deliver(self) -> list[QueuedRecipient]:
-        return [recipient for recipient in self.message.recipients if not recipient.outcome]
+    def take(self, recipients: Iterable[QueuedRecipient]) -> list[QueuedRecipient]:
+        """Those of them that are to be delivered."""
+        for recipient in recipients:
+            if recipient.outcome:
+                self.told[recipient.position] = Outcome(
+                    recipient.dsn, recipient.reason, recipient.outcome, recipient.record
+                )
+        return [recipient for recipient in recipients if not recipient.outcome]
 
     def note(self, results: Iterable[Result]) -> None:
         """Take down how a delivery went."""
@@ -62,19 +75,15 @@ class Active:
             else:
                 self.done.add(position)
 
-    def progress(self, results: Sequence[Result]) -> Progress:
-        """The same for the database."""
-        positions = [result.recipient.position for result in results]
+    def progress(self, positions: Iterable[int]) -> Progress:
+        """The same for the database, of these recipients."""
+        positions = list(positions)
         return Progress(
             self.message.sequence,
             done=[position for position in positions if position in self.done],
             told={position: self.told[position] for position in positions if position in self.told},
             waiting={position: self.waiting[position] for position in positions if position in self.waiting},
         )
-
-    def waiting_progress(self, positions: Iterable[int]) -> Progress:
-        """Why those recipients wait, for the database."""
-        return Progress(self.message.sequence, waiting={position: self.waiting[position] for position in positions})
 
     def notices(self, outcomes: dict[int, Outcome]) -> list[NoticeEntry]:
         """Outcomes with their recipients, in the message's order."""

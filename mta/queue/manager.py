@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import math
@@ -22,7 +23,6 @@ from mta.queue.corrupt import set_aside
 from mta.queue.deliverers import Agents
 from mta.queue.destinations import Destination
 from mta.queue.errors import QueueDamaged, QueueError
-from mta.queue.jobs import Job
 from mta.queue.message import QueuedMessage, QueuedRecipient, Trace
 from mta.queue.reading import MessageCorrupt
 from mta.queue.routing import Resolver, routes
@@ -75,6 +75,8 @@ class Manager:
         self._clock = clock
         self._transports: dict[str, Transport[Entry]] = {}
         self._active: dict[int, Active] = {}
+        self._recipients = 0
+        """In memory."""
         self._tasks: set[asyncio.Future[None]] = set()
         self._wake = asyncio.Event()
         self._admission = Admission(queue, self._clock(), settings.maximal_backoff)
@@ -233,9 +235,11 @@ class Manager:
             message.queue_id,
             quote_822(message.sender) if message.sender else "",
             message.size,
-            len(active.to_deliver),
+            len(active.to_deliver) + message.unread,
         )
-        self._spawn(active, self._sort(active, flush=flush))
+        self._recipients += len(message.recipients)
+        work = self._read_more(active, flush=flush) if message.unread else None
+        self._spawn(active, work or self._sort(active, active.to_deliver, flush=flush))
 
     def _spawn(self, active: Active, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(self._guarded(active, work))
@@ -250,13 +254,50 @@ class Manager:
             logger.exception("%s: internal error; the message is put off", active.message.queue_id)
             later = self._clock() + self._settings.maximal_backoff
             await self._write([Defer(active.message.sequence, later)], active.message.queue_id)
-            self._active.pop(active.message.sequence, None)
+            self._forget(active)
 
-    async def _sort(self, active: Active, *, flush: bool) -> None:
+    def _forget(self, active: Active) -> None:
+        if self._active.pop(active.message.sequence, None) is not None:
+            self._recipients -= len(active.message.recipients) - active.gone
+
+    # --- recipients of large messages, by and by -------------------------------------------------------------------
+
+    def _room(self) -> int:
+        """Recipients of one message that may be read now (qmgr_message_recipient_limit)."""
+        return max(self._settings.recipient_minimum, self._settings.recipient_limit - self._recipients)
+
+    async def _read_more(self, active: Active, *, flush: bool = False) -> None:
+        message = active.message
+        message.recipients = [each for each in message.recipients if each.position not in active.done]
+        active.gone = 0
+        found = self._queue.read_recipients(message, self._room())
+        self._recipients += len(found)
+        active.fault = active.fault or message.fault
+        active.refilled = self._clock()
+        await self._sort(active, active.take(found), flush=flush)
+
+    def _wants_more(self, active: Active) -> bool:
+        """Whether to read before all is done: else one slow destination would hold up the rest of the message."""
+        room, waited = self._settings.recipient_limit - self._recipients, self._clock() - active.refilled
+        return active.message.unread > 0 and (
+            room >= self._settings.refill_limit or (room > 0 and waited >= self._settings.refill_delay)
+        )
+
+    async def _ended(self, active: Active) -> None:
+        """No delivery is under way or waits."""
+        if active.message.unread and not active.fault:
+            await self._write([active.progress(active.unwritten)], active.message.queue_id)
+            active.unwritten.clear()
+            await self._read_more(active)
+        else:
+            await self._complete(active)
+
+    async def _sort(self, active: Active, fresh: Sequence[QueuedRecipient], *, flush: bool = False) -> None:
         """Queue a delivery for each route."""
         resolver = self._probe_resolver if active.message.trace & Trace.MTA_VERIFY else self._resolver
-        found = await routes(active.message, active.to_deliver, resolver, self._settings)
-        now, jobs = self._clock(), dict[str, Job[Entry]]()
+        active.entries += 1  # so that a delivery that ends meanwhile is not taken for the last
+        found = await routes(active.message, fresh, resolver, self._settings)
+        now, jobs = self._clock(), active.jobs
         for route, recipients in found.items():
             transport = self._transport(route.transport)
             limit = transport.settings.recipient_limit
@@ -277,8 +318,11 @@ class Manager:
                 if destination.dead is not None:
                     destination.revive()
                 transport.add(destination, Entry(active, portion, route.nexthop), jobs[route.transport])
+        for job in jobs.values():
+            job.unread = active.message.unread
+        active.entries -= 1
         if active.entries == 0:
-            await self._complete(active)
+            await self._ended(active)
         else:
             self._dispatch()
 
@@ -294,6 +338,7 @@ class Manager:
         times = Times(active.message.arrival, active.since)
         results = [Result(recipient, Status.DEFERRED, dsn, "none", times) for recipient in recipients]
         active.note(results)
+        active.unwritten.update(recipient.position for recipient in recipients)
         for result in results:
             log_result(logging.getLogger("postfix.error"), active.message, result, self._clock())
 
@@ -328,10 +373,17 @@ class Manager:
         finally:
             transport.finished(destination, self._clock())
         active.entries -= 1
+        positions = {result.recipient.position for result in results}
+        gone = len(positions & active.done)
+        active.gone += gone
+        self._recipients -= gone
         if active.entries == 0:
-            await self._complete(active, results)
+            active.unwritten |= positions
+            await self._ended(active)
         else:
-            self._queue.submit(active.progress(results), _note_failure)
+            self._queue.submit(active.progress(positions), functools.partial(_note_failure, active, positions))
+            if self._wants_more(active):
+                await self._read_more(active)
         self._dispatch()
 
     async def _ask(self, transport: Transport[Entry], request: Request) -> list[Result]:
@@ -367,9 +419,9 @@ class Manager:
             self._suspend(entry.active, entry.recipients, why)
             entry.active.entries -= 1
             if entry.active.entries == 0:
-                self._spawn(entry.active, self._complete(entry.active))
+                self._spawn(entry.active, self._ended(entry.active))
 
-    async def _complete(self, active: Active, last: Sequence[Result] = ()) -> None:
+    async def _complete(self, active: Active) -> None:
         """Every delivery of the message has ended: write what became of it."""
         message = active.message
         if active.fault:
@@ -377,12 +429,10 @@ class Manager:
         else:
             changes = await self._completion.changes(active)
             if active.waiting:
-                # Also the reasons of those that were deferred without an attempt.
-                known = {result.recipient.position for result in last}
-                changes = [active.progress(last), active.waiting_progress(set(active.waiting) - known), *changes]
+                changes = [active.progress(active.unwritten), *changes]
         active.content = None
         await self._write(changes, message.queue_id)
-        self._active.pop(message.sequence, None)
+        self._forget(active)
         if self._admission.more or self.idle:
             self._wake.set()
 
@@ -412,9 +462,10 @@ def _by_domain(recipient: QueuedRecipient) -> tuple[str, str]:
     return address.rpartition("@")[2].casefold(), address
 
 
-def _note_failure(error: BaseException | None) -> None:
-    """What was delivered and could not be noted down would be delivered again after a crash, and only then."""
+def _note_failure(active: Active, positions: set[int], error: BaseException | None) -> None:
+    """What was delivered and could not be noted down is noted with the rest; only a crash before that repeats it."""
     if error is not None:
+        active.unwritten |= positions
         logger.error("cannot write the progress of a delivery: %s", error)
 
 

@@ -165,6 +165,10 @@ class QueuedMessage:
     """CRC-32 of the content."""
     fault: str = ""
     """Why it cannot be used: its rows are damaged."""
+    unread: int = 0
+    """Recipients, at most, that are not among `recipients` yet (Queue.read_recipients)."""
+    read_to: int = -1
+    """Position of the last that was read so."""
 
     @property
     def trace(self) -> Trace:

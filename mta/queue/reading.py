@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import operator
 import os
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,8 @@ COLUMNS: Final = (
 RECIPIENT_COLUMNS: Final = "sequence, position, outcome, address, original, orcpt, notify, dsn, reason, record"
 LAST_SECOND: Final = 1e11
 """No arrival is later, in seconds since the epoch."""
+FEW: Final = 50
+"""Recipients that the queue manager takes with their message; it reads more by and by."""
 PORTION: Final = 500
 """Messages read at once: bounds memory with a long queue."""
 
@@ -59,20 +63,20 @@ class Reader:
 
     def arrivals(self, after: int, limit: int) -> list[QueuedMessage]:
         # With any name that is none: such a row is set aside like other damage.
-        return self._select(
-            "sequence > ? AND queue NOT IN ('deferred', 'hold') ORDER BY sequence LIMIT ?", (after, limit)
-        )
+        unread = "sequence > ? AND queue NOT IN ('deferred', 'hold')"
+        return self._select(f"{unread} ORDER BY sequence LIMIT ?", (after, limit), FEW)
 
     def due(self, now: float, after: tuple[float, int], limit: int) -> list[QueuedMessage]:
         return self._select(
             "queue = 'deferred' AND next_attempt <= ? AND (next_attempt, sequence) > (?, ?)"
             " ORDER BY next_attempt, sequence LIMIT ?",
             (now, *after, limit),
+            FEW,
         )
 
     def deferred(self, after: int, limit: int, domain: str | None) -> list[QueuedMessage]:
         if domain is None:
-            return self._select("sequence > ? AND queue = 'deferred' ORDER BY sequence LIMIT ?", (after, limit))
+            return self._select("sequence > ? AND queue = 'deferred' ORDER BY sequence LIMIT ?", (after, limit), FEW)
         # What stands behind the last `@`, in any case; addresses that are not UTF-8 are BLOBs.
         pattern = "%@" + re.sub(r"[%_\\]", r"\\\g<0>", domain)
         wanted = (
@@ -80,7 +84,7 @@ class Reader:
             " WHERE recipients.sequence > ? AND queue = 'deferred' AND CAST(address AS TEXT) LIKE ? ESCAPE '\\'"
             " ORDER BY recipients.sequence LIMIT ?"
         )
-        return self._select(f"sequence IN ({wanted}) ORDER BY sequence", (after, pattern, limit))
+        return self._select(f"sequence IN ({wanted}) ORDER BY sequence", (after, pattern, limit), FEW)
 
     def next_due(self) -> float | None:
         row = self._query("SELECT min(next_attempt) FROM messages WHERE queue = 'deferred'", ())[0]
@@ -133,19 +137,32 @@ class Reader:
         path = self._bodies / message.queue_id
         return path if path.exists() else None
 
-    def _select(self, condition: str, values: tuple[Any, ...]) -> list[QueuedMessage]:
+    def read_recipients(self, message: QueuedMessage, limit: int) -> list[QueuedRecipient]:
+        """The next of its unread recipients, at most `limit`, put to the others of the message too."""
+        sql = (
+            f"SELECT {RECIPIENT_COLUMNS} FROM recipients WHERE sequence = ? AND position > ? ORDER BY position LIMIT ?"  # noqa: S608
+        )
+        rows = self._query(sql, (message.sequence, message.read_to, limit))
+        found = _take(message, rows)
+        message.read_to = rows[-1][1] if rows else message.read_to
+        # As many as there can be at most: of those that were there some are done.
+        message.unread = max(1, message.unread - len(found)) if len(rows) == limit else 0
+        return found
+
+    def _select(self, condition: str, values: tuple[Any, ...], few: int | None = None) -> list[QueuedMessage]:
+        """`few`: recipients of messages that had more are left unread."""
         rows = self._query(f"SELECT {COLUMNS} FROM messages WHERE {condition}", values)  # noqa: S608
         if not rows:
             return []
         messages = {row[0]: _message(row) for row in rows}
-        marks = ",".join("?" * len(messages))
+        for message in messages.values():
+            if few is not None and message.recipient_count > few:
+                message.unread = message.recipient_count
+        whole = [sequence for sequence, message in messages.items() if not message.unread]
+        marks = ",".join("?" * len(whole))
         sql = f"SELECT {RECIPIENT_COLUMNS} FROM recipients WHERE sequence IN ({marks}) ORDER BY sequence, position"  # noqa: S608
-        recipients = self._query(sql, tuple(messages))
-        for sequence, *row in recipients:
-            try:
-                messages[sequence].recipients.append(_recipient(row))
-            except (ValueError, TypeError):
-                messages[sequence].fault = "a recipient's row is damaged"
+        for sequence, of_one in itertools.groupby(self._query(sql, tuple(whole)), key=operator.itemgetter(0)):
+            _take(messages[sequence], of_one)
         return list(messages.values())
 
     def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -197,9 +214,21 @@ def _sound_message(row: tuple[Any, ...]) -> QueuedMessage:
     )
 
 
-def _recipient(row: list[Any]) -> QueuedRecipient:
+def _take(message: QueuedMessage, rows: Iterable[tuple[Any, ...]]) -> list[QueuedRecipient]:
+    """The recipients of these rows, put to those that the message has."""
+    found = []
+    for row in rows:
+        try:
+            found.append(_recipient(row))
+        except (ValueError, TypeError):
+            message.fault = "a recipient's row is damaged"
+    message.recipients += found
+    return found
+
+
+def _recipient(row: tuple[Any, ...]) -> QueuedRecipient:
     """Raises ValueError, TypeError."""
-    position, outcome, address, original, orcpt, notify, dsn, reason, record = row
+    _, position, outcome, address, original, orcpt, notify, dsn, reason, record = row
     told = json.loads(record) if record else {}
     recipient = Recipient(from_column(address), from_column(original), from_column(orcpt), Notify(notify))
     record = {str(name): str(value) for name, value in dict(told).items()}

@@ -139,6 +139,14 @@ class ManagerSettings:
     """0: no warnings."""
     active_limit: int = 20000
     """Messages in memory."""
+    recipient_limit: int = 20000
+    """Recipients in memory; those of large messages are read by and by."""
+    recipient_minimum: int = 10
+    """Recipients of one message in memory, if need be beyond that limit."""
+    refill_limit: int = 100
+    """Recipients for which there must be room before more are read, while others of the message wait."""
+    refill_delay: float = 5.0
+    """Seconds after which they are read also if there is less room."""
     defer_transports: frozenset[str] = frozenset()
     filter_nexthop: str = ""
     """default_filter_nexthop: where filtered mail goes if the filter has no next hop; empty: to its domain."""
@@ -155,6 +163,10 @@ class ManagerSettings:
             bounce_lifetime=config.seconds("bounce_queue_lifetime"),
             delay_warning=config.seconds("delay_warning_time"),
             active_limit=config.int("qmgr_message_active_limit"),
+            recipient_limit=config.int("qmgr_message_recipient_limit"),
+            recipient_minimum=config.int("qmgr_message_recipient_minimum"),
+            refill_limit=config.int("default_recipient_refill_limit"),
+            refill_delay=config.seconds("default_recipient_refill_delay"),
             defer_transports=frozenset(config.list("defer_transports")),
             filter_nexthop=config.str("default_filter_nexthop"),
         )

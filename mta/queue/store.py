@@ -14,7 +14,7 @@ from mta.queue import layout, schema
 from mta.queue.changes import Change, Put, Remove, Sequel, TakeNumbers
 from mta.queue.errors import QueueError, QueueFull
 from mta.queue.ids import IdFactory
-from mta.queue.message import NewMessage, QueuedMessage, QueueName
+from mta.queue.message import NewMessage, QueuedMessage, QueuedRecipient, QueueName
 from mta.queue.reading import Reader
 from mta.queue.wakeup import Wakeup
 from mta.queue.writer import Writer
@@ -166,7 +166,7 @@ class Queue:
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def arrivals(self, after: int, limit: int) -> list[QueuedMessage]:
-        """Incoming messages whose sequence is greater than `after`, oldest first."""
+        """Incoming messages whose sequence is greater than `after`, oldest first; many recipients are left unread."""
         return self._reader.arrivals(after, limit)
 
     def due(self, now: float, after: tuple[float, int], limit: int) -> list[QueuedMessage]:
@@ -187,6 +187,10 @@ class Queue:
 
     def find(self, queue_id: str) -> QueuedMessage | None:
         return self._reader.find(queue_id)
+
+    def read_recipients(self, message: QueuedMessage, limit: int) -> list[QueuedRecipient]:
+        """The next of a message's unread recipients, at most `limit`; the message then has them too."""
+        return self._reader.read_recipients(message, limit)
 
     def exists(self, message: QueuedMessage) -> bool:
         """Whether the message is still in the queue."""

@@ -446,6 +446,64 @@ async def test_a_recipient_that_failed_before_a_crash_is_still_reported(start, q
     assert b"never@a.example" in bench.agent.content[0]
 
 
+FRUGAL = replace(SETTINGS, recipient_limit=30, recipient_minimum=4, refill_limit=10)
+
+
+async def test_recipients_of_large_messages_are_read_by_and_by(start, queue, letter) -> None:
+    """Each gets his copy once, and never are many more in memory than qmgr_message_recipient_limit says."""
+    names = [f"ok{number}@{'abc'[number % 3]}.example" for number in range(200)]
+    for _ in range(3):
+        queue.put_blocking(letter(*names))
+    bench = start(FRUGAL)
+    held = []
+
+    def look() -> bool:
+        held.append(bench.manager._recipients)
+        return not bench.left()
+
+    await bench.until(look)
+    assert max(held) <= 30 + 3 * 10
+    assert bench.manager._recipients == 0
+    reached = Counter(name for _, addresses in bench.agent.deliveries for name in addresses)
+    assert reached == dict.fromkeys(names, 3)
+
+
+async def test_of_a_large_message_each_outcome_is_kept(start, queue, letter, clock) -> None:
+    kinds = ("ok", "later", "never", "refused")
+    bench = start(replace(FRUGAL, delay_warning=0))
+    await queue.put(letter(*(f"{kinds[number % 4]}@{number}.example" for number in range(240))))
+    await bench.until(lambda: bench.manager.idle and b"multipart/report" in b"".join(bench.agent.content))
+    [left] = queue.messages()
+    assert sorted(entry.recipient.address.partition("@")[0] for entry in left.recipients) == (
+        ["later"] * 60 + ["refused"] * 60
+    )
+    assert all(entry.reason for entry in left.recipients)
+    [notice] = [content for content in bench.agent.content if b"multipart/report" in content]
+    assert notice.count(b"Final-Recipient: rfc822; never@") == 60
+    bench.agent.answers |= {"later": SENT, "refused": SENT}
+    bench.agent.deliveries.clear()
+    await bench.advance(601)
+    assert bench.left() == []
+    assert sum(len(addresses) for nexthop, addresses in bench.agent.deliveries) == 120
+
+
+async def test_a_slow_recipient_does_not_hold_up_the_rest_of_a_large_message(start, queue, letter) -> None:
+    bench = start(FRUGAL)
+    slow, real = asyncio.Event(), FakeAgent.deliver
+
+    async def deliver(request: Request) -> list[Result]:
+        if request.nexthop == "slow.example":
+            await slow.wait()
+        return await real(bench.agent, request)
+
+    bench.agent.deliver = deliver
+    await queue.put(letter("ok@slow.example", *(f"ok@{number}.example" for number in range(100))))
+    await bench.until(lambda: len(bench.agent.deliveries) == 100)
+    slow.set()
+    await bench.until(lambda: not bench.left())
+    assert len(bench.agent.deliveries) == 101
+
+
 async def test_a_torn_message_is_set_aside_and_the_others_go(start, queue, letter, caplog) -> None:
     torn = queue.put_blocking(letter("ok@a.example", body="x" * 200_000))
     (queue.directory / layout.BODIES / torn).write_bytes(b"Subject: torn")
