@@ -17,6 +17,7 @@ log = logging.getLogger("postfix.cleanup")
 
 Lookup = Callable[[str], Awaitable[str | None]]
 
+MILTER_HEADER: Final = "milter-header"
 _STATUS: Final = re.compile(r"([45]\.\d{1,3}\.\d{1,3})(?:\s+(.*))?$", re.DOTALL)
 _HEADER_NAME: Final = re.compile(r"[!-9;-~]+\s*:")
 
@@ -43,6 +44,7 @@ class Checks:
     mime_header: Lookup | None = None
     nested_header: Lookup | None = None
     body: Lookup | None = None
+    milter_header: Lookup | None = None
     body_limit: int = 51200
 
     @property
@@ -61,6 +63,12 @@ async def check_fields(checks: Checks, fields: list[Field], findings: Findings, 
             continue
         kept += [_as_field(text) for text in await _apply(lookup, each.text, "header", findings, context)]
     return kept
+
+
+async def check_added(checks: Checks, text: str, findings: Findings, context: str) -> list[str]:
+    """A header field that a filter adds, through milter_header_checks: the fields that stand in its place."""
+    assert checks.milter_header is not None
+    return await _apply(checks.milter_header, text, MILTER_HEADER, findings, context)
 
 
 async def check_body(checks: Checks, fields: list[Field], rest: bytes, findings: Findings, context: str) -> bytes:
@@ -162,5 +170,7 @@ def _rejection(argument: str) -> Rejected:
 
 def _tell(what: str, kind: str, text: str, context: str, detail: str) -> None:
     queue_id, _, sender = context.partition(" ")
+    if kind == MILTER_HEADER:
+        what, kind = f"{kind}-{what}", "header"
     line = re.sub(r"[^ -~]", "?", text.replace("\n", " "))
     log.info("%s: %s: %s %.200s from %s%s", queue_id, what, kind, line, sender, f": {detail}" if detail else "")

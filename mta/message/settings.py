@@ -91,6 +91,7 @@ def _all_rules(config: MainConfig) -> Rules:
             mime_header=_content_checks(config, "mime_header_checks") or header,
             nested_header=_content_checks(config, "nested_header_checks") or header,
             body=_content_checks(config, "body_checks"),
+            milter_header=_content_checks(config, "milter_header_checks"),
             body_limit=config.int("body_checks_size_limit"),
         ),
         header_limit=config.int("header_size_limit"),

@@ -85,8 +85,9 @@ class Filters:
             raise ConfigErrors(errors)
         return cls(endpoints, MacroNames.from_config(config))
 
-    def chain(self, values: MacroValues) -> Chain:
-        return Chain([_Filter(Link(endpoint)) for endpoint in self.endpoints], self.names, values)
+    def chain(self, values: MacroValues, *, brackets: bool = True) -> Chain:
+        """`brackets`: addresses are told as in SMTP, `<user@example.com>`."""
+        return Chain([_Filter(Link(endpoint)) for endpoint in self.endpoints], self.names, values, brackets)
 
 
 @dataclass(slots=True)
@@ -108,8 +109,11 @@ class _Filter:
 class Chain:
     """The filters of one session."""
 
-    def __init__(self, filters: Sequence[_Filter], names: MacroNames, values: MacroValues) -> None:
+    def __init__(
+        self, filters: Sequence[_Filter], names: MacroNames, values: MacroValues, brackets: bool = True
+    ) -> None:
         self._filters = filters
+        self._address = "<{}>" if brackets else "{}"
         self._names = names
         self._values = values
         self._in_message = False
@@ -123,10 +127,14 @@ class Chain:
     async def mail(self, sender: str, parameters: Sequence[str]) -> Verdict | None:
         self._new_message()
         self._in_message = True
-        return await self._event(Command.MAIL, [protocol.envelope(Command.MAIL, sender, parameters)])
+        return await self._event(
+            Command.MAIL, [protocol.envelope(Command.MAIL, self._address.format(sender), parameters)]
+        )
 
     async def rcpt(self, recipient: str, parameters: Sequence[str]) -> Verdict | None:
-        return await self._event(Command.RCPT, [protocol.envelope(Command.RCPT, recipient, parameters)])
+        return await self._event(
+            Command.RCPT, [protocol.envelope(Command.RCPT, self._address.format(recipient), parameters)]
+        )
 
     async def data(self) -> Verdict | None:
         return await self._event(Command.DATA, [Packet(Command.DATA.value)])
@@ -255,7 +263,8 @@ class Chain:
             return None
         answer = await link.ask([*self._macros(Command.END_OF_BODY), Packet(Command.END_OF_BODY.value)], timeout)
         while answer.letter not in (b"c", b"a", b"y", b"f", *_ANSWERS):
-            edits.apply(answer, link.actions)
+            if passed := await edits.inspected(answer):
+                edits.apply(passed, link.actions)
             answer = await link.more(timeout)
         edits.finish()
         return self._meaning(each, Command.END_OF_BODY, answer)

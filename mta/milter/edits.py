@@ -7,11 +7,16 @@ filters are not shown (cleanup_milter.c is the authority on Postfix's side).
 from __future__ import annotations
 
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from mta.message import headers
 from mta.message.headers import Field
 from mta.milter.protocol import Action, Packet, ProtocolError, split_strings
+
+NUMBER_SIZE: Final = 4
+"""Octets of a position in front of a field."""
 
 
 @dataclass(slots=True)
@@ -29,11 +34,32 @@ class Edits:
     removed: list[str] = field(default_factory=list)
     body: list[bytes] = field(default_factory=list)
     new_sender: str | None = None
+    check: Callable[[str], Awaitable[list[str]]] | None = None
+    """What stands in place of a header field that is added or changed: lines, none where it is left out."""
 
     def shown(self) -> tuple[list[Field], bytes]:
         """The fields that a filter sees, and the body without the empty line before it."""
         fields, rest = headers.split(self.content[self.own :])
         return fields, rest.removeprefix(b"\r\n")
+
+    async def inspected(self, packet: Packet) -> Packet | None:
+        """A modification as `check` lets it pass; None where it does not."""
+        if self.check is None or packet.letter not in (b"h", b"i", b"m"):
+            return packet
+        size = 0 if packet.letter == b"h" else NUMBER_SIZE
+        name, value = _pair(packet.data[size:])
+        if not value and packet.letter == b"m":
+            return packet  # a deletion
+        lines = await self.check(text := f"{name}: {value}")
+        if not lines:
+            if packet.letter != b"m":
+                return None
+            lines = [f"{name}:"]
+        elif lines[-1] == text:
+            return packet
+        name, _, value = lines[-1].partition(":")
+        pair = f"{name.strip()}\0{value.strip()}\0".encode("utf-8", "surrogateescape")
+        return Packet(packet.letter, packet.data[:size] + pair)
 
     def apply(self, packet: Packet, allowed: Action) -> None:
         """One modification; raises ProtocolError for one that is malformed or was not negotiated."""
@@ -114,10 +140,10 @@ _CHANGES = {
 
 
 def _number(data: bytes) -> tuple[int, bytes]:
-    if len(data) < 4:
+    if len(data) < NUMBER_SIZE:
         raise ProtocolError("a position is missing")
     (number,) = struct.unpack_from(">I", data)
-    return number, data[4:]
+    return number, data[NUMBER_SIZE:]
 
 
 def _pair(data: bytes) -> tuple[str, str]:

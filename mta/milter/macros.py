@@ -19,6 +19,21 @@ _PARAMETERS = {
 }
 
 
+def site_values(config: MainConfig) -> dict[str, str]:
+    """Macros that are the same in every session; milter_macro_defaults first, so that real values win."""
+    pairs = (word.partition("=") for word in config.list("milter_macro_defaults"))
+    return {bare(name): value for name, _, value in pairs} | {
+        "j": config.str("myhostname"),
+        "daemon_name": config.str("milter_macro_daemon_name"),
+        "v": config.str("milter_macro_v"),
+    }
+
+
+def bare(name: str) -> str:
+    """`{name}` without its braces."""
+    return name[1:-1] if name.startswith("{") and name.endswith("}") else name
+
+
 @dataclass(frozen=True, slots=True)
 class MacroNames:
     """Names by event, and values that the site gives (milter_macro_defaults)."""

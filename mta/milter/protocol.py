@@ -159,8 +159,8 @@ def connect(name: str, address: str, port: int) -> Packet:
 
 
 def envelope(command: Command, address: str, parameters: Sequence[str]) -> Packet:
-    """MAIL or RCPT with its ESMTP parameters."""
-    return Packet(command.value, strings(f"<{address}>", *parameters))
+    """MAIL or RCPT with its ESMTP parameters; the address as it is told, with angle brackets or without."""
+    return Packet(command.value, strings(address, *parameters))
 
 
 def header(name: bytes, value: bytes) -> Packet:

@@ -37,6 +37,7 @@ from mta.queue.settings import ManagerSettings, TransportSettings
 from mta.queue.store import Queue
 from mta.queue.wakeup import FLUSH_DEAD, IGNORE_TIME, SCAN_DEFERRED, SCAN_INCOMING
 from mta.queue.writer import end_process
+from mta.sendmail.filtering import Filtering
 from mta.sendmail.pickup import Pickup, PickupSettings
 from mta.tables import TableError
 from mta.verify.cache import Cache, CacheSettings
@@ -73,7 +74,7 @@ class Plan:
     config: MainConfig
     resolver: Resolver
     cleanup: Cleanup
-    picked_up: Cleanup
+    picked_up: Filtering
     """For mail of sendmail(1), with the -o of the line of pickup(8)."""
     forwarder: Forwarder
     agents: dict[str, Agent]
@@ -90,14 +91,14 @@ def make_plan(config: MainConfig, clock: Callable[[], float] | None = None) -> P
     services = MasterConfig.load(config.confdir, config)
     resolver = Resolver(config)
     own = tuple(str(interface.ip) for interface in config.own_interfaces)
-    cleanup = Cleanup(cleanup_rules(config), clock)
+    cleanup, picked_up = Cleanup(cleanup_rules(config), clock), line_config(config, "pickup", "pickup")
     forwarder = Forwarder(internal(cleanup).process, config.str("myhostname"), config.str("mail_name"), clock)
     surroundings = Surroundings(config, resolver, DnsResolver.of(config), forwarder, own, clock)
     return Plan(
         config,
         resolver,
         cleanup,
-        Cleanup(cleanup_rules(line_config(config, "pickup", "pickup")), clock),
+        Filtering.from_config(picked_up, Cleanup(cleanup_rules(picked_up), clock)),
         forwarder,
         build(services, surroundings),
         {

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from mta.address import AddressError, extract_address, quote_821
-from mta.config import MainConfig
+from mta.address import quote_821
 from mta.message import Rejected
-from mta.milter import Edits, Filters, Verdict
-from mta.queue import NewMessage, Notify
+from mta.milter import Filters, Verdict
+from mta.milter.macros import bare
+from mta.milter.message import changed, edits_of
+from mta.queue import NewMessage
 from mta.smtpd.arguments import Word
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session
@@ -35,16 +35,6 @@ def refusal_of_service(session: Session) -> Reply | None:
     return TRY_LATER if refusal is not None and refusal.code < 500 else refusal
 
 
-def site_macros(config: MainConfig) -> dict[str, str]:
-    """Macros that are the same in every session; milter_macro_defaults first, so that real values win."""
-    pairs = (word.partition("=") for word in config.list("milter_macro_defaults"))
-    return {_bare(name): value for name, _, value in pairs} | {
-        "j": config.str("myhostname"),
-        "daemon_name": config.str("milter_macro_daemon_name"),
-        "v": config.str("milter_macro_v"),
-    }
-
-
 async def begin(connection: Connection) -> Reply | None:
     """A client has connected; only a refusal that hangs up is told at once."""
     session = connection.session
@@ -52,7 +42,7 @@ async def begin(connection: Connection) -> Reply | None:
     if not filters:
         return None
     peer = session.peer_info
-    session.filters = filters.chain(lambda name: _macro(connection, _bare(name)))
+    session.filters = filters.chain(lambda name: _macro(connection, bare(name)))
     refusal = _refusal(connection, await session.filters.connect(peer.name, peer.address, peer.port))
     told = _remember(connection, refusal)
     if told is None and refuses_for_good(session):
@@ -113,28 +103,24 @@ async def content(connection: Connection, message: NewMessage) -> NewMessage | N
     """The message as the filters leave it; None where one wants it discarded. Raises Rejected."""
     filters, transaction = connection.session.filters, connection.envelope
     assert filters is not None
-    own = connection.envelope.trace
-    start = message.content.find(own)
-    edits = Edits(
-        message.content,
-        message.sender,
-        [recipient.address for recipient in message.recipients],
-        start + len(own) if start >= 0 else 0,
-    )
+    cleanup = connection.server.cleanup
+    edits, findings = edits_of(message, transaction.trace, cleanup, _context(connection))
     refusal = _refusal(connection, await filters.content(edits))
     if refusal is not None:
         raise Rejected(refusal.code, refusal.status, refusal.text)
     if transaction.actions.discard:
         return None
-    gone = {_internal(address).lower() for address in edits.removed}
-    kept = [each for each in message.recipients if not {each.address.lower(), each.original.lower()} & gone]
-    for address, parameters in edits.added:
-        kept += await connection.server.cleanup.further_recipients([_internal(address)], _notify(parameters))
-    if not kept:
-        return None
-    sender = message.sender if edits.new_sender is None else _internal(edits.new_sender)
-    hold = message.hold or edits.hold or transaction.actions.hold
-    return replace(message, content=edits.content, sender=sender, recipients=kept, hold=hold)
+    message = replace(message, hold=message.hold or transaction.actions.hold)
+    return await changed(message, edits, findings, cleanup)
+
+
+def _context(connection: Connection) -> str:
+    """Whose message it is, for the log of milter_header_checks."""
+    session, transaction = connection.session, connection.envelope
+    to = f" to=<{transaction.rcpt_tos[0]}>" if transaction.rcpt_tos else ""
+    helo = f" helo=<{session.helo_name}>" if session.helo_name else ""
+    about = f"from=<{transaction.sender}>{to} proto={session.protocol}{helo}"
+    return f"{transaction.queue_id} {session.label}; {about}"
 
 
 async def _filters_for(connection: Connection) -> Filters | None:
@@ -219,24 +205,3 @@ def _macro(connection: Connection, name: str) -> str | None:
         found = values[name]
         return found if found is not None else connection.server.milter_macros.get(name)
     return session.filter_macros.get(name, connection.server.milter_macros.get(name))
-
-
-def _bare(name: str) -> str:
-    return name[1:-1] if name.startswith("{") and name.endswith("}") else name
-
-
-def _notify(parameters: str) -> Notify:
-    """NOTIFY= among the parameters that a filter gives a recipient; what it gets wrong is left out."""
-    for word in parameters.split():
-        name, _, value = word.partition("=")
-        if name.upper() == "NOTIFY":
-            with contextlib.suppress(ValueError):
-                return Notify.parse(value)
-    return Notify.DEFAULT
-
-
-def _internal(address: str) -> str:
-    try:
-        return extract_address(f"<{address}>", allow_empty=True)
-    except AddressError:
-        return address

@@ -28,8 +28,9 @@ from mta.message.received import Trace, received_header
 from mta.message.service import cleanup_rules
 from mta.message.settings import receive_overrides
 from mta.milter import Filters
+from mta.milter.macros import site_values
 from mta.queue import NewMessage, control
-from mta.smtpd import filters, greeting, parameters
+from mta.smtpd import greeting, parameters
 from mta.smtpd.access.engine import Access
 from mta.smtpd.addresses import Addresses
 from mta.smtpd.authentication import Sasl
@@ -204,7 +205,7 @@ class Server:
             proxy_filter=ProxyFilter.from_config(config),
             milters=Filters.from_config(config, "smtpd_milters") if filtered else Filters.of(config, "", ()),
             milter_maps=maps_of(config, "smtpd_milter_maps") if filtered else Maps("", ()),
-            milter_macros=filters.site_macros(config),
+            milter_macros=site_values(config),
             greet_pause=GreetPause.from_config(config),
             probe_sender_changes=seconds("address_verify_sender_ttl") > 0,
             keep_injected_plaintext=config.raw("hardmail_starttls_injection") == "yes",

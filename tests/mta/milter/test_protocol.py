@@ -18,7 +18,7 @@ def test_packets() -> None:
     assert protocol.connect("a.example", "192.0.2.1", 25).data == b"a.example\x004\x00\x19192.0.2.1\0"
     assert protocol.connect("a.example", "2001:db8::1", 25).data == b"a.example\x006\x00\x19IPv6:2001:db8::1\0"
     assert protocol.connect("unknown", "", 0).data == b"unknown\0U"
-    assert protocol.envelope(Command.MAIL, "a@b", ["SIZE=1"]).data == b"<a@b>\0SIZE=1\0"
+    assert protocol.envelope(Command.MAIL, "<a@b>", ["SIZE=1"]).data == b"<a@b>\0SIZE=1\0"
     assert protocol.macros(Command.RCPT, [("i", "QID")]).data == b"Ri\0QID\0"
     assert strings("a\0b") == b"ab\0", "a value cannot begin another field"
 
