@@ -32,6 +32,8 @@ from mta.queue.transport import Transport
 
 logger = logging.getLogger("postfix.qmgr")
 
+ROUND_PAUSE: Final = 0.01
+"""Seconds between the beginnings of two rounds: what arrives meanwhile is read in one go. A lone mail does not wait."""
 POLL: Final = 5.0
 """Seconds between looks into the incoming queue when nobody says that there is something."""
 DRAIN_PATIENCE: Final = 15.0
@@ -79,6 +81,7 @@ class Manager:
         """In memory."""
         self._tasks: set[asyncio.Future[None]] = set()
         self._wake = asyncio.Event()
+        self._round_began = -math.inf
         self._admission = Admission(queue, self._clock(), settings.maximal_backoff)
         self._next_run = self._clock() + settings.queue_run_delay
         self._draining = False
@@ -165,6 +168,7 @@ class Manager:
 
     async def _round(self) -> None:
         self._wake.clear()
+        self._round_began = asyncio.get_running_loop().time()
         now = self._clock()
         if not 0 < self._next_run - now <= self._settings.queue_run_delay:  # also if the clock was set back
             self._begin_run()
@@ -210,6 +214,8 @@ class Manager:
             waking.cancel()
         if not done:
             self._look()
+        elif not draining.done():
+            await asyncio.sleep(self._round_began + ROUND_PAUSE - asyncio.get_running_loop().time())
 
     async def _admit(self) -> None:
         """Fill the active queue."""

@@ -16,19 +16,18 @@ class Pool:
 
     def __init__(self, idle_seconds: float) -> None:
         self._idle_seconds = idle_seconds
-        self._sessions: dict[object, list[tuple[Session, asyncio.TimerHandle]]] = {}
+        self._sessions: dict[object, list[tuple[float, Session]]] = {}
+        """With the moment until which they are kept; the newest last."""
         self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     def take(self, key: object) -> Session | None:
         """A session that still stands, the most recently used first."""
         waiting = self._sessions.get(key, [])
         while waiting:
-            session, timer = waiting.pop()
+            _, session = waiting.pop()
             self._count -= 1
-            if not waiting:
-                self._sessions.pop(key, None)
-            timer.cancel()
             if session.protocol.usable:
                 return session
             session.close()
@@ -39,9 +38,12 @@ class Pool:
         if self._count >= MAX_IDLE or not session.protocol.usable:
             self.dismiss(session)
             return
-        timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._expire, key, session)
-        self._sessions.setdefault(key, []).append((session, timer))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._idle_seconds
+        self._sessions.setdefault(key, []).append((until, session))
         self._count += 1
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._sweep)
 
     def dismiss(self, session: Session) -> None:
         """Say good-bye in the background."""
@@ -49,21 +51,26 @@ class Pool:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _expire(self, key: object, session: Session) -> None:
-        waiting = self._sessions.get(key, [])
-        kept = [entry for entry in waiting if entry[0] is not session]
-        self._count -= len(waiting) - len(kept)
-        if kept:
-            self._sessions[key] = kept
-        else:
-            self._sessions.pop(key, None)
-        self.dismiss(session)
+    def _sweep(self) -> None:
+        """Dismiss those whose time is over, and come again for the next. One timer serves all."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for key, waiting in list(self._sessions.items()):
+            while waiting and waiting[0][0] <= now:
+                self.dismiss(waiting.pop(0)[1])
+                self._count -= 1
+            if not waiting:
+                del self._sessions[key]
+        following = min((waiting[0][0] for waiting in self._sessions.values()), default=None)
+        self._timer = None if following is None else loop.call_at(following, self._sweep)
 
     async def close(self) -> None:
         """End all idle sessions."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for waiting in self._sessions.values():
-            for session, timer in waiting:
-                timer.cancel()
+            for _, session in waiting:
                 self.dismiss(session)
         self._sessions.clear()
         self._count = 0

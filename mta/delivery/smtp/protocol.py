@@ -7,6 +7,7 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 from typing import Final, cast
 
 from aiosmtplib import SMTPResponseException, SMTPServerDisconnected
@@ -38,6 +39,8 @@ class ClientProtocol(SMTPProtocol):
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._expected = 1  # the greeting
+        self._deadline = inf
+        self._timer: asyncio.TimerHandle | None = None
 
     # --- asyncio's side --------------------------------------------------------------------------------------------
 
@@ -69,6 +72,8 @@ class ClientProtocol(SMTPProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(Disconnected())
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
         if not self._closed_future.done():
             self._closed_future.set_result(None)
@@ -168,8 +173,13 @@ class ClientProtocol(SMTPProtocol):
             cast("asyncio.WriteTransport", self.transport).abort()
 
     async def _wait(self, timeout: float) -> None:
+        """One timer serves the whole connection: it looks whether the deadline has moved on."""
         loop = asyncio.get_running_loop()
-        expiry = loop.call_later(timeout, self._expire)
+        self._deadline = loop.time() + timeout
+        if self._timer is None or self._timer.when() > self._deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(self._deadline, self._look_at_deadline)
         try:
             while not self._replies:
                 if self._failure is not None:
@@ -178,7 +188,11 @@ class ClientProtocol(SMTPProtocol):
                 await self._waiter
         finally:
             self._waiter = None
-            expiry.cancel()
+            self._deadline = inf
 
-    def _expire(self) -> None:
-        self._fail(TimedOut())
+    def _look_at_deadline(self) -> None:
+        self._timer, loop = None, asyncio.get_running_loop()
+        if loop.time() >= self._deadline:
+            self._fail(TimedOut())
+        elif self._deadline != inf:
+            self._timer = loop.call_at(self._deadline, self._look_at_deadline)
