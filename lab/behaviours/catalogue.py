@@ -7,7 +7,7 @@ import importlib
 from lab.behaviours.base import Behaviour
 
 # In the order of the catalogue: who can connect, who may relay, the null client, who you are, reading mail, TLS,
-# configuration and processes.
+# configuration and processes, content.
 SLUGS = (
     "loopback-only",
     "inet-protocols",
@@ -31,6 +31,7 @@ SLUGS = (
     "authenticated-relay",
     "client-certificate-relay",
     "no-user-enumeration",
+    "auth-warnings",
     "null-client",
     "sendmail-command",
     "queue-without-daemon",
@@ -67,6 +68,8 @@ SLUGS = (
     "proxymap",
     "no-root",
     "config-check",
+    "spam-filter",
+    "virus-filter",
 )
 
 # What `hardmail demo` shows: the core of every chapter, in less than a minute.

@@ -25,6 +25,7 @@ from mta.sendmail.extract import ExtractError
 from mta.sendmail.maildrop import Drop
 from mta.sendmail.options import Options
 from mta.sendmail.pickup import to_crlf
+from mta.sendmail.warning import authentication_warning
 
 USAGE: Final = """\
 usage: sendmail [option ...] [recipient ...]
@@ -90,8 +91,12 @@ def enqueue(config: MainConfig, options: Options, source: BinaryIO) -> int:
     limit = config.int("message_size_limit")
     content = to_crlf(_without_from_lines(_read(source, options.dot_ends, limit)))
     recipients = _recipients(options, content)
+    sender = _login()
+    if options.sender is not None:
+        login, sender = sender, extract.sender(options.sender)
+        content = authentication_warning(config, login, sender) + content
     drop = Drop(
-        sender=_login() if options.sender is None else extract.sender(options.sender),
+        sender=sender,
         recipients=tuple(recipients),
         content=content,
         fullname=options.fullname or os.environ.get("NAME", "") or _full_name(os.getuid()),

@@ -56,6 +56,18 @@ PARAMETERS = (
         "no",
         "Whether accepted mail gets an Authentication-Results header with what SPF, DKIM and DMARC say (RFC 8601).",
     ),
+    own.boolean(
+        "hardmail_authentication_warnings",
+        "no",
+        "Whether the sendmail command notes in X-Authentication-Warning who chose another sender with -f.",
+        serves="auth-warnings",
+    ),
+    own.text(
+        "hardmail_trusted_users",
+        "root, daemon, uucp",
+        "Who may choose any sender with -f without hardmail_authentication_warnings.",
+        serves="auth-warnings",
+    ),
     own.text(
         "hardmail_authserv_id",
         "$myhostname",

@@ -70,6 +70,37 @@ def test_envelope_options(sendmail, drops) -> None:
     assert (drop.sender, drop.fullname, drop.notify, drop.ret, drop.envid) == ("", "Alice A.", 2, "HDRS", "id")
 
 
+# The superuser may run the tests: nobody is trusted.
+WARNING = {"hardmail_authentication_warnings": "yes", "hardmail_trusted_users": "", "myorigin": "null.example.org"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "argv", "warning"),
+    [
+        ({}, ["-f", "boss@x.example"], b""),
+        (WARNING, ["-f", "boss@x.example"], b"null.example.org: %b set sender to boss@x.example using -f"),
+        (WARNING, ["-f", "<>"], b"null.example.org: %b set sender to <> using -f"),
+        (WARNING, ["-f", "b\u00fcro@x.example"], b"null.example.org: %b set sender to b?ro@x.example using -f"),
+        (WARNING, ["-f", "a" * 100 + "@x"], b"null.example.org: %b set sender to " + b"a" * 64 + b" using -f"),
+        (WARNING, ["-f", "{login}"], b""),
+        (WARNING, ["-f", "{login}@null.example.org"], b""),
+        (WARNING, [], b""),
+        (WARNING | {"hardmail_trusted_users": "news, {login}"}, ["-f", "boss@x.example"], b""),
+    ],
+)
+def test_a_sender_that_is_not_the_callers_own_is_noted(confdir, drops, settings, argv, warning) -> None:
+    import pwd
+
+    login = pwd.getpwuid(os.getuid()).pw_name
+    directory = confdir(**{name: value.format(login=login) for name, value in settings.items()})
+    argv = [word.format(login=login) for word in argv]
+    content = b"Subject: x\n\nbody\n"
+    status = command.run(modes.parse(["-C", str(directory), *argv, "bob@x"]), io.BytesIO(content))
+    assert status == os.EX_OK
+    header = b"X-Authentication-Warning: " + warning % login.encode() + b"\r\n" if warning else b""
+    assert drops()[0].content == header + content.replace(b"\n", b"\r\n")
+
+
 def test_the_caller_is_the_sender(sendmail, drops) -> None:
     import pwd
 
