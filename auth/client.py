@@ -259,6 +259,15 @@ class MasterClient(KeptConnection[MasterClientConnection]):
             if isinstance(event, master.Failed):
                 raise LookupFailed(event.fields)
 
+    async def penalties(self) -> AsyncIterator[tuple[str, int, int, int]]:
+        """Addresses that have to wait: failures, and when the last one that counted and the last of all were (seconds
+        since 1970). Raises AuthUnavailable; a real Dovecot does not know the question."""
+        async with self.asked(lambda machine: machine.penalties()) as asked:
+            event = asked.first
+            while isinstance(event, master.Penalized):
+                yield event.address, event.count, event.penalty, event.update
+                event = await self.answer(asked.queue)
+
     async def _lookup(self, send: Callable[[MasterClientConnection], int]) -> UserFields | None:
         async with self.asked(send) as asked:
             event = asked.first

@@ -1,4 +1,4 @@
-"""doveadm(1), the parts that concern authentication: auth test|login|lookup|cache flush, pw, user."""
+"""doveadm(1), the parts that concern authentication: auth ..., kick, penalty, pw, user, who."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import doveadm_auth, doveadm_pw, doveadm_user
+from . import doveadm_auth, doveadm_pw, doveadm_user, doveadm_who
 from .doveadm_format import FORMATTERS
 from .doveconf import DEFAULT_CONFIG, EXIT_CONFIG
 from .doveconf import main as doveconf
@@ -22,8 +22,11 @@ USAGE = """usage: doveadm [-c <config file>] [-Dv] [-f <formatter>] <command> [<
   auth lookup  [-a <userdb socket path>] [-x <auth info>] [-f field] <user> [<user> [...]]
   auth cache flush [-a <master socket path>] [<user> [...]]
   config       [doveconf parameters]
+  kick         [-f] <user mask> | <ip/bits>
+  penalty      [-a <auth master socket path>] [<ip/bits>]
   pw           [-l] [-p plaintext] [-r rounds] [-s scheme] [-t hash] [-u user] [-V]
   user         [-a <userdb socket path>] [-x <auth info>] [-f field] [-e <value>] [-u] <user mask> [<user mask> [...]]
+  who          [-1] [<user mask>] [<ip/bits>]
 
 example: hardmail doveadm -c /etc/dovecot auth test alice
 """  # noqa: E501 - as long as Dovecot's own
@@ -53,7 +56,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("auth", "login"): doveadm_auth.login,
     ("auth", "lookup"): doveadm_auth.lookup,
     ("auth", "cache", "flush"): doveadm_auth.flush,
+    ("kick",): doveadm_who.kick,
+    ("penalty",): doveadm_who.penalty,
     ("user",): doveadm_user.user,
+    ("who",): doveadm_who.who,
 }
 
 

@@ -6,14 +6,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+SCREEN = 80
+"""Columns of a table; half of what is left of them goes to the column that expands."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading, its key in JSON ("" the heading), the least width in a table."""
+    """A column: its heading, its key in JSON ("" the heading), whether its numbers stand to the right in a table, and
+    whether it takes the room that is left (the last one, if none does)."""
 
     heading: str
     key: str = ""
-    width: int = 0
+    right: bool = False
+    expands: bool = False
 
 
 Rows = Sequence[Sequence[str]]
@@ -21,13 +26,13 @@ Rows = Sequence[Sequence[str]]
 
 def table(columns: Sequence[Column], rows: Rows) -> str:
     """Columns as wide as their widest text."""
-    widths = [
-        max(column.width, len(column.heading), *(len(row[index]) for row in rows), 0)
-        for index, column in enumerate(columns)
-    ]
     lines = [[column.heading for column in columns], *rows]
-    texts = (" ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
-    return "".join(f"{text}\n" for text in texts)
+    widths = [max(map(len, texts)) for texts in zip(*lines, strict=True)]
+    left = SCREEN - (sum(widths) + len(widths) - 1)
+    expanding = next((index for index, column in enumerate(columns) if column.expands), len(columns) - 1)
+    widths[expanding] += max(left, 0) // 2
+    rules = [(">" if column.right else "<") + str(width) for column, width in zip(columns, widths, strict=True)]
+    return "".join(" ".join(map(format, line, rules)) + "\n" for line in lines)
 
 
 def tab(columns: Sequence[Column], rows: Rows) -> str:

@@ -70,6 +70,10 @@ class MasterConnection(Connection):
                 await self._list(id)
             case master_server.FinishedLogin(id, pid, login, cookie):
                 await self._finished(id, pid, login, cookie)
+            case master_server.ListPenalties(number):
+                for address, count, penalty, update in self.core.penalties.waiting():
+                    self._machine.send_penalty(number, address, count, penalty, update)
+                self._machine.send_done(number)
             case master_server.FlushCache(id):
                 self._machine.send_flushed(id, self.core.authenticator.hasher.remembered.flush())
         self._flush()

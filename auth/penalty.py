@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .addresses import client_of
@@ -25,6 +25,7 @@ CHECKSUMS = 3
 @dataclass(slots=True)
 class _Address:
     failures: int
+    counted: float
     last: float
     checksums: tuple[int, ...]
 
@@ -55,15 +56,23 @@ class Penalties:
         if not self._enabled or not address:
             return
         address = client_of(address)
-        found = self._addresses.pop(address, None) or _Address(0, 0.0, ())
+        found = self._addresses.pop(address, None) or _Address(0, 0.0, 0.0, ())
         now = self._clock()
         if checksum not in found.checksums:
             found.failures = min(found.failures + 1, 8)
+            found.counted = now
             found.checksums = (*found.checksums, checksum)[-CHECKSUMS:]
         found.last = now
         self._addresses[address] = found
         while len(self._addresses) > ADDRESSES_MAX:
             self._addresses.popitem(last=False)
+
+    def waiting(self) -> Iterator[tuple[str, int, float, float]]:
+        """Addresses with failures: how many, when the last one that counted and the last of all were (seconds since
+        1970)."""
+        shift = time.time() - self._clock()
+        for address, found in self._addresses.items():
+            yield address, found.failures, found.counted + shift, found.last + shift
 
     def succeeded(self, address: str) -> None:
         """A log-in from the address has succeeded: its failures are forgotten."""

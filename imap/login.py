@@ -14,6 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable, MasterClient
+from auth.sessions import Sessions
 from imap.connections import Connections
 from imap.login_settings import LoginSettings
 from imap.store import MailRoot, StoreError, UserStore
@@ -99,6 +100,7 @@ class LoginService:
         mail: MailSettings,
         root: MailRoot,
         connections: Connections,
+        sessions: Sessions,
     ) -> None:
         self.settings = settings
         self.auth = auth
@@ -107,6 +109,7 @@ class LoginService:
         self.root = root
         self.mechanisms: tuple[Mechanism, ...] = ()
         self.connections = connections
+        self.sessions = sessions
 
     async def refresh(self) -> None:
         """Ask the auth service for its mechanisms; greetings need them. Raises AuthUnavailable."""
@@ -130,6 +133,9 @@ class Login:
         self.attempts = 0
         self.user: str | None = None
         self._place: int | None = None
+        self._noted: int | None = None
+        self.end: Callable[[], None] = lambda: None
+        """Ends the connection, for ``doveadm kick``."""
         self.log = logging.getLogger(f"dovecot.{self.settings.protocol}-login")
 
     @property
@@ -252,6 +258,7 @@ class Login:
                 self.service.connections.leave(place)
             raise
         self.user, self._place = user, place
+        self._noted = self.service.sessions.enter(user, self.remote[0], self.end)
         return store
 
     async def _mail_of(self, user: str) -> UserStore:
@@ -283,6 +290,9 @@ class Login:
         place, self._place = self._place, None
         if place is not None:
             self.service.connections.leave(place)
+        noted, self._noted = self._noted, None
+        if noted is not None:
+            self.service.sessions.leave(noted)
 
     def _details(self, user: str, mechanism: str) -> str:
         secured = ", TLS" if self.tls else ", secured" if self.secured else ""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from auth.client import AuthClient, AuthUnavailable, MasterClient
+from auth.sessions import KICK, Sessions
 from auth.tcpwrap.dovecot import access_files
 from imap.admission import Admission
 from imap.capacity import Capacity
@@ -45,6 +46,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
     root = MailRoot.open(mail.mail_root)
     options = _tls_options(config, protocol) if settings.ssl != "no" else None
     connections = Connections(config.base_dir, protocol)
+    sessions = Sessions(config.base_dir, protocol)
     tables = access_files(view)
     admission = Admission(tables, protocol) if tables is not None else None
     capacity = Capacity.from_config(config, protocol)
@@ -54,7 +56,8 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
         reactor = install_reactor()
         auth = AuthClient(config.base_dir / "login" / "login", service=protocol)
         master = MasterClient(config.base_dir / "auth-userdb")
-        login = LoginService(settings, auth, master, mail, root, connections)
+        login = LoginService(settings, auth, master, mail, root, connections, sessions)
+        asyncio.get_running_loop().add_signal_handler(KICK, sessions.end_marked)
         server = Server(make_sessions(login), cast(Any, options), asyncio.get_running_loop(), admission, capacity)
         try:
             if not await _reach_auth(login, drain, log):
@@ -66,6 +69,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
         finally:
             await server.close_all()
             connections.close()
+            sessions.close()
             await auth.close()
             await master.close()
             root.close()

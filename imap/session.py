@@ -56,6 +56,7 @@ class Session(ABC):
     def __init__(self, wire: Wire, login: Login, log: logging.Logger) -> None:
         self.wire = wire
         self.login = login
+        login.end = self.drain
         self.log = log
         self.closed = False
         self.octets_in = 0
@@ -263,7 +264,7 @@ class Session(ABC):
         self.bye("Disconnected for inactivity.")
 
     def drain(self) -> None:
-        """The server goes down."""
+        """The server goes down, or (``doveadm kick``) this session."""
         self.bye("Server shutting down.")
 
 

@@ -66,6 +66,17 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Penalized:
+    """``PENALTY``: an address that has to wait; ``penalty`` and ``update`` are seconds since 1970."""
+
+    id: int
+    address: str
+    count: int
+    penalty: int
+    update: int
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """``DONE`` or ``OK``: the end of a list or of a cache flush (``count`` entries)."""
 
@@ -73,7 +84,7 @@ class Done:
     count: int = 0
 
 
-Event = Ready | Found | NotFound | Failed | Listed | Done
+Event = Ready | Found | NotFound | Failed | Listed | Penalized | Done
 
 
 class MasterClientConnection:
@@ -120,6 +131,10 @@ class MasterClientConnection:
         """``REQUEST``: userdb fields of a login made by client process ``pid``; returns the request's id."""
         return self._request("REQUEST", str(pid), str(request), cookie)
 
+    def penalties(self) -> int:
+        """``PENALTY``; returns the request's id."""
+        return self._request("PENALTY")
+
     def flush(self, users: tuple[str, ...]) -> int:
         """``CACHE-FLUSH``; returns the request's id."""
         return self._request("CACHE-FLUSH", *users)
@@ -163,6 +178,13 @@ class MasterClientConnection:
             raise ProtocolError("sent LIST without a name")
         return Listed(_id(words), words[1])
 
+    def _penalty(self, words: list[str]) -> Penalized:
+        numbers = [number(word) for word in words[2:5]]
+        if len(numbers) != 3 or None in numbers:
+            raise ProtocolError("sent a broken PENALTY")
+        count, penalty, update = (value or 0 for value in numbers)
+        return Penalized(_id(words), words[1], count, penalty, update)
+
     def _done(self, words: list[str]) -> Done | Failed:
         if words[1:2] == ["fail"]:
             return Failed(_id(words), {})
@@ -189,6 +211,7 @@ TRANSITIONS: Mapping[tuple[State, str], tuple[Handler, State]] = {
     (State.READY, "NOTFOUND"): (MasterClientConnection._not_found, State.READY),
     (State.READY, "FAIL"): (MasterClientConnection._fail, State.READY),
     (State.READY, "LIST"): (MasterClientConnection._listed, State.READY),
+    (State.READY, "PENALTY"): (MasterClientConnection._penalty, State.READY),
     (State.READY, "DONE"): (MasterClientConnection._done, State.READY),
     (State.READY, "OK"): (MasterClientConnection._ok, State.READY),
 }

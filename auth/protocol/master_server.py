@@ -70,7 +70,14 @@ class FlushCache:
     users: tuple[str, ...]
 
 
-Event = UserLookup | PassLookup | ListUsers | FinishedLogin | FlushCache
+@dataclass(frozen=True, slots=True)
+class ListPenalties:
+    """``PENALTY``: which addresses have to wait (our own; in Dovecot the anvil process is asked)."""
+
+    id: int
+
+
+Event = UserLookup | PassLookup | ListUsers | FinishedLogin | FlushCache | ListPenalties
 
 
 class MasterServerConnection:
@@ -123,6 +130,11 @@ class MasterServerConnection:
         """``DONE``: the end of a list."""
         self._out += line("DONE", str(id), "fail" if failed else "")
 
+    def send_penalty(self, id: int, address: str, count: int, penalty: float, update: float) -> None:
+        """``PENALTY``: one address that has to wait; its last failure that counted, and its last at all (seconds since
+        1970)."""
+        self._out += line("PENALTY", str(id), address, str(count), str(int(penalty)), str(int(update)))
+
     def send_flushed(self, id: str, count: int) -> None:
         """``OK``: the cache entries are gone."""
         self._out += line("OK", id, str(count))
@@ -159,6 +171,12 @@ class MasterServerConnection:
         id, pid, request = (value or 0 for value in numbers)
         return FinishedLogin(id, pid, request, words[3])
 
+    def _penalties(self, rest: str) -> ListPenalties:
+        id = number(rest)
+        if id is None:
+            raise ProtocolError("sent a broken PENALTY request")
+        return ListPenalties(id)
+
     def _flush(self, rest: str) -> FlushCache:
         id, *users = words_of(rest)
         return FlushCache(id, tuple(users))
@@ -187,6 +205,7 @@ _LOOKUPS: Mapping[str, Handler] = {
 _LOGINS: Mapping[str, Handler] = {
     "REQUEST": MasterServerConnection._request,
     "CACHE-FLUSH": MasterServerConnection._flush,
+    "PENALTY": MasterServerConnection._penalties,
 }
 TRANSITIONS: Mapping[tuple[State, str], tuple[Handler, State]] = {
     (State.USERDB_VERSION, "VERSION"): (MasterServerConnection._version, State.USERDB),

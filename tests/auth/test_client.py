@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,22 @@ async def running(start: Start, tmp_path: Path) -> Running:
         f"userdb {{\n driver = passwd-file\n args = {tmp_path}/users\n}}\n",
         users=USERS,
     )
+
+
+async def test_penalties(start: Start, tmp_path: Path) -> None:
+    running = await start(f"passdb {{\n driver = passwd-file\n args = {tmp_path}/users\n}}\n", users="alice:{PLAIN}x\n")
+    client, master = AuthClient(running.path("auth-client")), MasterClient(running.path("auth-master"))
+
+    async def challenge(data: bytes) -> bytes:
+        raise AssertionError(data)
+
+    with pytest.raises(AuthFailed):
+        await client.authenticate("PLAIN", b"\0alice\0wrong", challenge, remote=("192.0.2.1", 1))
+    rows = [row async for row in master.penalties()]
+    assert [(address, count) for address, count, _, _ in rows] == [("192.0.2.1", 1)]
+    assert all(abs(when - time.time()) < 10 for when in rows[0][2:])
+    await client.close()
+    await master.close()
 
 
 async def test_authenticate(running: Running) -> None:

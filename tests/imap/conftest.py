@@ -14,6 +14,7 @@ import pytest
 
 from auth.client import AuthFailed, AuthSuccess, UserFields
 from auth.dovecotconf import DovecotConfig
+from auth.sessions import Sessions
 from imap.config import MailSettings
 from imap.connections import Connections
 from imap.login import Login, LoginService
@@ -122,6 +123,7 @@ class Mail:
                 self.settings,
                 self.mail_root,
                 Connections(self.root, protocol),
+                Sessions(self.root, protocol),
             )
             await service.refresh()
             self.services[protocol] = service
@@ -131,6 +133,7 @@ class Mail:
         """Give all descriptors back."""
         for service in self.services.values():
             service.connections.close()
+            service.sessions.close()
         self.mail_root.close()
 
     def deliver(self, user: str, *messages: bytes, folder: str = "INBOX", flags: tuple[str, ...] = ()) -> None:
