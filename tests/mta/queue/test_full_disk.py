@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from mta.queue import Queue, QueueError
 from tests.mta.queue.faults import on_small_disk
 
 FULL = "452 4.3.1 Insufficient system storage"
@@ -141,3 +144,22 @@ with Queue.open(spool, QueueOptions(message_size_limit=0)) as queue:
 print(json.dumps([error.reply[:3], ok, [path.name for path in (spool / "corrupt").iterdir()]]))
 """
     assert on_small_disk(script, place, "size=40m") == ["451", True, []]
+
+
+@pytest.mark.parametrize(("number", "reply"), [(errno.EIO, FAILED), (errno.ENOSPC, FULL), (errno.EDQUOT, FULL)])
+def test_a_body_that_cannot_be_synced(queue: Queue, letter, monkeypatch, number: int, reply: str) -> None:
+    """What fsync(2) says is simulated: no file system at hand answers so when it is told to."""
+    real, faults = os.fsync, iter([OSError(number, os.strerror(number))])
+
+    def fsync(fd: int) -> None:
+        for fault in faults:
+            raise fault
+        real(fd)
+
+    queue.new_id()
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(QueueError) as refusal:
+        queue.put_blocking(letter(body="x" * 200_000))
+    assert refusal.value.reply == reply
+    assert list((queue.directory / "bodies").iterdir()) == []
+    queue.content(queue.find(queue.put_blocking(letter(body="x" * 200_000))))

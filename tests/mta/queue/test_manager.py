@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,7 @@ from mta.delivery.result import Action, Dsn, Result, Status
 from mta.delivery.simple import DiscardAgent, ErrorAgent
 from mta.message import Submission
 from mta.queue import NewMessage, Notify, Queue, QueueName, Recipient, layout
+from mta.queue.changes import Move
 from mta.queue.completion import Completion
 from mta.queue.deliverers import Agents
 from mta.queue.manager import Manager
@@ -662,3 +664,47 @@ async def test_a_database_that_is_torn_when_written_to_is_repaired(start, queue,
     await bench.until(lambda: not bench.left())
     assert len(bench.agent.deliveries) == 1
     assert "1 messages recovered" in caplog.text
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_postsuper_at_work_beside_deliveries_loses_nothing(start, queue, letter, seed: int) -> None:
+    """Hold, release, requeue and delete at any moment: what was not deleted is delivered, and once."""
+    dice = random.Random(seed)
+    bench, real = start(), FakeAgent.deliver
+
+    async def deliver(request: Request) -> list[Result]:
+        for _ in range(dice.randrange(4)):
+            await asyncio.sleep(0)
+        return await real(bench.agent, request)
+
+    bench.agent.deliver = deliver
+    names = [f"{dice.choice(['ok', 'ok', 'later'])}@d{number % 7}.x{number}.example" for number in range(150)]
+    deleted: set[str] = set()
+    for name in names:
+        await queue.put(letter(name))
+        for message in dice.sample(found := list(queue.messages()), min(3, len(found))):
+            sequence, now = message.sequence, bench.clock()
+            match dice.randrange(6):
+                case 0:
+                    deleted.update(entry.recipient.address for entry in message.recipients)
+                    await queue.change(queue.remove(message))
+                case 1:
+                    await queue.change(Move(sequence, QueueName.HOLD, now))
+                case 2:
+                    await queue.change(Move(sequence, QueueName.DEFERRED, now, QueueName.HOLD))
+                case 3:
+                    await queue.change(Move(sequence, QueueName.DEFERRED, 0.0))
+                case _:
+                    bench.manager.retry(message.queue_id)
+        if dice.random() < 0.2:
+            bench.manager.flush()
+    bench.agent.answers["later"] = SENT
+    for message in queue.messages(QueueName.HOLD):
+        await queue.change(Move(message.sequence, QueueName.DEFERRED, 0.0))
+    bench.manager.flush()
+    await bench.until(lambda: not bench.left() and bench.manager.idle)
+    sent = Counter(address for _, addresses in bench.agent.deliveries for address in addresses if address[0] == "o")
+    assert set(names) - deleted <= {address for _, addresses in bench.agent.deliveries for address in addresses}
+    assert max(sent.values()) == 1
+    assert bench.manager._recipients == 0
+    assert list((queue.directory / layout.CORRUPT).iterdir()) == []
