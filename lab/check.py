@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from auth.dovecotconf import DovecotConfig
+from auth.settings import AuthSettings
+from auth.wellknown import CHECK_SECONDS, stale, weaknesses
 from lab import plan
 from lab.dangers import DANGERS
 from lab.errors import PlanError
@@ -37,7 +41,7 @@ def check(confdirs: Iterable[Path]) -> list[Finding]:
             findings += [Finding("error", line) for line in error.lines]
             continue
         findings += [Finding("error", line) for line in _policy(found)]
-        findings += [Finding("warning", line) for line in (*_tables(confdir), *found.warnings)]
+        findings += [Finding("warning", line) for line in (*_tables(confdir), *_passwords(found), *found.warnings)]
         findings += [
             Finding("danger", f"{danger.text} ({danger.slug}; {danger.source})")
             for danger in DANGERS
@@ -54,6 +58,19 @@ def _policy(found: Plan) -> list[str]:
     configs = [s.config for s in found.services if s.entry == SMTPD_ENTRY and isinstance(s.config, MainConfig)]
     with _Said():  # tables that are not there yet are told below
         return list(dict.fromkeys(line for config in configs for line in check_smtpd(config)))
+
+
+def _passwords(found: Plan) -> list[str]:
+    """Passwords that everybody knows where only this machine is listened to, and those that are old."""
+    configs = [service.config for service in found.services if service.name == "auth"]
+    lines = list[str]()
+    for config in configs:
+        if isinstance(config, DovecotConfig):
+            settings = AuthSettings.of(config.protocol("auth"))
+            if config.str("hardmail_default_passwords") != "allow":
+                lines += map(str, weaknesses(settings, CHECK_SECONDS))
+            lines += stale(settings, config.seconds("hardmail_password_age"), time.time())
+    return [f"{line} (default-passwords; P Mailserver absichern)" for line in lines]
 
 
 def _tables(confdir: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from auth.authenticator import Authenticator
@@ -32,18 +32,16 @@ NOT_OFFERED = {
 }
 
 
-def settings(driver: str, args: str, *, base_dir: Path = Path("/"), mechanisms: tuple[str, ...] = ()) -> AuthSettings:
-    """Dovecot's defaults with one passdb; names are taken as they come, as Cyrus SASL does."""
+def passdb(driver: str, args: str) -> DatabaseSettings:
+    """A passdb block with nothing but its driver and args."""
+    return DatabaseSettings(driver, args, (), (), "never", "return-ok", "continue", "continue")
+
+
+def settings(passdbs: Iterable[DatabaseSettings]) -> AuthSettings:
+    """Dovecot's defaults with these passdbs; names are taken as they come, as Cyrus SASL does."""
     defaults = AuthSettings.of(DovecotConfig(Node("", "", ""), Path("/"), []))
-    passdb = DatabaseSettings(driver, args, (), (), "never", "return-ok", "continue", "continue")
     return dataclasses.replace(
-        defaults,
-        base_dir=base_dir,
-        mechanisms=mechanisms,
-        username_chars=frozenset(),
-        username_format="",
-        passdbs=(passdb,),
-        userdbs=(),
+        defaults, username_chars=frozenset(), username_format="", passdbs=tuple(passdbs), userdbs=()
     )
 
 

@@ -136,7 +136,7 @@ def _run(options: Options) -> None:
     driver, template = backends.DRIVERS[options.mechanism]
     listener, lock = open_directory(options.directory)
     try:
-        settings = backends.settings(driver, template.format(option=options.option))
+        settings = backends.settings([backends.passdb(driver, template.format(option=options.option))])
         if driver in worker.DRIVERS:
             _apart(options, settings, listener)
         else:

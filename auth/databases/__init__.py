@@ -17,6 +17,7 @@ from auth.worker.client import WorkerError, ask
 from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase, Verdict
 from .checkpassword import CheckpasswordPassdb, CheckpasswordUserdb
 from .passwd_file import PasswdFile, PasswdFilePassdb, PasswdFileUserdb
+from .saslauthd import SaslauthdPassdb
 from .sql import SqlPassdb, SqlSource, SqlUserdb
 from .static import Exists, PrefetchUserdb, StaticPassdb, StaticUserdb
 from .system import PamPassdb, PasswdPassdb, PasswdUserdb, ShadowPassdb
@@ -62,6 +63,7 @@ class Databases:
             "pam": lambda args: PamPassdb(args, self._ask),
             "passwd": lambda args: PasswdPassdb("passwd", args, self._ask),
             "passwd-file": lambda args: PasswdFilePassdb(self._file(args)),
+            "saslauthd": lambda args: SaslauthdPassdb(args, self._threads.run),
             "shadow": lambda args: ShadowPassdb("shadow", args, self._ask),
             "sql": lambda args: SqlPassdb(self._source(args)),
             "static": StaticPassdb,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -99,7 +100,22 @@ class _Reader:
         if protocols:
             self.mail = self._mail_identity()
             self.root = self._mail_root()
-        return [*self._auth_worker(), self._auth(), *(self._protocol(name) for name in protocols)]
+        found = [*self._auth_worker(), self._auth(), *(self._protocol(name) for name in protocols)]
+        self._default_passwords(found)
+        return found
+
+    def _default_passwords(self, services: list[Service]) -> None:
+        """A user whose password everybody knows keeps a service that strangers can reach from starting."""
+        from auth.settings import AuthSettings
+        from auth.wellknown import START_SECONDS, weaknesses
+
+        mode = self.config.str("hardmail_default_passwords")
+        hosts = [one.host for each in services for one in each.listeners if isinstance(one, InetListener)]
+        reached = not all(ipaddress.ip_address(host).is_loopback for host in hosts)
+        if self.errors or not (mode == "refuse" or (mode == "refuse-network" and reached)):
+            return
+        found = weaknesses(AuthSettings.of(self.config.protocol("auth")), START_SECONDS)
+        self.errors += [f"{weakness}; change it, or set hardmail_default_passwords = allow" for weakness in found]
 
     def _auth_identity(self) -> Identity | None:
         block = self.config.service("auth")

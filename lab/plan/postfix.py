@@ -173,7 +173,7 @@ class _Reader:
             listeners=tuple(listeners),
             workers=asked,
             identity=self.owner,
-            rules=self._rules(config, read=self._wrapped(config)),
+            rules=self._rules(config, read=(*self._wrapped(config), *_sasldb(config))),
             log=self.log(config),
             instance=self.name,
         )
@@ -367,6 +367,21 @@ def resolve(host: str, config: MainConfig) -> list[str]:
     if not usable:
         raise ValueError(f"{host}: inet_protocols switches its address family off")
     return usable
+
+
+def _sasldb(config: MainConfig) -> tuple[Path, ...]:
+    """The sasldb that an smtpd of Cyrus SASL reads itself; the directory, as the file is put in place anew."""
+    if not config.bool("smtpd_sasl_auth_enable") or config.str("smtpd_sasl_type") != "cyrus":
+        return ()
+    from auth.cyrus.smtpd_conf import BadSaslConfig
+    from mta.smtpd.authentication import cyrus_settings
+
+    try:
+        settings = cyrus_settings(config)
+    except BadSaslConfig:
+        return ()  # smtpd itself tells
+    path = settings.sasldb_path
+    return () if "auxprop" not in settings.checks else (path if path.parent == Path("/etc") else path.parent,)
 
 
 def named_paths(config: MainConfig, proxied: bool = False) -> tuple[Path, ...]:

@@ -18,6 +18,8 @@ from mta.smtpd.replies import Refused, Reply
 from mta.smtpd.session import Session, Transaction
 
 if TYPE_CHECKING:
+    from auth.cyrus.client import CyrusClient
+    from auth.cyrus.smtpd_conf import CyrusSettings
     from mta.smtpd.connection import Connection
 
 log = logging.getLogger("postfix.smtpd")
@@ -44,7 +46,7 @@ DEMANDED_BY: Final = {"forward_secrecy": "forward-secrecy", "mutual_auth": "mutu
 class Sasl:
     """smtpd_sasl_*: which mechanisms are offered to whom."""
 
-    client: AuthClient | None = None
+    client: AuthClient | CyrusClient | None = None
     options: frozenset[str] = frozenset()
     tls_options: frozenset[str] = frozenset()
     mechanisms: StringList | None = None
@@ -58,12 +60,8 @@ class Sasl:
     def from_config(cls, config: MainConfig, auth_only_over_tls: bool) -> Sasl:
         if not config.bool("smtpd_sasl_auth_enable"):
             return cls()
-        if config.str("smtpd_sasl_type") != "dovecot":
-            where = config.where("smtpd_sasl_type")
-            raise ConfigErrors([ConfigError(where, f"unsupported SASL server type: {config.str('smtpd_sasl_type')}")])
-        path = Path(config.str("queue_directory")) / config.str("smtpd_sasl_path")
         return cls(
-            AuthClient(path, service=config.str("smtpd_sasl_service")),
+            _client(config),
             _options(config, "smtpd_sasl_security_options"),
             _options(config, "smtpd_sasl_tls_security_options"),
             string_list(config, "smtpd_sasl_mechanism_filter"),
@@ -122,6 +120,33 @@ class Sasl:
             log.warning("%s: malformed AUTH= parameter", session.label)
         elif sender != "<>":
             transaction.sasl_sender = sender
+
+
+def _client(config: MainConfig) -> AuthClient | CyrusClient:
+    """Who is asked: smtpd_sasl_type, a Dovecot auth socket or Cyrus SASL's way. Raises ConfigErrors."""
+    kind, service = config.str("smtpd_sasl_type"), config.str("smtpd_sasl_service")
+    if kind == "dovecot":
+        return AuthClient(Path(config.str("queue_directory")) / config.str("smtpd_sasl_path"), service=service)
+    if kind != "cyrus":
+        raise ConfigErrors([ConfigError(config.where("smtpd_sasl_type"), f"unsupported SASL server type: {kind}")])
+    # Loaded only here: with a Dovecot socket the databases are another process's business.
+    from auth.cyrus.client import CyrusClient
+    from auth.cyrus.smtpd_conf import BadSaslConfig
+    from auth.databases import BadArguments
+
+    try:
+        realm = config.str("smtpd_sasl_local_domain") or config.str("myhostname")
+        return CyrusClient(cyrus_settings(config), service, realm)
+    except (BadSaslConfig, BadArguments) as error:
+        raise ConfigErrors([ConfigError(config.where("smtpd_sasl_path"), str(error))]) from None
+
+
+def cyrus_settings(config: MainConfig) -> CyrusSettings:
+    """``$smtpd_sasl_path.conf`` of cyrus_sasl_config_path, else where Debian's Postfix looks. Raises BadSaslConfig."""
+    from auth.cyrus.smtpd_conf import CyrusSettings
+
+    places = config.str("cyrus_sasl_config_path") or f"{config.str('config_directory')}/sasl:/usr/lib/sasl2"
+    return CyrusSettings.load(config.str("smtpd_sasl_path"), map(Path, filter(None, places.split(":"))))
 
 
 def _options(config: MainConfig, parameter: str) -> frozenset[str]:

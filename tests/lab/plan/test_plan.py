@@ -309,3 +309,27 @@ def test_mail_is_never_handled_as_root(confdir: Path) -> None:
     assert identity is not None
     assert identity.uid != 0
     assert any("root" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ("listen = 192.0.2.1\n", True),
+        ("listen = 127.0.0.1\n", False),
+        ("listen = 127.0.0.1\nhardmail_default_passwords = refuse\n", True),
+        ("listen = 192.0.2.1\nhardmail_default_passwords = allow\n", False),
+        ("listen = 192.0.2.1\nprotocols =\n", False),
+    ],
+)
+def test_a_well_known_password_keeps_what_strangers_can_reach_from_starting(
+    confdir: Path, settings: str, refused: bool
+) -> None:
+    (confdir / "users").write_text("alice:{PLAIN}k3Jx-92mQ-vv\nbob:{PLAIN}changeme\n")
+    block = f"passdb {{\n  driver = passwd-file\n  args = {confdir}/users\n}}\n"
+    write_dovecot(confdir, f"protocols = imap\n{settings}{block}")
+    if refused:
+        assert errors(confdir) == [
+            "CONF/users: user bob has a well-known password; change it, or set hardmail_default_passwords = allow"
+        ]
+    else:
+        plan.load(confdir)
