@@ -22,6 +22,7 @@ TOOLS = {
     "postalias": Tool("mta.tables.postmap:postalias_main", "create and query alias databases"),
     "postqueue": Tool("mta.queue.postqueue:main", "list and flush the mail queue"),
     "postsuper": Tool("mta.queue.postsuper:main", "delete, hold, release and requeue mail"),
+    "qshape": Tool("mta.queue.qshape:main", "show the mail queue by domain and age"),
     "postcat": Tool("mta.queue.postcat:main", "show a queued message"),
     "sendmail": Tool("mta.sendmail.command:main", "submit mail as every Unix program does"),
     "mailq": Tool("mta.sendmail.command:mailq", "list the mail queue"),

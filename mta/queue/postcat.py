@@ -37,10 +37,10 @@ def _run(argv: list[str]) -> int:
     try:
         options, names = getopt.getopt(argv, "bc:dehnoqv")
     except getopt.GetoptError as error:
-        raise Fatal(f"{error}\n{USAGE}", os.EX_USAGE) from error
+        raise Fatal(f"{error}\n{USAGE}") from error
     given = dict(options)
     if not names:
-        raise Fatal(USAGE, os.EX_USAGE)
+        raise Fatal(USAGE)
     parts = ("-e", "-h", "-b")
     wanted: set[str] = {letter for letter in parts if letter in given} or set(parts)
     config = load_config(given.get("-c"))
@@ -48,7 +48,7 @@ def _run(argv: list[str]) -> int:
         for name in names:
             message = queue.find(name) if is_queue_id(name) else None
             if message is None:
-                raise Fatal(f"open queue file {name}: No such file or directory", os.EX_NOINPUT)
+                raise Fatal(f"open queue file {name}: No such file or directory")
             if "-e" in wanted:
                 print(f"*** ENVELOPE RECORDS {message.queue}/{message.queue_id} ***")
                 for line in envelope(message):

@@ -54,7 +54,7 @@ def _run(argv: list[str]) -> int:
             flush(directory)
         case "-i":
             if not is_queue_id(value):
-                raise Fatal(f"Cannot flush mail queue - invalid queue ID: {value}", os.EX_USAGE)
+                raise Fatal(f'Cannot flush queue ID - invalid name: "{value}"', os.EX_USAGE)
             _ask(directory, f"retry {value}".encode())
         case _:
             _flush_site(config, value)
@@ -78,6 +78,8 @@ def flush(directory: Path) -> None:
 
 def _flush_site(config: MainConfig, site: str) -> None:
     """The deferred mail for a domain, if the site keeps track of it (fast_flush_domains)."""
+    if not site.strip("[]"):
+        raise Fatal(f'Cannot flush mail queue - invalid destination: "{site}"', os.EX_USAGE)
     if not asyncio.run(domain_list(config, "fast_flush_domains").match(site)):
         raise Fatal(f'Flush service is not configured for destination "{site}"', os.EX_UNAVAILABLE)
     if not control.flush_site(Path(config.str("queue_directory")), site):

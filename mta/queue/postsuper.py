@@ -5,6 +5,7 @@ from __future__ import annotations
 import getopt
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from mta.queue import control
@@ -46,22 +47,26 @@ def _run(argv: list[str]) -> int:
     try:
         options, names = getopt.getopt(argv, "c:d:h:H:psr:Sv")
     except getopt.GetoptError as error:
-        raise Fatal(f"{error}\n{USAGE}", os.EX_USAGE) from error
+        raise Fatal(f"{error}\n{USAGE}") from error
     known = {str(name) for name in QueueName}
     for name in names:
         if name not in known and name not in ("active", "corrupt", "maildrop"):
-            raise Fatal(f"invalid directory name: {name}", os.EX_USAGE)
+            raise Fatal(f"invalid directory name: {name}")
     config = load_config(dict(options).get("-c"))
     queues = {QueueName(name) for name in names if name in known} or set(QueueName)
     with as_owner(config), open_queue(config) as queue:
+        counts: Counter[str] = Counter()
         for option, value in options:
             if option in WORDS:
-                _act(queue, option, value, queues)
+                counts[option] += _act(queue, option, value, queues)
+        for option in (option for option in WORDS if option in counts):
+            _tell(f"{WORDS[option]}: {counts[option]} message{'' if counts[option] == 1 else 's'}")
         control.send(queue.directory, SCAN_DEFERRED)
     return os.EX_OK
 
 
-def _act(queue: Queue, option: str, value: str, queues: set[QueueName]) -> None:
+def _act(queue: Queue, option: str, value: str, queues: set[QueueName]) -> int:
+    """How many messages it was done to."""
     make = _maker(queue, option)
     count = 0
     for portion in _portions(_chosen(queue, value, queues)):
@@ -73,8 +78,7 @@ def _act(queue: Queue, option: str, value: str, queues: set[QueueName]) -> None:
             count += 1
             if value != "ALL":
                 _tell(f"{message.queue_id}: {_done(option)}")
-    if count:
-        _tell(f"{WORDS[option]}: {count} message{'' if count == 1 else 's'}")
+    return count
 
 
 def _maker(queue: Queue, option: str) -> Callable[[QueuedMessage], Change | None]:
@@ -104,7 +108,8 @@ def _chosen(queue: Queue, value: str, queues: set[QueueName]) -> Iterator[Queued
     ids: Iterable[str] = (line.split()[0] for line in sys.stdin if line.strip()) if value == "-" else [value]
     for queue_id in ids:
         if not is_queue_id(queue_id):
-            raise Fatal(f"invalid mail queue id: {queue_id}", os.EX_USAGE)
+            _tell(f"warning: invalid mail queue id: {queue_id}")
+            continue
         message = queue.find(queue_id)
         if message is not None and message.queue in queues:
             yield message

@@ -69,7 +69,7 @@ def run(options: Options, source: BinaryIO) -> int:
         case modes.LIST:
             return postqueue.show(config)
         case modes.ALIASES:
-            return _aliases(config)
+            return _aliases(config, options.aliases)
         case modes.SMTP:
             return _smtp(config)
         case modes.FLUSH:
@@ -236,9 +236,9 @@ def _may_submit(config: MainConfig) -> None:
 # --- other modes ---------------------------------------------------------------------------------------------------
 
 
-def _aliases(config: MainConfig) -> int:
+def _aliases(config: MainConfig, given: str) -> int:
     """Text alias files are read as they are: there is no database to build, only a check that they can be read."""
-    for entry in config.list("alias_database"):
+    for entry in [given] if given else config.list("alias_database"):
         kind, colon, path = entry.partition(":")
         file = Path(path if colon else kind)
         if not os.access(file, os.R_OK):

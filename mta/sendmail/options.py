@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,6 +47,8 @@ class Options:
     gateway: bool = False
     """-G: do not complete addresses."""
     smtputf8: bool = False
+    aliases: str = ""
+    """-oA: the alias file that newaliases is to look at, instead of alias_database."""
     retry_id: str = ""
     site: str = ""
     verbose: int = 0
@@ -127,6 +130,8 @@ def _setting(options: Options, letter: str, value: str) -> None:
             _mode(options, value)
         case "f" | "r":
             options.sender = value
+        case "o" if value.startswith("A"):
+            options.aliases = value[1:]
         case "o":
             options.dot_ends = options.dot_ends and not value.startswith("i")
         case "q":
@@ -157,27 +162,34 @@ def _queue_run(options: Options, value: str) -> None:
 def _body(value: str) -> str:
     body = value.upper()
     if body not in ("7BIT", "8BITMIME"):
-        raise Fatal(f"invalid body type: {value}; specify 7BIT or 8BITMIME", os.EX_USAGE)
+        raise Fatal("-B option needs 8BITMIME or 7BIT", os.EX_USAGE)
     return body
 
 
 def _notify(value: str) -> Notify:
     try:
         return Notify.parse(value)
-    except ValueError as error:
-        raise Fatal(f"bad -N option value -- {value}: {error}", os.EX_USAGE) from error
+    except ValueError:
+        _ignored("-N")
+        return Notify.DEFAULT
 
 
 def _ret(value: str) -> str:
     ret = value.upper()
     if ret not in ("FULL", "HDRS"):
-        raise Fatal(f"bad -R option value -- {value}; specify full or hdrs", os.EX_USAGE)
+        _ignored("-R")
+        return ""
     return ret
+
+
+def _ignored(option: str) -> None:
+    """Mail is worth more than a wish about its status."""
+    print(f"sendmail: warning: bad {option} option value -- ignored", file=sys.stderr)
 
 
 def _check(options: Options) -> None:
     if options.from_header and options.mode == VERIFY:
-        raise Fatal("-t can be used only in delivery mode", os.EX_USAGE)
+        raise Fatal("-t option cannot be used with -bv", os.EX_USAGE)
     if options.from_header and options.mode not in (ENQUEUE,):
         raise Fatal("-t can be used only in delivery mode", os.EX_USAGE)
     if options.mode in (ENQUEUE, VERIFY) and not options.recipients and not options.from_header:

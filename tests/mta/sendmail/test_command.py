@@ -262,8 +262,9 @@ def test_postqueue_flush_without_a_daemon_says_so(filled, capsys) -> None:
     assert "Mail system is down" in capsys.readouterr().err
 
 
-def test_postsuper(filled, tmp_path, capsys) -> None:
+def test_postsuper(filled, tmp_path, capsys, monkeypatch) -> None:
     directory, ids = filled
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
 
     def names() -> list[str]:
         with Queue.open(tmp_path / "spool") as queue:
@@ -278,7 +279,14 @@ def test_postsuper(filled, tmp_path, capsys) -> None:
     assert names() == ["incoming"]
     postsuper.main(["-c", directory, "-r", ids[1]])
     assert names() == ["deferred"]
-    assert postsuper.main(["-c", directory, "-d", "../../etc/passwd"]) == os.EX_USAGE
+    capsys.readouterr()
+    assert postsuper.main(["-c", directory, "-d", "../../etc/passwd", "-h", "-", "-d", "DEADBEEF1"]) == os.EX_OK
+    assert capsys.readouterr().err.splitlines() == [
+        "postsuper: warning: invalid mail queue id: ../../etc/passwd",
+        "postsuper: Deleted: 0 messages",
+        "postsuper: Placed on hold: 0 messages",
+    ]
+    assert postsuper.main(["-c", directory, "-d", "ALL", "nowhere"]) == 1
     postsuper.main(["-c", directory, "-d", ids[1]])
     assert names() == []
 
@@ -300,7 +308,7 @@ def test_postcat(filled, capfdbinary) -> None:
     assert b"Subject: hello\n\nbody\n" in out
     postcat.main(["-c", directory, "-h", "-q", ids[0]])
     assert capfdbinary.readouterr().out == b"From: a@x\nSubject: hello\n"
-    assert postcat.main(["-c", directory, "-q", "DEADBEEF1"]) == os.EX_NOINPUT
+    assert postcat.main(["-c", directory, "-q", "DEADBEEF1"]) == 1
 
 
 @pytest.mark.parametrize("tool", [command.main, postqueue.main, postsuper.main, postcat.main])

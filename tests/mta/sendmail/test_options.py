@@ -61,9 +61,6 @@ def test_understood(line: str, wanted: Options) -> None:
             "-f",
             "-Z b@y",
             "-bx b@y",
-            "-N sometimes b@y",
-            "-N never,delay b@y",
-            "-R some b@y",
             "-B binary b@y",
         ),
         *("-qX", "-t -bs", "-t -bv", "-bs -t"),
@@ -87,3 +84,9 @@ def test_only_the_typed_error_escapes(words: list[str]) -> None:
         parse(words)
     except Fatal as error:
         assert error.status in (os.EX_USAGE, os.EX_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("line", ["-N sometimes b@y", "-N never,delay b@y", "-R some b@y"])
+def test_bad_wishes_about_delivery_status_cost_no_mail(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse(line.split()) == Options(recipients=["b@y"])
+    assert capsys.readouterr().err == f"sendmail: warning: bad {line[:2]} option value -- ignored\n"
