@@ -62,8 +62,13 @@ class Pickup:
             for path in maildrop.waiting(self._queue.directory):
                 if count == PORTION:
                     return True
-                count += 1
-                await self._take(path)
+                try:
+                    await self._take(path)
+                except OSError as error:
+                    # One file that cannot be read must not keep the others waiting.
+                    logger.error("%s: %s", path, error)
+                else:
+                    count += 1
         except (OSError, QueueError) as error:
             logger.error("maildrop: %s", error)
         return False

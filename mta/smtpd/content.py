@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from mta.address import quote_821
 from mta.authres import Client
 from mta.message import Rejected, Submission
-from mta.queue import QueueError, QueueFull
+from mta.queue import QueueError
+from mta.queue.errors import typed
 from mta.smtpd import filters, proxyfilter, replies
 from mta.smtpd.arguments import Word, is_digits
 from mta.smtpd.dotreader import Newlines, normalize_chunks
@@ -30,7 +31,6 @@ NEED_RCPT: Final = Reply(503, "5.5.1", "Error: need RCPT command")
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "Error: no valid recipients")
 DATA_AFTER_BDAT: Final = Reply(503, "5.5.1", "Error: DATA after BDAT")
 
-QUEUE_WRITE_ERROR: Final = Reply(451, "4.3.0", "Error: queue file write error")
 
 LARGEST_CHUNK: Final = 1 << 40
 """Octets of one BDAT chunk; more is no size that anyone sends (smtpd(8) hangs up on an overflow)."""
@@ -109,8 +109,7 @@ async def _accept_whole(connection: Connection, size: int, take: Callable[[], by
         except Rejected as error:
             return Reply(error.code, error.status, error.text)
         except OSError as error:
-            log.warning("%s: content cannot be kept: %s", connection.envelope.queue_id, error)
-            return QUEUE_WRITE_ERROR
+            return _not_kept(connection, typed(error))
 
 
 async def _chunk_refusal(connection: Connection, size: int) -> Reply | None:
@@ -152,12 +151,16 @@ async def _accept(connection: Connection, content: bytes) -> Reply:
                 await server.queue.put(message)
         except Rejected as error:
             return Reply(error.code, error.status, error.text)
-        except (QueueFull, QueueError) as error:
-            log.warning("%s: %s", queue_id, error)
-            code, status, text = error.reply.split(" ", 2)
-            return Reply(int(code), status, text)
+        except QueueError as error:
+            return _not_kept(connection, error)
     session.errors = session.junk_commands = 0
     return done
+
+
+def _not_kept(connection: Connection, error: QueueError) -> Reply:
+    log.warning("%s: %s", connection.envelope.queue_id, error)
+    code, status, text = error.reply.split(" ", 2)
+    return Reply(int(code), status, text)
 
 
 async def _end(connection: Connection) -> None:

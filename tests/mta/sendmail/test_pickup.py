@@ -77,6 +77,23 @@ async def test_a_drop_that_cleanup_refuses_comes_back(service, tmp_path) -> None
     assert list(maildrop.waiting(made.queue.directory)) == []
 
 
+async def test_a_drop_that_cannot_be_read_does_not_keep_the_others_waiting(service, caplog, monkeypatch) -> None:
+    made = service()
+    unreadable, read = drop(made), maildrop.read
+    drop(made)
+
+    def refuse(path: Path) -> maildrop.Dropped:
+        if path == unreadable:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(maildrop, "read", refuse)
+    await scan(made)
+    assert len(list(made.queue.messages())) == 1
+    assert list(maildrop.waiting(made.queue.directory)) == [unreadable]
+    assert "Permission denied" in caplog.text
+
+
 async def test_a_torn_drop_is_set_aside(service, caplog) -> None:
     made = service()
     path = drop(made)

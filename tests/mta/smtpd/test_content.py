@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+import tempfile
 from typing import Any
 
 import pytest
@@ -77,6 +79,18 @@ async def test_nothing_is_promised_that_is_not_kept(start: Any) -> None:
     site.queue.failure = QueueError("the disk is on fire")
     await client.send(b"x\r\n.\r\n")
     assert await client.reply() == "451 4.3.0 Error: queue file write error"
+
+
+async def test_large_content_that_finds_no_room_while_it_arrives(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    client, messages = await in_data(start)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    await client.send(b"Subject: x\r\n\r\n" + b"x" * 3_000_000 + b"\r\n.\r\n")
+    assert await client.reply() == "452 4.3.1 Insufficient system storage"
+    await client.say("C: NOOP\nS: 250 *")
+    assert messages == []
 
 
 async def test_mail_that_runs_in_circles(start: Any) -> None:
