@@ -54,15 +54,16 @@ def server_context(
     key_password: str | None = None,
     session_tickets: bool = True,
     detailed: bool = False,
+    dh_parameters: Path | None = None,
 ) -> ssl.SSLContext:
     """
     A context for the accepting side of asyncio. Raises TLSConfigError.
 
-    `further_certificates` are for other key types (smtpd_tls_eccert_file, ssl_alt_cert). A client certificate that is
-    requested may be absent and may be anybody's: tls.description tells whether an authority of `client_ca` or
-    `client_ca_path` signed it. One that is required must be signed so. `detailed` makes the key exchange known to
-    tls.description; like a request for certificates it runs the connections in pyOpenSSL (tls.bio), which costs some
-    40 microseconds for each read and write.
+    `further_certificates` are for other key types (smtpd_tls_eccert_file, ssl_alt_cert), `dh_parameters` is a PEM file
+    for finite-field Diffie-Hellman. A client certificate that is requested may be absent and may be anybody's:
+    tls.description tells whether an authority of `client_ca` or `client_ca_path` signed it. One that is required must
+    be signed so. `detailed` makes the key exchange known to tls.description; like a request for certificates it runs
+    the connections in pyOpenSSL (tls.bio), which costs some 40 microseconds for each read and write.
     """
     pairs = [(certificate_file, key_file), *further_certificates]
     verification = request_client_certificate or require_client_certificate
@@ -70,6 +71,9 @@ def server_context(
         context: ssl.SSLContext = BIOServerContext(ssl.PROTOCOL_TLS_SERVER)
         assert isinstance(context, BIOServerContext)
         context.openssl = _openssl_context(pairs, policy, key_password, session_tickets)
+        if dh_parameters is not None:
+            with _config_errors(f"{dh_parameters}: no usable Diffie-Hellman parameters"):
+                context.openssl.load_tmp_dh(os.fsencode(dh_parameters))
         if verification:
             _verify_clients(context.openssl, client_ca, client_ca_path, require_client_certificate)
     else:
@@ -86,6 +90,11 @@ def server_context(
         context.num_tickets = 0
     for certificate, key in pairs:
         _load_pair(context, certificate, key, key_password)
+    if dh_parameters is not None:
+        try:
+            context.load_dh_params(str(dh_parameters))
+        except (OSError, ssl.SSLError) as error:
+            raise TLSConfigError(f"{dh_parameters}: no usable Diffie-Hellman parameters") from error
     if verification:
         _load_authorities(context, client_ca, client_ca_path)
         context.verify_mode = ssl.CERT_REQUIRED if require_client_certificate else ssl.CERT_OPTIONAL
@@ -184,7 +193,7 @@ def _verify_clients(context: SSL.Context, authorities: PEM | None, path: Path | 
 
 
 def _apply(context: ssl.SSLContext, policy: Policy, exclude: str = "") -> None:
-    context.options |= ssl.OP_NO_COMPRESSION
+    context.options |= ssl.OP_NO_COMPRESSION | policy.options
     with warnings.catch_warnings():
         # Python calls TLS 1.0 and 1.1 deprecated, and so are they; they are here for the weakened twin.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -202,7 +211,7 @@ def _apply(context: ssl.SSLContext, policy: Policy, exclude: str = "") -> None:
 def _apply_openssl(context: SSL.Context, policy: Policy, session_tickets: bool) -> None:
     context.set_min_proto_version(policy.minimum)
     context.set_max_proto_version(policy.maximum)
-    options = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
+    options = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | policy.options
     if policy.server_preference:
         options |= SSL.OP_CIPHER_SERVER_PREFERENCE
     if not session_tickets:

@@ -50,6 +50,21 @@ DOVECOT_CIPHERS = "ALL:!kRSA:!SRP:!kDHd:!DSS:!aNULL:!eNULL:!EXPORT:!DES:!3DES:!M
 MODERN_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AESCCM:!aNULL:!eNULL"
 """Forward secret and authenticated: for sides that no configuration file describes."""
 
+_OPTIONS: Mapping[str, int] = MappingProxyType(
+    {
+        "LEGACY_SERVER_CONNECT": 1 << 2,
+        "TLSEXT_PADDING": 1 << 4,
+        "NO_TICKET": 1 << 14,
+        "NO_COMPRESSION": 1 << 17,
+        "NO_ENCRYPT_THEN_MAC": 1 << 19,
+        "ENABLE_MIDDLEBOX_COMPAT": 1 << 20,
+        "PRIORITIZE_CHACHA": 1 << 21,
+        "NO_RENEGOTIATION": 1 << 30,
+    }
+)
+"""openssl/ssl.h; tls_ssl_options of postconf(5)."""
+_BITS = re.compile(r"0x[0-9a-f]{1,8}", re.ASCII)
+
 _SAFE_ELEMENT = re.compile(r"[A-Za-z0-9_+.-]+", re.ASCII)
 """One element of *_tls_exclude_ciphers; a colon, `!` or `@` would rewrite the cipher list."""
 
@@ -63,6 +78,8 @@ class Policy:
     """OpenSSL cipher list for TLS 1.2 and below; TLS 1.3 has its own fixed suites."""
     server_preference: bool = False
     """The server's order of ciphers counts, not the client's."""
+    options: int = 0
+    """Further options of OpenSSL, SSL_OP_ bits."""
 
     def __post_init__(self) -> None:
         if not self.versions:
@@ -104,16 +121,23 @@ class Policy:
         *,
         preempt_cipherlist: bool = False,
         grades: Mapping[str, str] = POSTFIX_GRADES,
+        options: str = "",
     ) -> Policy:
         """
         From `smtpd_tls_protocols`, `smtpd_tls_ciphers`, `smtpd_tls_exclude_ciphers` or the smtp_/mandatory_ forms.
 
         `protocols` is None where main.cf does not set it; `exclude_ciphers` is the value of all the exclude parameters
-        that apply, `preempt_cipherlist` tls_preempt_cipherlist, `grades` the tls_*_cipherlist values. Versions below
-        TLS 1.2 need to be named (`>=TLSv1`, `TLSv1.1`): a list of exclusions such as `!SSLv2, !SSLv3` was written
-        when nothing else could be said and lowers nothing. Raises TLSConfigError. Source: postconf(5).
+        that apply, `preempt_cipherlist` tls_preempt_cipherlist, `grades` the tls_*_cipherlist values, `options`
+        tls_ssl_options. Versions below TLS 1.2 need to be named (`>=TLSv1`, `TLSv1.1`): a list of exclusions such as
+        `!SSLv2, !SSLv3` was written when nothing else could be said and lowers nothing. Raises TLSConfigError.
+        Source: postconf(5).
         """
-        return cls(_postfix_versions(protocols), _postfix_ciphers(ciphers, exclude_ciphers, grades), preempt_cipherlist)
+        return cls(
+            _postfix_versions(protocols),
+            _postfix_ciphers(ciphers, exclude_ciphers, grades),
+            preempt_cipherlist,
+            _postfix_options(options),
+        )
 
     @classmethod
     def from_dovecot(
@@ -170,6 +194,19 @@ def _bound(word: str) -> Version:
     if value < Version.SSLv3:
         raise TLSConfigError(f"unknown TLS protocol {word!r}")
     return Version(min(value, Version.TLSv1_3))
+
+
+def _postfix_options(text: str) -> int:
+    """tls_ssl_options: names of OpenSSL's options without SSL_OP_, and bits in hexadecimal."""
+    bits = 0
+    for word in re.split(r"[\s,]+", text.strip()):
+        if _BITS.fullmatch(word.lower()):
+            bits |= int(word, 16)
+        elif word.upper() in _OPTIONS:
+            bits |= _OPTIONS[word.upper()]
+        elif word:
+            raise TLSConfigError(f"unknown TLS library option {word!r}")
+    return bits
 
 
 def _postfix_ciphers(grade: str, exclude: str, grades: Mapping[str, str]) -> str:

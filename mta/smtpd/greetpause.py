@@ -1,12 +1,13 @@
-"""postscreen(8)'s pregreet test: who talks before the whole greeting has come is no mail client (POSTSCREEN_README).
+"""postscreen(8)'s tests before the greeting: who talks too early is no mail client (POSTSCREEN_README).
 
 A listener whose master.cf line runs `postscreen` greets strangers with half a greeting (`220-`) and waits. A client
-that waits too is remembered for postscreen_greet_ttl and is served by smtpd in the same process; the deep protocol
-tests are not made.
+that waits too is remembered for postscreen_greet_ttl and is served by smtpd in the same process. Meanwhile lists in
+the DNS are asked about it (dnsblscore). The deep protocol tests are not made.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from mta.config import ConfigError, ConfigErrors, MainConfig
+from mta.smtpd.dnsblscore import Scores, Verdict
 from mta.smtpd.replies import Reply
 from mta.tables import SpecError, Table, TableError, open_table
 
@@ -40,6 +42,7 @@ class GreetPause:
     ttl: float
     access: tuple[str | Table, ...] = ()
     """postscreen_access_list: `permit_mynetworks` and tables, in order."""
+    lists: Scores = field(default_factory=Scores)
     clock: Callable[[], float] = time.monotonic
     _passed: dict[str, float] = field(default_factory=dict)
 
@@ -65,6 +68,7 @@ class GreetPause:
             actions[1],
             config.seconds("postscreen_greet_ttl"),
             tuple(access),
+            Scores.from_config(config),
         )
 
     async def admit(self, connection: Connection) -> Reply | None:
@@ -82,15 +86,28 @@ class GreetPause:
         if self.banner:
             connection.say(f"220-{self.banner}")
         begun = self.clock()
-        if not await connection.talks_within(self.wait):
-            self._remember(address)
-            log.info("PASS NEW [%s]:%d", address, port)
+        talks, verdict = await asyncio.gather(connection.talks_within(self.wait), self._listed(connection))
+        if verdict.score >= self.lists.threshold and self.lists:
+            log.info("DNSBL rank %d for [%s]:%d", verdict.score, address, port)
+            text = f"Service unavailable; client [{address}] blocked using {verdict.name}"
+            if refusal := self._sentence(connection, self.lists.action, "5.7.1", text):
+                return refusal
+        allowed = self.lists.allow_threshold < 0 and verdict.score <= self.lists.allow_threshold
+        if not talks or allowed:
+            if connection.session.screened_out is None:
+                self._remember(address)
+                log.info("PASS NEW [%s]:%d", address, port)
             return None
         said = _UNPRINTABLE.sub("?", connection.input.peek(100).decode("latin-1"))
         log.info(
             "PREGREET %d after %.2g from [%s]:%d: %s", len(connection.input), self.clock() - begun, address, port, said
         )
         return self._sentence(connection, self.action, "5.5.1", "Protocol error")
+
+    async def _listed(self, connection: Connection) -> Verdict:
+        if not self.lists:
+            return Verdict()
+        return await self.lists.of(connection.session.peer_info.address, connection.server.access.dns)
 
     def _sentence(self, connection: Connection, action: str, status: str, text: str) -> Reply | None:
         """drop: the session ends here; enforce: every recipient is refused; ignore: nothing but the log."""
@@ -117,4 +134,5 @@ class GreetPause:
     def _remember(self, address: str) -> None:
         while len(self._passed) >= REMEMBERED_LIMIT:
             del self._passed[next(iter(self._passed))]
-        self._passed[address] = self.clock() + self.ttl
+        ttl = min(self.ttl, self.lists.ttl) if self.lists else self.ttl
+        self._passed[address] = self.clock() + ttl

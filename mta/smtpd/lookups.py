@@ -62,6 +62,15 @@ class Lookups:
             return []
         return await self.all_addresses(hosts)
 
+    async def best_mail_hosts(self, domain: str) -> list[str]:
+        """The mail hosts of a domain that are tried first. Raises NameFailure."""
+        try:
+            exchangers = await self.resolver.mail_exchangers(domain)
+        except dns.NotFound:
+            return []
+        best = min((preference for preference, _ in exchangers), default=0)
+        return [host for preference, host in exchangers if preference == best]
+
     async def all_addresses(self, hosts: list[str]) -> list[str]:
         """Addresses of several hosts; hosts that do not exist have none. Raises NameFailure."""
         found = []

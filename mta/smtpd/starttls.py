@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mta.ciphers import grades
 from mta.config import ConfigError, ConfigErrors, MainConfig
 from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word
@@ -85,6 +86,9 @@ def _context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContext |
             protocols=config.str(protocols) if config.is_set(protocols) else None,
             ciphers=config.str(f"smtpd_tls_{kind}ciphers"),
             exclude_ciphers=_excluded_ciphers(config, mandatory),
+            preempt_cipherlist=config.bool("tls_preempt_cipherlist"),
+            grades=grades(config),
+            options=config.str("tls_ssl_options"),
         )
         ca_file, ca_path = config.str("smtpd_tls_CAfile"), config.str("smtpd_tls_CApath")
         return server_context(
@@ -94,10 +98,17 @@ def _context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContext |
             request_client_certificate=ask,
             client_ca_path=Path(ca_path) if ca_path else None,
             further_certificates=pairs[1:],
+            dh_parameters=_dh_parameters(config),
             detailed=config.bool("smtpd_tls_received_header") or config.int("smtpd_tls_loglevel") >= 1,
         )
     except (TLSConfigError, ValueError) as error:
         raise ConfigErrors([ConfigError(config.where("smtpd_tls_cert_file"), f"TLS: {error}")]) from None
+
+
+def _dh_parameters(config: MainConfig) -> Path | None:
+    """smtpd_tls_dh1024_param_file, whatever the size in its name; `auto` and nothing mean what OpenSSL has built in."""
+    name = config.str("smtpd_tls_dh1024_param_file")
+    return Path(name) if name not in ("", "auto") else None
 
 
 def _excluded_ciphers(config: MainConfig, mandatory: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 
 import pytest
@@ -119,3 +120,22 @@ def test_grades_are_those_of_postfix(grade: str) -> None:
     name = f"tls_{grade}_cipherlist"
     real = subprocess.run(["postconf", "-d", "-h", name], capture_output=True, text=True, check=True)
     assert real.stdout.strip() == POSTFIX_GRADES[grade]
+
+
+@pytest.mark.parametrize(
+    ("options", "bits"),
+    [
+        ("", 0),
+        ("NO_TICKET", ssl.OP_NO_TICKET),
+        ("no_compression, NO_RENEGOTIATION", ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION),
+        ("0x4000 NO_TICKET", 0x4000),
+    ],
+)
+def test_postfix_options(options: str, bits: int) -> None:
+    assert Policy.from_postfix(options=options).options == bits
+
+
+@pytest.mark.parametrize("options", ["NO_SUCH", "0x", "0x123456789", "-1"])
+def test_postfix_options_that_cannot_be(options: str) -> None:
+    with pytest.raises(TLSConfigError):
+        Policy.from_postfix(options=options)

@@ -207,7 +207,13 @@ class PolicyTable:
         if key not in self._contexts:
             try:
                 self._contexts[key] = client_context(
-                    Policy.from_postfix(policy.protocols, policy.ciphers, policy.exclude),
+                    Policy.from_postfix(
+                        policy.protocols,
+                        policy.ciphers,
+                        policy.exclude,
+                        grades=defaults.grades,
+                        options=defaults.options,
+                    ),
                     ca_file=self._file(defaults.ca_file),
                     ca_path=Path(defaults.ca_path) if defaults.ca_path else None,
                     verify="chain" if chain else "none",

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from mta.ciphers import grades
+from tls.policy import POSTFIX_GRADES
 
 if TYPE_CHECKING:
     from mta.config import MainConfig
@@ -36,6 +40,9 @@ class TlsDefaults:
     servername: str = ""
     append_default_ca: bool = False
     loglevel: int = 0
+    grades: Mapping[str, str] = field(default_factory=lambda: POSTFIX_GRADES)
+    options: str = ""
+    """tls_ssl_options"""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -81,6 +88,8 @@ class TlsDefaults:
             servername=text("tls_servername"),
             append_default_ca=config.bool("tls_append_default_CA"),
             loglevel=int(loglevel[0]) if loglevel[:1].isdigit() else 0,
+            grades=grades(config),
+            options=config.str("tls_ssl_options"),
         )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mta import dns
 from mta.address import valid_hostname
@@ -20,9 +19,6 @@ from mta.smtpd.access.lists import BadRestriction
 from mta.smtpd.access.names import without_last_dot
 from mta.smtpd.arguments import is_digits
 from mta.smtpd.session import UNKNOWN
-
-if TYPE_CHECKING:
-    from mta.smtpd.access.engine import Access
 
 log = logging.getLogger("postfix.smtpd")
 
@@ -54,7 +50,7 @@ class Listing:
     text: str
 
 
-def parse_zone(access: Access, spec: str) -> Zone:
+def parse_zone(spec: str) -> Zone:
     """`domain` or `domain=d.d.d.d`. Raises BadRestriction."""
     domain, equals, pattern = spec.partition("=")
     if not domain or "/" in domain:

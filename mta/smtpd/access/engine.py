@@ -57,6 +57,7 @@ class Access:
         self.smtputf8 = config.bool("smtputf8_enable")
         self.mynetworks: NameAddressList = name_address_list(config, "mynetworks")
         self.own_addresses = frozenset(str(interface.ip) for interface in config.own_interfaces)
+        self.mx_backup_networks: NameAddressList = name_address_list(config, "permit_mx_backup_networks")
         self.relay_clientcerts = maps_of(config, "relay_clientcerts")
         self.sender_login_maps = maps_of(config, "smtpd_sender_login_maps")
         self.rbl_reply_maps = maps_of(config, "rbl_reply_maps")

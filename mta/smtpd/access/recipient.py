@@ -50,12 +50,26 @@ async def permit_mx_backup(check: Check) -> Verdict:
         return None
     if check.access.is_final(resolution) or resolution.address_class is AddressClass.RELAY:
         return PERMIT
+    if check.access.mx_backup_networks and not await _primary_is_listed(check, domain):
+        return None
     try:
         addresses = await check.access.lookups.mail_host_addresses(domain)
     except NameFailure:
         check.defer_later("4.4.4", f"<{check.recipient}>: Unable to look up mail exchanger information", 450)
         return None
     return PERMIT if any(address in check.access.own_addresses for address in addresses) else None
+
+
+async def _primary_is_listed(check: Check, domain: str) -> bool:
+    """permit_mx_backup_networks: the domain's best mail hosts are where those for whom we are a backup are."""
+    networks = check.access.mx_backup_networks
+    try:
+        hosts = await check.access.lookups.best_mail_hosts(domain)
+        found = [(host, each) for host in hosts for each in await check.access.lookups.all_addresses([host])]
+    except NameFailure:
+        check.defer_later("4.4.4", f"<{check.recipient}>: Unable to look up mail exchanger information", 450)
+        return False
+    return bool(found) and all([await networks.match_client(host, address) for host, address in found])
 
 
 async def reject_non_fqdn_recipient(check: Check) -> Verdict:

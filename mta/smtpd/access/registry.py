@@ -37,7 +37,11 @@ class Restriction:
 
 
 _table = tables.open_for_restriction
-_zone = dnsbl.parse_zone
+
+
+def _zone(access: Access, argument: str) -> dnsbl.Zone:
+    return dnsbl.parse_zone(argument)
+
 
 RESTRICTIONS: Final[dict[str, Restriction]] = {
     # Any list.

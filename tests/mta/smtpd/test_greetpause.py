@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from typing import Any
 
 import pytest
@@ -87,7 +88,69 @@ async def test_other_listeners_do_not_pause(start: Any) -> None:
     await (await site.connect("127.0.0.2")).say("S: 220 mx.example.com ESMTP Postfix")
 
 
-@pytest.mark.parametrize("settings", ["postscreen_greet_action = shout", "postscreen_access_list = nosuchtype:x"])
+DNS = """
+2.0.0.127.bad.example A 127.0.0.2
+2.0.0.127.worse.example A 127.0.0.11
+3.0.0.127.bad.example A 127.0.0.2
+4.0.0.127.bad.example A 127.0.0.2
+4.0.0.127.good.example A 127.0.0.9
+5.0.0.127.good.example A 127.0.0.9
+down.example SERVFAIL
+"""
+LISTS = """
+postscreen_dnsbl_sites = bad.example*2 worse.example=127.0.0.[10..12]*3, good.example*-4 down.example
+postscreen_dnsbl_threshold = 2
+postscreen_dnsbl_reply_map = inline:{{worse.example=a list}}
+postscreen_dnsbl_action = ACTION
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "action", "greeting", "rcpt"),
+    [
+        ("127.0.0.2", "enforce", "220 *", "550 5.7.1 Service unavailable; client [[]127.0.0.2] blocked using a list"),
+        (
+            "127.0.0.3",
+            "enforce",
+            "220 *",
+            "550 5.7.1 Service unavailable; client [[]127.0.0.3] blocked using bad.example",
+        ),
+        ("127.0.0.3", "drop", "521 5.7.1 Service unavailable; client [[]127.0.0.3] blocked using bad.example", ""),
+        ("127.0.0.3", "ignore", "220 *", "250 *"),
+        ("127.0.0.4", "enforce", "220 *", "250 *"),
+        ("127.0.0.6", "enforce", "220 *", "250 *"),
+    ],
+)
+async def test_lists_in_the_dns(start: Any, source: str, action: str, greeting: str, rcpt: str) -> None:
+    site = await start(f"{SETTINGS}postscreen_greet_banner =\n{LISTS.replace('ACTION', action)}", dns=DNS)
+    site.server.screened_ports = frozenset({site.port})
+    client = await site.connect(source)
+    said = await client.reply()
+    assert fnmatch.fnmatchcase(said, greeting), said
+    if rcpt:
+        await client.send(b"HELO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<alice@example.com>\r\n")
+        said = [await client.reply() for _ in range(3)][-1]
+        assert fnmatch.fnmatchcase(said, rcpt), said
+
+
+async def test_a_client_with_a_good_name_may_talk_early(start: Any) -> None:
+    settings = f"{LISTS.replace('ACTION', 'enforce')}\npostscreen_dnsbl_allowlist_threshold = -3\npostscreen_greet_action = drop"
+    site = await start(f"{SETTINGS}\n{settings}", dns=DNS)
+    site.server.screened_ports = frozenset({site.port})
+    client = await talk_early(site, "127.0.0.5")
+    await client.say("S: 220 mx.example.com ESMTP Postfix\nS: 250-*")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "postscreen_greet_action = shout",
+        "postscreen_access_list = nosuchtype:x",
+        "postscreen_dnsbl_action = shout",
+        "postscreen_dnsbl_sites = bl.example*much",
+        "postscreen_dnsbl_sites = bl.example=1.2.3",
+    ],
+)
 async def test_mistakes(start: Any, settings: str) -> None:
     with pytest.raises(ConfigErrors, match="postscreen"):
         await start(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -441,6 +442,43 @@ async def test_what_tables_can_ask_for_beside_a_verdict(start: Any) -> None:
     assert [each.address for each in queued["redirect"].recipients] == ["bob@example.com"]
     assert {each.address for each in queued["bcc"].recipients} == {"alice@example.com", "bob@example.com"}
     assert queued["prepend"].content.startswith(b"X-Seen: yes\r\nReceived: ")
+
+
+@pytest.mark.parametrize(
+    ("networks", "reply"),
+    [("", "250"), ("192.0.2.0/24", "250"), ("198.51.100.0/24", "554"), ("!192.0.2.25, 192.0.2.0/24", "554")],
+)
+async def test_a_backup_only_for_those_whose_primary_is_listed(start: Any, networks: str, reply: str) -> None:
+    site = await start(
+        "mynetworks = 192.0.2.99\nsmtpd_recipient_restrictions = permit_mx_backup, reject_unauth_destination\n"
+        f"smtpd_relay_restrictions =\npermit_mx_backup_networks = {networks}",
+        dns="far.example MX 10 mx1.far.example\nfar.example MX 20 backup.example.com\n"
+        "mx1.far.example A 192.0.2.25\nbackup.example.com A 127.0.0.1",
+    )
+    await site.say(
+        f"C: HELO x\nS: 250 *\nC: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<u@far.example>\nS: {reply} *"
+    )
+
+
+LISTS = [
+    f"smtpd_{stage}_restrictions"
+    for stage in ("client", "helo", "sender", "relay", "recipient", "data", "end_of_data", "etrn")
+]
+
+
+@pytest.mark.parametrize("parameter", LISTS)
+@pytest.mark.parametrize(
+    "before", ["", "permit_mynetworks,\n  ", "check_client_access cidr:{{127.0.0.1 OK}} ", "warn_if_reject "]
+)
+async def test_a_restriction_that_nobody_knows_is_an_error_in_every_list(
+    start: Any, parameter: str, before: str
+) -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        await start(f"# a line\n{parameter} = {before}reject_everything_bad, reject_unauth_destination")
+    [error] = caught.value.errors
+    lines = Path(error.where.file).read_text().split("\n")
+    assert lines[error.where.line - 1].startswith(parameter)
+    assert error.message == f'{parameter}: unknown smtpd restriction: "reject_everything_bad"'
 
 
 BAD_LISTS = [

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
+from mta.config import ConfigErrors
 from mta.smtpd.connection import Connection
 from tls.authority import Authority
 from tls.context import client_context
@@ -219,3 +221,43 @@ async def test_a_certificate_that_is_required(
     await client.say(f"S: {reply}" if reply.startswith("421") else f"C: EHLO x\nS: {reply}")
     if reply.startswith("421"):
         assert await client.closed()
+
+
+FFDHE2048 = """\
+-----BEGIN DH PARAMETERS-----
+MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
++8yTnc4kmz75fS/jY2MMddj2gbICrsRhetPfHtXV/WVhJDP1H18GbtCFY2VVPe0a
+87VXE15/V8k1mE8McODmi3fipona8+/och3xWKE2rec1MKzKT0g6eXq8CrGCsyT7
+YdEIqUuyyOP7uWrat2DX9GgdT0Kj3jlN9K5W7edjcrsZCwenyO4KbXCeAvzhzffi
+7MA0BM0oNC9hkXL+nOmFg/+OTxIy7vKBg8P+OxtMb61zO7X8vC7CIAXFjvGDfRaD
+ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
+-----END DH PARAMETERS-----
+"""
+"""RFC 7919 appendix A.1."""
+
+
+@pytest.mark.parametrize("received_header", ["yes", "no"])  # pyOpenSSL runs the one, ssl the other
+async def test_ciphers_options_and_parameters_are_the_site_s_choice(
+    start: Any, tls_settings: str, trusting: ssl.SSLContext, tmp_path: Path, received_header: str
+) -> None:
+    parameters = tmp_path / "dh.pem"
+    parameters.write_text(FFDHE2048)
+    site = await start(
+        f"{dedent(tls_settings)}\nsmtpd_tls_received_header = {received_header}\nsmtpd_tls_protocols = <=TLSv1.2\n"
+        f"smtpd_tls_ciphers = high\ntls_high_cipherlist = ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256\n"
+        f"tls_preempt_cipherlist = yes\ntls_ssl_options = NO_TICKET\nsmtpd_tls_dh1024_param_file = {parameters}\n"
+    )
+    trusting.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305")
+    client = await site.say("C: EHLO x\nS: 250-*\nC: STARTTLS\nS: 220 *")
+    await upgrade(client, trusting)
+    assert client.writer.get_extra_info("cipher")[0] == "ECDHE-ECDSA-AES256-GCM-SHA384"
+    assert not client.writer.get_extra_info("ssl_object").session.has_ticket
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["tls_ssl_options = NO_SUCH", "tls_medium_cipherlist = NOTHING", "smtpd_tls_dh1024_param_file = /etc/passwd"],
+)
+async def test_choices_that_cannot_be(start: Any, tls_settings: str, setting: str) -> None:
+    with pytest.raises(ConfigErrors, match="TLS: "):
+        await start(f"{dedent(tls_settings)}\n{setting}")
