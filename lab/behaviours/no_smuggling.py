@@ -7,7 +7,10 @@ from lab.behaviours.stack import Lab
 from lab.wire import Transcript, WireClosed
 
 # Ends of data that a tolerant parser takes for the real one (CVE-2023-51764 and its kind).
-FALSE_ENDS = (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\n.\r")
+FALSE_ENDS = (
+    *(b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r", b"\r.\r\n", b"\n.\r"),
+    *(b"\r\n\0.\r\n", b"\r\n.\0\r\n", b"\r\n.\r\r\n", b"\r\r\n.\r\r\n", b"\r\n. \r\n"),
+)
 
 
 async def smuggle(end: bytes, lab: Lab, evidence: Transcript) -> list[str]:
