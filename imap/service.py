@@ -19,7 +19,7 @@ from imap.login import LoginService
 from imap.login_settings import LoginSettings
 from imap.store import MailRoot
 from imap.transport import Bound, MakeSession, Server, install_reactor
-from tls.context import TwistedServerOptions, twisted_server_options
+from tls.context_twisted import TwistedServerOptions, twisted_server_options
 from tls.policy import Policy
 
 if TYPE_CHECKING:

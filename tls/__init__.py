@@ -15,7 +15,7 @@ r"""TLS for hardmail: certificates, protocol policy, contexts and the STARTTLS g
         server_context(certificate_file, key_file, policy, client_ca=None, request_client_certificate=False,
                        detailed=False, ...) -> ssl.SSLContext     detailed: description knows the key exchange too
         client_context(policy, ca_file=None, ca_path=None, verify="none" | "fingerprint" | "chain" | "name", ...)
-        twisted_server_options(certificate_file, key_file, policy, ...)       for startTLS / listenSSL
+        context_twisted.twisted_server_options(certificate_file, key_file, policy, ...)   for startTLS / listenSSL
         Certificates, keys and authorities are paths or PEM text (pem.py).
 
     names, fingerprint    which names a certificate answers to; "AB:CD:..." of a certificate or of its public key

@@ -1,4 +1,4 @@
-"""The only place where an SSL context is made, for asyncio (`ssl`) and for Twisted (pyOpenSSL)."""
+"""The only place where an SSL context is made, for asyncio (`ssl`) and for Twisted (pyOpenSSL, see context_twisted)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from zope.interface import implementer  # type: ignore[import-untyped]
 
 from tls.bio import BIOServerContext
 from tls.errors import TLSConfigError
 from tls.pem import PEM, content_of, file_of, name_of
 from tls.policy import Policy, Version
-from tls.verification import Verification, note_and_accept, note_and_judge
-
-if TYPE_CHECKING:
-    from twisted.protocols.tls import TLSMemoryBIOProtocol
+from tls.verification import note_and_accept, note_and_judge
 
 Verify = Literal["none", "fingerprint", "chain", "name"]
 """
@@ -130,21 +125,7 @@ def client_context(
     return context
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-class TwistedServerOptions:
-    """What Twisted's startTLS, TLSMemoryBIOFactory and listenSSL take as their context factory."""
-
-    def __init__(self, context: SSL.Context) -> None:
-        self._context = context
-
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        """A fresh connection over memory buffers (IOpenSSLServerConnectionCreator)."""
-        connection = SSL.Connection(self._context, None)
-        Verification.attach(connection)
-        return connection
-
-
-def twisted_server_options(
+def openssl_server_context(
     certificate_file: PEM,
     key_file: PEM,
     policy: Policy,
@@ -156,13 +137,13 @@ def twisted_server_options(
     further_certificates: Sequence[tuple[PEM, PEM]] = (),
     key_password: str | None = None,
     session_tickets: bool = True,
-) -> TwistedServerOptions:
-    """The same as `server_context` for Twisted, always detailed. Raises TLSConfigError."""
+) -> SSL.Context:
+    """The same as `server_context` for pyOpenSSL, always detailed. Raises TLSConfigError."""
     pairs = [(certificate_file, key_file), *further_certificates]
     context = _openssl_context(pairs, policy, key_password, session_tickets)
     if request_client_certificate or require_client_certificate:
         _verify_clients(context, client_ca, client_ca_path, require_client_certificate)
-    return TwistedServerOptions(context)
+    return context
 
 
 def _openssl_context(

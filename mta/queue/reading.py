@@ -45,7 +45,6 @@ class Reader:
         self._bodies = bodies
         self._connection: sqlite3.Connection | None = None
         self._file = 0
-        self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         """The connection; a new one if the database was replaced by a repair."""

@@ -225,7 +225,8 @@ async def serve(mail: Mail, tmp_path: Path) -> AsyncIterator[Callable[..., Await
     """Starts the sessions of ``make(login_service)`` for a protocol on real sockets."""
     from imap.transport import Server, install_reactor
     from tls.authority import Authority
-    from tls.context import client_context, twisted_server_options
+    from tls.context import client_context
+    from tls.context_twisted import twisted_server_options
     from tls.policy import Policy
 
     started: list[tuple[Server, list[BoundSocket]]] = []

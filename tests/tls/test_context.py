@@ -18,7 +18,8 @@ from OpenSSL import SSL
 
 from tls import fingerprint
 from tls.authority import Authority, Credentials
-from tls.context import Verify, client_context, server_context, twisted_server_options
+from tls.context import Verify, client_context, server_context
+from tls.context_twisted import twisted_server_options
 from tls.description import Session, describe
 from tls.errors import TLSConfigError
 from tls.pem import PEM
