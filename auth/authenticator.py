@@ -6,9 +6,9 @@ import logging
 
 from . import schemes
 from .databases import DatabaseError, Databases, Entry, Pairs, Verdict
-from .hashing import Hasher
+from .hashing import Busy, Hasher
 from .passdbs import Passdb, Passdbs
-from .request import FIELD_CHARS_REFUSED, AuthRequest, describe
+from .request import FIELD_CHARS_REFUSED, AuthRequest, UnknownVariable, describe
 from .results import Result
 from .settings import AuthSettings
 from .userdbs import Userdb, Userdbs
@@ -35,9 +35,10 @@ class Authenticator:
         """Whether no database ever waits: then a request that need not hash is answered at once."""
 
     def can(self, need: str) -> bool:
-        """Whether some passdb can do what a mechanism needs ("verify", "lookup", "")."""
-        if need == "lookup":
-            return any(passdb.database.can_lookup for passdb in self._passdbs.normal)
+        """Whether some passdb can do what a mechanism needs ("verify", "lookup", "store", "")."""
+        databases = [passdb.database for passdb in self._passdbs.normal]
+        if need in ("lookup", "store"):
+            return any(database.can_lookup and (database.can_store or need == "lookup") for database in databases)
         return not need or bool(self._passdbs.normal)
 
     async def verify(self, request: AuthRequest, password: bytes) -> Result:
@@ -141,6 +142,18 @@ class Authenticator:
         result = await self._passdbs.ask(request, ask)
         # A rule may make a success of a lookup without credentials: no mechanism takes b"" for any.
         return result, (last or delayed or b"") if result is Result.OK else None
+
+    async def store(self, request: AuthRequest, scheme: str, text: str) -> Result:
+        """Keep new credentials, in the first passdb that can."""
+        for passdb in self._passdbs.normal:
+            if passdb.database.can_store and not self._passdbs.skipped(request, passdb):
+                try:
+                    await passdb.database.store(request, f"{{{scheme}}}{text}")
+                except (DatabaseError, UnknownVariable, Busy) as error:
+                    log.error("%s: %s", describe(request), error)
+                    return Result.INTERNAL
+                return Result.OK
+        return Result.INTERNAL
 
     async def authorize(self, request: AuthRequest, principal: str, realm: str) -> Result:
         """Whether a Kerberos principal may be the user: by its name, or by the passdb's ``k5principals`` field."""

@@ -21,6 +21,7 @@ from .mechanisms.steps import (
     Identify,
     Initial,
     Question,
+    Store,
     VerifyPassword,
     VerifyToken,
 )
@@ -30,7 +31,7 @@ from .results import Result
 log = logging.getLogger("dovecot.auth")
 
 Answer = bytes | str | None
-DatabaseQuestion = VerifyPassword | Credentials | VerifyToken | Authorize
+DatabaseQuestion = VerifyPassword | Credentials | Store | VerifyToken | Authorize
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Exchange:
                 match question:
                     case Challenge(data, binding):
                         return AskClient(data, binding)
-                    case VerifyPassword() | Credentials() | VerifyToken() | Authorize():
+                    case VerifyPassword() | Credentials() | Store() | VerifyToken() | Authorize():
                         return AskDatabase(question)
                 answer = self._at_once(question)
         except StopIteration as stop:
@@ -135,6 +136,8 @@ class Exchange:
                 self._result = await authenticator.verify(request, password)
             case Authorize(principal, realm):
                 self._result = await authenticator.authorize(request, principal, realm)
+            case Store(scheme, text):
+                self._result = await authenticator.store(request, scheme, text)
             case Credentials(scheme, suffix):
                 self._result, answer = await authenticator.credentials(request, scheme, suffix)
             case VerifyToken(token):

@@ -45,6 +45,8 @@ class PassDatabase:
     immediate: ClassVar[bool] = False
     """Whether lookups never wait: for the network, a thread or another process."""
     can_lookup: bool = True
+    can_store: bool = False
+    """Whether it keeps new credentials: what one-time passwords need."""
     verifies: bool = False
     templates: ClassVar[bool] = False
     """Whether fields may hold ``%`` variables: true where the administrator writes them."""
@@ -59,6 +61,10 @@ class PassDatabase:
     async def verify(self, request: AuthRequest, password: bytes) -> Verdict:
         """Whether the password is right; only asked where ``verifies`` is true. Raises DatabaseError."""
         raise DatabaseError(f"{self.driver} passdb cannot verify passwords itself")
+
+    async def store(self, request: AuthRequest, stored: str) -> None:
+        """Keep ``{SCHEME}text`` as the user's password; only asked if ``can_store``. Raises DatabaseError."""
+        raise DatabaseError(f"{self.driver} passdb doesn't support credential updates")
 
     def sample(self) -> str | None:
         """A stored password of the usual kind: unknown users cost as much work as its check does."""

@@ -10,6 +10,7 @@ from .challenge import apop, cram_md5
 from .digest_md5 import digest_md5
 from .gssapi import gssapi
 from .oauth2 import oauthbearer, xoauth2
+from .otp import one_time_password
 from .plain import anonymous, external, login, plain
 from .scram import scram
 from .steps import Environment, MechanismEntry, Refused, Steps
@@ -29,6 +30,7 @@ MECHANISMS: Mapping[str, MechanismEntry] = {
         MechanismEntry("EXTERNAL", (), "verify", external),
         MechanismEntry("GSSAPI", (), "", gssapi(Acceptor, KerberosError), nuls=True),
         MechanismEntry("LOGIN", ("plaintext",), "verify", login),
+        MechanismEntry("OTP", ("dictionary", "active"), "store", one_time_password, nuls=True),
         MechanismEntry("PLAIN", ("plaintext",), "verify", plain, nuls=True),
         MechanismEntry("OAUTHBEARER", ("plaintext",), "verify", oauthbearer),
         MechanismEntry("XOAUTH2", ("plaintext",), "verify", xoauth2),

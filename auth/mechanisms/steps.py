@@ -68,6 +68,14 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """Keep ``text`` as the user's credentials in ``scheme``; the driver raises Refused when that cannot be."""
+
+    scheme: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyToken:
     """Answer: None when the OAuth 2 token is good, else where to read about the provider that gives good ones (RFC 7628
     section 3.2.2), "" for nowhere."""
@@ -111,6 +119,7 @@ Question = (
     | ActAs
     | VerifyPassword
     | Credentials
+    | Store
     | VerifyToken
     | Authorize
     | Certificate
@@ -127,6 +136,8 @@ class Environment:
     realms: tuple[str, ...]
     nonce: Callable[[int], bytes]
     now: Callable[[], int]
+    one_time_users: set[str] = field(default_factory=set)
+    """Users whose one-time password is being checked: the only thing that exchanges share."""
     service: str = ""
     kerberos_hostname: str = ""
     """``auth_gssapi_hostname``; "" for any name that the keytab has."""
@@ -138,7 +149,7 @@ class Environment:
 @dataclass(frozen=True, slots=True)
 class MechanismEntry:
     """A mechanism the service can offer. ``flags`` as the MECH line has them; ``needs``: what a passdb must be able to
-    do for it ("verify" passwords, "lookup" credentials, "" nothing); ``nuls``: its messages may hold NUL
+    do for it ("verify" passwords, "lookup" credentials, "store" them, "" nothing); ``nuls``: its messages may hold NUL
     octets, which end an attempt by any other."""
 
     name: str

@@ -1,8 +1,7 @@
 """Password schemes as ``doveadm pw -l`` names them: verify, make, and derive what a SASL mechanism needs.
 
 Source: Dovecot 2.3, doc/wiki Authentication/PasswordSchemes. A stored password is ``{SCHEME}text`` or
-``{SCHEME.hex}text`` / ``{SCHEME.b64}text``; without a scheme the password database's default holds. OTP is known to
-Dovecot but no maintained library verifies it, so it is not offered.
+``{SCHEME.hex}text`` / ``{SCHEME.b64}text``; without a scheme the password database's default holds.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from functools import partial
 
 import nacl.pwhash
 
-from . import crypts, digests, sasl
+from . import crypts, digests, otp, sasl
 from .errors import InvalidHash, SchemeError, UnknownScheme
 
 __all__ = [
@@ -170,6 +169,13 @@ SCHEMES: dict[str, Scheme] = {
         _derived("CRAM-MD5", "hex", 32, lambda password, user: sasl.cram_context(password), "cram-md5"),
         _derived("HMAC-MD5", "hex", 32, lambda password, user: sasl.cram_context(password), "cram-md5"),
         _derived("DIGEST-MD5", "hex", 16, sasl.digest_secret),
+        Scheme(
+            "OTP",
+            "none",
+            lambda password, stored, user: otp.verify(password, _text(stored)),
+            lambda password, user, rounds: otp.generate(password).encode(),
+            slow=True,
+        ),
         _scram("SCRAM-SHA-1", "sha1"),
         _scram("SCRAM-SHA-256", "sha256"),
     )

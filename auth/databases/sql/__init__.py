@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from auth import variables
 from auth.databases.base import UNKNOWN, BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase, Verdict
 from auth.databases.extfile import flat
 from auth.databases.fields import entry_of
@@ -23,7 +24,7 @@ DEFAULTS = {
     "default_pass_scheme": "MD5",
     "userdb_warning_disable": "no",
 }
-"""Settings of the file and what Dovecot takes for those that are missing; update_query is for OTP and not used."""
+"""Settings of the file and what Dovecot takes for those that are missing; update_query is for OTP."""
 
 
 class SqlSource:
@@ -42,9 +43,21 @@ class SqlSource:
         self.password_query = Query.parse(found["password_query"], mysql=mysql)
         self.user_query = Query.parse(found["user_query"], mysql=mysql)
         self.iterate_query = Query.parse(found["iterate_query"], mysql=mysql)
+        self.update_query = Query.parse(found["update_query"], mysql=mysql, updates=True)
         self.file = Path(found["connect"]) if found["driver"] == "sqlite" else None
         self._sessions = open_sessions(found["driver"], found["connect"], self.path)
         self.close = self._sessions.close
+
+    async def store(self, request: AuthRequest, stored: str) -> None:
+        """Run update_query. Raises DatabaseError."""
+
+        def variable(name: str) -> str | None:
+            return stored if name in ("w", "password") else request.variable(name)
+
+        def expand(template: str) -> str:
+            return variables.expand(template, variable)
+
+        await self._sessions.ask(request.parameters.rip, Ask(self.update_query, self.update_query.values(expand)))
 
     async def ask(self, query: Query, request: AuthRequest) -> Rows:
         """The rows of a query for a request. Raises DatabaseError, UnknownVariable."""
@@ -59,6 +72,10 @@ class SqlPassdb(PassDatabase):
     def __init__(self, source: SqlSource) -> None:
         super().__init__(source.scheme)
         self._source = source
+        self.can_store = source.file is None  # a SQLite file is opened for reading only
+
+    async def store(self, request: AuthRequest, stored: str) -> None:
+        await self._source.store(request, stored)
 
     async def lookup(self, request: AuthRequest) -> Entry | Verdict:
         answer = await self._source.ask(self._source.password_query, request)

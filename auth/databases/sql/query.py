@@ -32,9 +32,9 @@ class Query:
     parts: tuple[str | Bind, ...]
 
     @classmethod
-    def parse(cls, template: str, *, mysql: bool = False) -> Query:
-        """Cut a ``*_query`` setting into its pieces. Raises BadArguments."""
-        if {"w", "password"} & set(variables.names(template)):
+    def parse(cls, template: str, *, mysql: bool = False, updates: bool = False) -> Query:
+        """Cut a ``*_query`` setting into its pieces; ``updates``: it stores a password. Raises BadArguments."""
+        if not updates and {"w", "password"} & set(variables.names(template)):
             raise BadArguments("sql: a query may not contain the password (%w): return the stored one instead")
         return cls(tuple(_parts(template, _MYSQL if mysql else _STANDARD, mysql=mysql)))
 
