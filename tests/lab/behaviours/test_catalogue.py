@@ -20,7 +20,7 @@ WITHOUT_TWIN = {
     "queue-survives-crash", "no-system-users", "implicit-tls", "pop3", "last-value-wins", "no-root", "backup-mx",
     "virtual-aliases", "virtual-mailboxes", "authenticated-relay", "central-root-mail", "generic-maps",
     "transport-maps", "relay-only", "proxy-authorization", "sasl-mechanisms", "postconf", "master-cf", "config-check",
-    "ssh-tunnel",
+    "ssh-tunnel", "saslauthd", "saslpasswd", "password-backends",
 }  # fmt: skip
 
 
