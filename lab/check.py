@@ -41,7 +41,10 @@ def check(confdirs: Iterable[Path]) -> list[Finding]:
             findings += [Finding("error", line) for line in error.lines]
             continue
         findings += [Finding("error", line) for line in _policy(found)]
-        findings += [Finding("warning", line) for line in (*_tables(confdir), *_passwords(found), *found.warnings)]
+        findings += [
+            Finding("warning", line)
+            for line in (*_tables(confdir), *_passwords(found), *_unheeded(confdir), *found.warnings)
+        ]
         findings += [
             Finding("danger", f"{danger.text} ({danger.slug}; {danger.source})")
             for danger in DANGERS
@@ -83,6 +86,18 @@ def _tables(confdir: Path) -> list[str]:
     with _Said() as said:  # a missing file is only logged: it may come later
         errors = check_tables(MainConfig.load(confdir))
     return list(dict.fromkeys([*map(str, errors), *said.lines]))
+
+
+def _unheeded(confdir: Path) -> list[str]:
+    """What main.cf and master.cf set to no effect."""
+    if not (confdir / plan.MAIN_CF).exists():
+        return []
+    from mta.config import MainConfig, MasterConfig
+    from mta.config.effect import unheeded
+
+    config = MainConfig.load(confdir)
+    services = MasterConfig.load(confdir, config) if (confdir / plan.MASTER_CF).exists() else ()
+    return list(map(str, unheeded(config, services)))
 
 
 class _Said(logging.Handler):
