@@ -117,6 +117,13 @@ class AuthClient(KeptConnection[ClientConnection]):
         """The mechanisms the server offers, in its order. Raises AuthUnavailable."""
         return list((await self.connected()).machine.mechanisms.values())
 
+    @property
+    def connection(self) -> tuple[int, int] | None:
+        """The server's process id and its number for the present connection, which APOP challenges begin with; None
+        without a connection."""
+        link = self._link
+        return None if link is None or link.closed else (link.machine.server_pid, link.machine.connection_id)
+
     async def authenticate(
         self,
         mechanism: str,

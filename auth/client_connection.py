@@ -61,14 +61,13 @@ class ClientConnection(Connection):
     def __init__(self, core: Core, *, keeps: bool) -> None:
         super().__init__(core)
         self.cookie = secrets.token_hex(16)
+        self.number = core.next_connection()
         self.pid = 0
         self._keeps = keeps
         self._live: dict[int, _Live] = {}
         self._refused: set[asyncio.TimerHandle] = set()
         self._finished: dict[int, AuthRequest] = {}
-        self._machine = ServerConnection(
-            core.mechanisms, spid=core.server_pid, cuid=core.next_connection(), cookie=self.cookie
-        )
+        self._machine = ServerConnection(core.mechanisms, spid=core.server_pid, cuid=self.number, cookie=self.cookie)
 
     @property
     def busy(self) -> bool:
@@ -121,7 +120,8 @@ class ClientConnection(Connection):
         request = AuthRequest(core.settings, parameters, begin.mechanism, begin.id)
         entry = MECHANISMS[begin.mechanism]
         binds = core.binds and self._machine.binds and parameters.secured == "tls"
-        environment = replace(core.environment, service=parameters.service or "", binds=binds)
+        issuer = f"<{core.server_pid:x}.{self.number:x}."
+        environment = replace(core.environment, service=parameters.service or "", binds=binds, issuer=issuer)
         exchange = Exchange(core.authenticator, core.guard, request, entry, environment, begin.initial)
         live = self._live[begin.id] = _Live(exchange, parameters)
         if core.settings.ssl_require_client_cert and not parameters.valid_client_cert:

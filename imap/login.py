@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import secrets
+import time
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 10
 
 PLAINTEXT_REFUSED = "Plaintext authentication disallowed on non-secure (SSL/TLS) connections."
+NEEDS_TLS = "Authentication disallowed on non-secure (SSL/TLS) connections."
 PLAINTEXT_EXPOSED = (
     "Plaintext authentication not allowed without SSL/TLS, but your client did it anyway. "
     "If anyone was listening, the password was exposed."
@@ -134,6 +137,7 @@ class Login:
         self.user: str | None = None
         self._place: int | None = None
         self._noted: int | None = None
+        self._apop = ""
         self.end: Callable[[], None] = lambda: None
         """Ends the connection, for ``doveadm kick``."""
         self.log = logging.getLogger(f"dovecot.{self.settings.protocol}-login")
@@ -191,10 +195,26 @@ class Login:
             raise LoginFailed(Outcome.FAILED)
         return await self._authenticate("PLAIN", b"\0" + user + b"\0" + password, _no_challenge)
 
+    def apop_challenge(self) -> str:
+        """What POP3 greets with for APOP (RFC 1939 section 7), "" where the auth service does not offer it."""
+        connection = self.service.auth.connection
+        if connection is None or all(each.name != "APOP" for each in self.service.mechanisms):
+            return ""
+        server, number = connection
+        unique = base64.b64encode(secrets.token_bytes(16)).decode()
+        self._apop = f"<{server:x}.{number:x}.{int(time.time()):x}.{unique}@{self.settings.hostname}>"
+        return self._apop
+
+    async def apop(self, user: bytes, digest: bytes) -> UserStore:
+        """Log in with APOP, over the challenge of the greeting. Raises LoginFailed."""
+        if self.needs_tls:
+            raise LoginFailed(Outcome.PRIVACY, NEEDS_TLS)
+        return await self._authenticate("APOP", b"\0".join((self._apop.encode(), user, digest)), _no_challenge)
+
     async def sasl(self, name: str, initial: bytes | None, ask: Ask) -> UserStore:
         """Log in with a SASL mechanism (RFC 4422). ``initial`` is base64 or ``=``. Raises LoginFailed."""
         if self.needs_tls:
-            raise LoginFailed(Outcome.PRIVACY, "Authentication disallowed on non-secure (SSL/TLS) connections.")
+            raise LoginFailed(Outcome.PRIVACY, NEEDS_TLS)
         mechanism = next((each for each in self.service.mechanisms if each.name == name.upper()), None)
         if mechanism is None or not self._offers(mechanism):
             raise LoginFailed(Outcome.REFUSED, "Unsupported authentication mechanism.")

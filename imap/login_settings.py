@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ class LoginSettings:
 
     protocol: str
     greeting: str = "Dovecot ready."
+    hostname: str = "localhost"
     ssl: str = "yes"  # no, yes, required
     disable_plaintext_auth: bool = True
     max_userip_connections: int = 10  # 0: no limit
@@ -31,6 +33,7 @@ class LoginSettings:
         return cls(
             protocol=protocol,
             greeting=view.str("login_greeting"),
+            hostname=view.str("hostname") or socket.gethostname(),
             ssl=view.str("ssl"),
             disable_plaintext_auth=view.bool("disable_plaintext_auth"),
             max_userip_connections=view.int("mail_max_userip_connections"),

@@ -35,6 +35,8 @@ def apop(environment: Environment) -> Steps:
     if len(parts) != 3 or len(parts[2]) != 16:
         raise Refused("malformed APOP data")
     challenge, user, digest = parts
+    if not challenge.startswith(environment.issuer.encode()):
+        raise Refused("the challenge was not made on this connection")  # a digest that was seen elsewhere
     yield Identify(text(user))
     password = as_bytes((yield Credentials("PLAIN")))
     expected = hashlib.md5(challenge + password, usedforsecurity=False).digest()

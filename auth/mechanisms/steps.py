@@ -138,6 +138,8 @@ class Environment:
     now: Callable[[], int]
     one_time_users: set[str] = field(default_factory=set)
     """Users whose one-time password is being checked: the only thing that exchanges share."""
+    issuer: str = ""
+    """How the challenges begin that the POP3 server makes on this connection, for APOP."""
     service: str = ""
     kerberos_hostname: str = ""
     """``auth_gssapi_hostname``; "" for any name that the keytab has."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from imap.pop3.session import Session
 
 _COUNT = re.compile(rb"[0-9]{1,19}")
+_HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]*")
+APOP_DIGITS = 32
 _NUMBER = re.compile(rb"[0-9]{1,10}")
 
 
@@ -115,13 +117,21 @@ class User(Command):
 
 
 class Apop(Command):
-    """APOP name digest (RFC 1939 section 7): the greeting holds no timestamp, so there is nothing to digest."""
+    """APOP name digest (RFC 1939 section 7), where the greeting held a challenge."""
 
     name = b"APOP"
     states = (State.AUTHORIZATION,)
+    keeps_spaces = True
 
-    def run(self, session: Session, argument: bytes) -> None:
-        raise Error("APOP not enabled.")
+    async def run(self, session: Session, argument: bytes) -> None:
+        if not session.apop:
+            raise Error("APOP not enabled.")
+        user, _, digest = argument.partition(b" ")
+        if len(digest) != APOP_DIGITS:
+            raise Error("Invalid parameters.")
+        if not _HEXADECIMAL.fullmatch(digest):
+            raise Error("Invalid characters in MD5 response.")
+        await _admit(session, session.login.apop(user, bytes.fromhex(digest.decode())))
 
 
 class XClient(Command):

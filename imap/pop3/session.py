@@ -56,6 +56,7 @@ class Session(session.Session):
         self.state = State.AUTHORIZATION
         self.reader = LineReader()
         self.user: bytes | None = None
+        self.apop = False
         self.store: UserStore | None = None
         self.drop: Maildrop | None = None
         self._bad = 0
@@ -65,7 +66,9 @@ class Session(session.Session):
     def greet(self) -> None:
         """Say ``+OK``."""
         self.wire.set_timeout(LOGIN_TIMEOUT)
-        self.ok(self.login.greeting)
+        challenge = self.login.apop_challenge()
+        self.apop = bool(challenge)
+        self.ok(f"{self.login.greeting} {challenge}" if challenge else self.login.greeting)
         self.flush()
 
     def _feed(self, data: bytes) -> None:

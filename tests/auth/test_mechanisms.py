@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.mechanisms import MECHANISMS, REFUSED_BY_NAME, Environment, Refused
-from auth.mechanisms import challenge as challenge_mechanisms
 from auth.mechanisms.gssapi import gssapi
 from auth.mechanisms.steps import (
     ActAs,
@@ -137,7 +136,9 @@ def test_apop_of_rfc_1939() -> None:
     assert driver.user == "mrose"
     with pytest.raises(Refused):
         Driver("APOP", password=b"other").run(challenge + b"\0mrose\0" + digest, never)
-    assert challenge_mechanisms.apop is not None
+    driver.environment = dataclasses.replace(driver.environment, issuer="<1896.2.")
+    with pytest.raises(Refused, match="not made on this connection"):
+        driver.run(challenge + b"\0mrose\0" + digest, never)
 
 
 @pytest.mark.parametrize(

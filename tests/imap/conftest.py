@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -41,6 +42,7 @@ class FakeAuth:
             FakeMechanism("CRAM-MD5", frozenset({"dictionary", "active"})),
         ]
         self.error: Exception | None = None
+        self.connection: tuple[int, int] | None = (0x1F, 7)
 
     async def mechanisms(self) -> list[FakeMechanism]:
         return self.offered
@@ -51,6 +53,11 @@ class FakeAuth:
         if self.error is not None:
             raise self.error
         response = initial if initial is not None else await challenge(b"")
+        if mechanism == "APOP":
+            made, name, digest = response.split(b"\0", 2)
+            if digest != hashlib.md5(made + PASSWORD).digest():
+                raise AuthFailed({"user": name.decode()})
+            return AuthSuccess(name.decode(), {})
         _, user, password = response.split(b"\0")
         if password != PASSWORD:
             raise AuthFailed({"user": user.decode()})

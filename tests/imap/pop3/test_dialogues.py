@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from imap.pop3.commands import first_lines
 from imap.pop3.maildrop import unique_id
+from tests.imap.conftest import FakeMechanism
 
 MAIL = b"Subject: one\r\n\r\nHello\r\n.\r\n..two\r\nend\r\n"
 OTHER = b"Subject: two\r\n\r\nSecond\r\n"
@@ -55,6 +58,20 @@ async def test_login_failures(connect: Any) -> None:
     assert await client.command("APOP alice c4c9334bac560ecc979e58001b3e22fb") == "-ERR APOP not enabled."
     assert await client.command("AUTH") == "+OK\r\nPLAIN\r\nCRAM-MD5\r\n."
     assert await client.command("STAT") == "-ERR Unknown command."
+
+
+async def test_apop(mail: Any, connect: Any) -> None:
+    mail.auth.offered.append(FakeMechanism("APOP", frozenset({"private", "dictionary", "active"})))
+    client = await connect(user=None)
+    challenge = re.fullmatch(rb"\+OK Dovecot ready\. (<1f\.7\.[0-9a-f]+\.[^@<>]+@localhost>)\r\n", client.greeting)
+    assert challenge is not None
+    right = hashlib.md5(challenge[1] + b"testpass").hexdigest()
+    for argument in ("", "alice", "alice 12", f"alice {right} ", f"alice {right}0"):
+        assert await client.command(f"APOP {argument}") == "-ERR Invalid parameters."
+    assert await client.command(f"APOP alice {'x' * 32}") == "-ERR Invalid characters in MD5 response."
+    assert await client.command(f"APOP alice {'0' * 32}") == "-ERR [AUTH] Authentication failed."
+    assert "APOP" not in await client.command("CAPA")
+    assert await client.command(f"APOP alice {right}") == "+OK Logged in."
 
 
 async def test_sasl(connect: Any) -> None:
