@@ -28,8 +28,8 @@ class Active:
     """Its part in each transport."""
     refilled: float = 0.0
     """When recipients were last read."""
-    gone: int = 0
-    """Of the recipients in memory those that are done and do not count."""
+    held: int = 0
+    """Recipients in memory that wait for their delivery or are being delivered to."""
     unwritten: set[int] = field(default_factory=set)
     """Recipients of whom the database does not know yet what became of them, by position."""
     content: bytes | None = None

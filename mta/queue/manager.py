@@ -78,7 +78,7 @@ class Manager:
         self._transports: dict[str, Transport[Entry]] = {}
         self._active: dict[int, Active] = {}
         self._recipients = 0
-        """In memory."""
+        """In memory, to be delivered."""
         self._tasks: set[asyncio.Future[None]] = set()
         self._wake = asyncio.Event()
         self._round_began = -math.inf
@@ -192,6 +192,7 @@ class Manager:
         except QueueError as error:
             logger.error("%s", error)
         self._admission = Admission(self._queue, self._clock(), self._settings.maximal_backoff)
+        self._wake.set()
 
     def _begin_run(self) -> None:
         now = self._clock()
@@ -243,7 +244,7 @@ class Manager:
             message.size,
             len(active.to_deliver) + message.unread,
         )
-        self._recipients += len(message.recipients)
+        self._hold(active, len(active.to_deliver))
         work = self._read_more(active, flush=flush) if message.unread else None
         self._spawn(active, work or self._sort(active, active.to_deliver, flush=flush))
 
@@ -264,9 +265,14 @@ class Manager:
 
     def _forget(self, active: Active) -> None:
         if self._active.pop(active.message.sequence, None) is not None:
-            self._recipients -= len(active.message.recipients) - active.gone
+            self._hold(active, -active.held)
 
     # --- recipients of large messages, by and by -------------------------------------------------------------------
+
+    def _hold(self, active: Active, count: int) -> None:
+        """Recipients that wait for their delivery, more or less of them."""
+        active.held += count
+        self._recipients += count
 
     def _room(self) -> int:
         """Recipients of one message that may be read now (qmgr_message_recipient_limit)."""
@@ -275,12 +281,11 @@ class Manager:
     async def _read_more(self, active: Active, *, flush: bool = False) -> None:
         message = active.message
         message.recipients = [each for each in message.recipients if each.position not in active.done]
-        active.gone = 0
-        found = self._queue.read_recipients(message, self._room())
-        self._recipients += len(found)
+        fresh = active.take(self._queue.read_recipients(message, self._room()))
+        self._hold(active, len(fresh))
         active.fault = active.fault or message.fault
         active.refilled = self._clock()
-        await self._sort(active, active.take(found), flush=flush)
+        await self._sort(active, fresh, flush=flush)
 
     def _wants_more(self, active: Active) -> bool:
         """Whether to read before all is done: else one slow destination would hold up the rest of the message."""
@@ -294,7 +299,8 @@ class Manager:
         if active.message.unread and not active.fault:
             await self._write([active.progress(active.unwritten)], active.message.queue_id)
             active.unwritten.clear()
-            await self._read_more(active)
+            # Not awaited: where nothing can be delivered, this comes to pass for each portion of a large message.
+            self._spawn(active, self._read_more(active))
         else:
             await self._complete(active)
 
@@ -344,7 +350,9 @@ class Manager:
         times = Times(active.message.arrival, active.since)
         results = [Result(recipient, Status.DEFERRED, dsn, "none", times) for recipient in recipients]
         active.note(results)
-        active.unwritten.update(recipient.position for recipient in recipients)
+        positions = {recipient.position for recipient in recipients}
+        active.unwritten |= positions
+        self._hold(active, -len(positions))
         for result in results:
             log_result(logging.getLogger("postfix.error"), active.message, result, self._clock())
 
@@ -380,9 +388,7 @@ class Manager:
             transport.finished(destination, self._clock())
         active.entries -= 1
         positions = {result.recipient.position for result in results}
-        gone = len(positions & active.done)
-        active.gone += gone
-        self._recipients -= gone
+        self._hold(active, -len(positions))
         if active.entries == 0:
             active.unwritten |= positions
             await self._ended(active)
@@ -446,7 +452,8 @@ class Manager:
         message = active.message
         if not self._queue.exists(message):
             return []  # removed by postsuper(1) meanwhile
-        set_aside(self._queue, message, active.fault)
+        # With all of its recipients, also those that were not read yet.
+        set_aside(self._queue, self._queue.find(message.queue_id) or message, active.fault)
         return [self._queue.remove(message)]
 
     async def _write(self, changes: Sequence[Change], queue_id: str) -> None:

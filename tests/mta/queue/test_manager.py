@@ -489,6 +489,28 @@ async def test_of_a_large_message_each_outcome_is_kept(start, queue, letter, clo
     assert sum(len(addresses) for nexthop, addresses in bench.agent.deliveries) == 120
 
 
+async def test_a_large_message_to_a_dead_host_is_put_off_portion_by_portion(start, queue, letter) -> None:
+    bench = start(FRUGAL)
+    for _ in range(10):
+        queue.put_blocking(letter("refused@dead.example"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    queue_id = await queue.put(letter(*(f"x{number}@dead.example" for number in range(5000))))
+    async with asyncio.timeout(20):
+        while (found := queue.find(queue_id)) is None or found.queue is not QueueName.DEFERRED:
+            await asyncio.sleep(0.02)
+    assert len(found.recipients) == 5000
+    assert all(entry.reason.startswith("delivery temporarily suspended") for entry in found.recipients)
+
+
+async def test_a_large_torn_message_is_set_aside_with_all_recipients(start, queue, letter) -> None:
+    torn = queue.put_blocking(letter(*(f"ok{number}@a.example" for number in range(100)), body="x" * 200_000))
+    (queue.directory / layout.BODIES / torn).write_bytes(b"Subject: torn")
+    bench = start(FRUGAL)
+    await bench.until(lambda: not bench.left())
+    saved = (queue.directory / layout.CORRUPT / torn).read_bytes()
+    assert saved.count(b"@a.example") == 100
+
+
 async def test_a_slow_recipient_does_not_hold_up_the_rest_of_a_large_message(start, queue, letter) -> None:
     bench = start(FRUGAL)
     slow, real = asyncio.Event(), FakeAgent.deliver
