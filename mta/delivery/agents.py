@@ -15,7 +15,7 @@ from mta.delivery.host.forwarder import Forwarder
 from mta.delivery.host.link import Remote
 from mta.delivery.host.report import Deliverer
 from mta.delivery.request import Agent, Request
-from mta.delivery.result import Dsn, Result, Status, log_result
+from mta.delivery.result import UNAVAILABLE, Dsn, Result, Status, log_result
 from mta.delivery.simple import DiscardAgent, ErrorAgent
 from mta.delivery.smtp.agent import SmtpAgent
 from mta.delivery.smtp.checks import outbound_checks
@@ -58,7 +58,7 @@ class UnavailableAgent:
         self._clock = clock
 
     async def deliver(self, request: Request) -> list[Result]:
-        results = request.all_same(Status.DEFERRED, Dsn("4.3.0", "mail transport unavailable"), site_failure=True)
+        results = request.all_same(Status.DEFERRED, Dsn("4.3.0", UNAVAILABLE), site_failure=True)
         for result in results:
             log_result(logging.getLogger("postfix.error"), request.message, result, self._clock())
         return results

@@ -5,9 +5,13 @@ from __future__ import annotations
 import enum
 import logging
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from mta.address import quote_822
 from mta.queue.message import QueuedMessage, QueuedRecipient
+
+UNAVAILABLE: Final = "mail transport unavailable"
+"""Reason of a site failure that is one of the whole transport: nobody is there to deliver."""
 
 
 class Status(enum.StrEnum):

@@ -14,7 +14,7 @@ from typing import Final
 
 from mta.address import quote_822
 from mta.delivery.request import Request
-from mta.delivery.result import Dsn, Result, Status, Times, log_result
+from mta.delivery.result import UNAVAILABLE, Dsn, Result, Status, Times, log_result
 from mta.queue.active import Active
 from mta.queue.admission import Admission
 from mta.queue.changes import Change, Defer
@@ -327,8 +327,8 @@ class Manager:
                     continue
                 active.entries += 1
                 destination = transport.destination(name, route.nexthop)
-                if destination.dead is not None:
-                    destination.revive()
+                if flush:
+                    transport.revive(destination)
                 transport.add(destination, Entry(active, portion, route.nexthop), jobs[route.transport])
         for job in jobs.values():
             job.unread = active.message.unread
@@ -346,7 +346,7 @@ class Manager:
 
     def _suspend(self, active: Active, recipients: Iterable[QueuedRecipient], why: Dsn) -> None:
         """Defer without an attempt: the destination is dead for now. The log line is error(8)'s."""
-        dsn = why if why.reason.startswith(SUSPENDED) else why.with_reason(f"{SUSPENDED}{why.reason}")
+        dsn = why if why.reason.startswith((SUSPENDED, UNAVAILABLE)) else why.with_reason(f"{SUSPENDED}{why.reason}")
         times = Times(active.message.arrival, active.since)
         results = [Result(recipient, Status.DEFERRED, dsn, "none", times) for recipient in recipients]
         active.note(results)
@@ -425,9 +425,14 @@ class Manager:
         if why is None:
             transport.good(destination)
             return
-        if not transport.bad(destination, why, self._clock(), self._settings.minimal_backoff):
+        now, settings = self._clock(), self._settings
+        if why.reason == UNAVAILABLE:
+            left = transport.throttle(why, now, settings.transport_retry)
+        elif transport.bad(destination, why, now, settings.minimal_backoff):
+            left = transport.take_all(destination)
+        else:
             return
-        for entry in transport.take_all(destination):
+        for entry in left:
             self._suspend(entry.active, entry.recipients, why)
             entry.active.entries -= 1
             if entry.active.entries == 0:

@@ -148,6 +148,8 @@ class ManagerSettings:
     refill_delay: float = 5.0
     """Seconds after which they are read also if there is less room."""
     defer_transports: frozenset[str] = frozenset()
+    transport_retry: float = 60.0
+    """Seconds until a transport is tried again that nobody serves (transport_retry_time)."""
     filter_nexthop: str = ""
     """default_filter_nexthop: where filtered mail goes if the filter has no next hop; empty: to its domain."""
 
@@ -168,6 +170,7 @@ class ManagerSettings:
             refill_limit=config.int("default_recipient_refill_limit"),
             refill_delay=config.seconds("default_recipient_refill_delay"),
             defer_transports=frozenset(config.list("defer_transports")),
+            transport_retry=config.seconds("transport_retry_time"),
             filter_nexthop=config.str("default_filter_nexthop"),
         )
 

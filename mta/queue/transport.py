@@ -34,6 +34,9 @@ class Transport(Generic[E]):
         self._resting: list[Destination[E]] = []
         """With something waiting, in a pause that destination_rate_delay wants."""
         self._count = itertools.count(1)
+        self._unavailable: Dsn | None = None
+        """Why nothing is delivered at all for now."""
+        self._unavailable_from = self._unavailable_until = 0.0
         self._resting_from = self._resting_until = 0.0
         """transport_rate_delay"""
 
@@ -46,14 +49,25 @@ class Transport(Generic[E]):
 
     def dead(self, name: str, now: float) -> Dsn | None:
         """Why the destination is not to be tried; None if it may be."""
+        if self._unavailable is not None:
+            if self._unavailable_from <= now < self._unavailable_until:
+                return self._unavailable
+            self._unavailable = None
         found = self._destinations.get(name)
         return found.why_dead(now) if found else None
 
     def revive_all(self) -> None:
         """Forget who is dead (postqueue -f)."""
+        self._unavailable = None
         for found in self._destinations.values():
             if found.dead is not None:
                 found.revive()
+
+    def revive(self, destination: Destination[E]) -> None:
+        """Try it, dead or not."""
+        self._unavailable = None
+        if destination.dead is not None:
+            destination.revive()
 
     def add(self, destination: Destination[E], entry: E, job: Job[E]) -> None:
         """Something waits for delivery there. The destination is not dead."""
@@ -113,8 +127,14 @@ class Transport(Generic[E]):
         destination.rest(now)
         self._offer(destination)
 
+    def throttle(self, why: Dsn, now: float, seconds: float) -> list[E]:
+        """Nobody is there to deliver: leave the transport alone for a while. All that waits for it, taken away."""
+        self._unavailable, self._unavailable_from, self._unavailable_until = why, now, now + seconds
+        return [entry for found in self._destinations.values() for entry in self.take_all(found)]
+
     def good(self, destination: Destination[E]) -> None:
         """The destination answered."""
+        self._unavailable = None
         destination.good()
         self._offer(destination)
 

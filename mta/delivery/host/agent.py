@@ -11,7 +11,7 @@ from mta.delivery.host.forwarder import Forwarder
 from mta.delivery.host.report import Deliverer, Report, Step
 from mta.delivery.host.split import split_transport
 from mta.delivery.request import Agent, Request
-from mta.delivery.result import Action, Dsn, Result, Status, log_result
+from mta.delivery.result import UNAVAILABLE, Action, Dsn, Result, Status, log_result
 from mta.message import Rejected
 from mta.queue.errors import QueueError
 from mta.queue.message import QueuedRecipient
@@ -44,7 +44,7 @@ class HostAgent:
             return self._all_deferred(request, f"mail queue read error: {error}")
         except (OSError, EOFError) as error:
             self._logger.warning("%s: %s", self.name, str(error) or type(error).__name__)
-            return self._all_deferred(request, "mail transport unavailable", site=True)
+            return self._all_deferred(request, UNAVAILABLE, site=True)
         except Exception as error:
             # Mail is never lost for a fault of the program: it waits, and the log says why.
             self._logger.exception("%s: internal error", request.message.queue_id)

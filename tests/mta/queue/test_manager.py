@@ -422,6 +422,30 @@ async def test_a_dead_destination_is_left_alone_for_a_while(start, queue, letter
     assert bench.left() == []
 
 
+async def test_a_transport_that_nobody_serves_is_left_alone_for_a_minute(start, queue, letter, caplog) -> None:
+    """transport_retry_time; the log does not say `suspended` (qmgr_defer_transport)."""
+    caplog.set_level(logging.INFO)
+    bench = start()
+    bench.agent.answers["ok"] = unavailable = Dsn("4.3.0", "mail transport unavailable")
+    made = FakeAgent._result
+    bench.agent._result = lambda entry, request: replace(made(bench.agent, entry, request), site_failure=unavailable)
+    await queue.put(letter("ok@first.example"))
+    await bench.until(lambda: bench.manager.idle and len(bench.agent.deliveries) == 1)
+    for number in range(20):
+        queue.put_blocking(letter(f"ok@{number}.example"))
+    bench.manager.wake()
+    await bench.until(lambda: bench.manager.idle and caplog.text.count("(mail transport unavailable)") == 20)
+    assert len(bench.agent.deliveries) == 1
+    assert all(
+        entry.reason == "mail transport unavailable" for message in queue.messages() for entry in message.recipients
+    )
+    bench.clock.advance(61)
+    del bench.agent._result
+    bench.agent.answers["ok"] = SENT
+    await queue.put(letter("ok@later.example"))
+    await bench.until(lambda: len(bench.left()) == 21 and bench.manager.idle)
+
+
 async def test_draining_lets_deliveries_end_and_starts_no_more(start, queue, letter) -> None:
     bench = start()
     bench.agent.gate = asyncio.Event()
