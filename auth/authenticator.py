@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from . import schemes
+from .cache import EntryCache
 from .databases import DatabaseError, Databases, Entry, Pairs, Verdict
 from .hashing import Busy, Hasher
 from .passdbs import Passdb, Passdbs
@@ -22,6 +24,7 @@ class Authenticator:
     def __init__(self, settings: AuthSettings, hasher: Hasher) -> None:
         self.settings = settings
         self.hasher = hasher
+        self.cache = EntryCache(settings.cache_size, settings.cache_ttl, settings.cache_negative_ttl)
         databases = Databases(self.exists, settings)
         self.files = databases.files
         self.close = databases.close
@@ -54,7 +57,15 @@ class Authenticator:
                 hashed = True
                 verdict = await passdb.database.verify(request, password)
                 return self._judged(request, passdb, verdict)
-            entry = await passdb.database.lookup(request)
+            entry, cached = await self._entry(request, passdb)
+            result = await check(passdb, entry)
+            if cached and result is Result.MISMATCH:
+                entry, _ = await self._entry(request, passdb, fresh=True)  # it may have changed meanwhile
+                result = await check(passdb, entry)
+            return result
+
+        async def check(passdb: Passdb, entry: Entry | Verdict) -> Result:
+            nonlocal hashed
             if isinstance(entry, Verdict):
                 return self._judged(request, passdb, entry)
             self._take_fields(request, passdb, entry.fields)
@@ -67,6 +78,25 @@ class Authenticator:
         if result is Result.UNKNOWN and not hashed:
             await self._dummy(request, password)
         return result
+
+    async def _entry(
+        self, request: AuthRequest, passdb: Passdb, *, fresh: bool = False
+    ) -> tuple[Entry | Verdict, bool]:
+        """What a passdb says of a user, and whether that was remembered."""
+        key = passdb.database.cache_key(request) if self.cache.enabled else None
+        if key is None:
+            return await passdb.database.lookup(request), False
+        key = f"{self._passdbs.number(passdb)}\0{key}"
+        if not fresh and (found := self.cache.get(key)) is not None:
+            return found, True
+        answer = await passdb.database.lookup(request)
+        self.cache.put(key, request.user or "", answer)
+        return answer, False
+
+    def flush(self, users: Sequence[str]) -> int:
+        """Forget what is remembered of users, or everything; returns how many entries that was. Which users the good
+        checks are of is not known, so they all go."""
+        return self.cache.flush(users) + self.hasher.remembered.flush()
 
     async def _check(self, request: AuthRequest, passdb: Passdb, entry: Entry, password: bytes) -> Result:
         if request.password_verified:
@@ -118,7 +148,7 @@ class Authenticator:
             last = None
             if not passdb.database.can_lookup:
                 return Result.NO_SCHEME
-            entry = await passdb.database.lookup(request)
+            entry, _ = await self._entry(request, passdb)
             if isinstance(entry, Verdict):
                 return self._judged(request, passdb, entry)
             self._take_fields(request, passdb, entry.fields)
@@ -147,6 +177,7 @@ class Authenticator:
         """Keep new credentials, in the first passdb that can."""
         for passdb in self._passdbs.normal:
             if passdb.database.can_store and not self._passdbs.skipped(request, passdb):
+                self.cache.flush([request.user or ""])
                 try:
                     await passdb.database.store(request, f"{{{scheme}}}{text}")
                 except (DatabaseError, UnknownVariable, Busy) as error:

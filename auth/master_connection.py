@@ -74,8 +74,8 @@ class MasterConnection(Connection):
                 for address, count, penalty, update in self.core.penalties.waiting():
                     self._machine.send_penalty(number, address, count, penalty, update)
                 self._machine.send_done(number)
-            case master_server.FlushCache(id):
-                self._machine.send_flushed(id, self.core.authenticator.hasher.remembered.flush())
+            case master_server.FlushCache(id, users):
+                self._machine.send_flushed(id, self.core.authenticator.flush(users))
         self._flush()
 
     def _request(self, user: str, parameters: Parameters) -> AuthRequest | None:

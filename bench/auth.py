@@ -149,8 +149,11 @@ def stored(scheme: str) -> str:
 def speed(arguments: argparse.Namespace) -> int:
     """Rounds of ours and Dovecot's in turn, so that both see the same machine; the medians count."""
     cases = [
-        ("PLAIN, cache on, one at a time", "SHA512-CRYPT", "auth_cache_size = 10M\n", 1, 0.5),
-        ("PLAIN, cache on, 32 under way", "SHA512-CRYPT", "auth_cache_size = 10M\n", 32, 0.5),
+        # Dovecot's cache keeps the hash and checks it anew each time, ours the fact that the check has succeeded. What
+        # the protocol itself costs shows where the check costs nothing.
+        ("clear text, cache on, one at a time", "PLAIN", "auth_cache_size = 10M\n", 1, 0.5),
+        ("clear text, cache on, 32 under way", "PLAIN", "auth_cache_size = 10M\n", 32, 0.5),
+        ("SHA512-CRYPT, cache on, 32 under way", "SHA512-CRYPT", "auth_cache_size = 10M\n", 32, 0.5),
         ("SHA512-CRYPT cold, 8 under way", "SHA512-CRYPT", "", 8, 0.8),
         ("ARGON2ID cold, 8 under way", "ARGON2ID", "", 8, 0.8),
     ]
@@ -170,7 +173,7 @@ def speed(arguments: argparse.Namespace) -> int:
             ratio = values[OURS] / values[THEIRS]
             good = good and ratio >= bar
             text += f": {ratio:.2f} (bar {bar})"
-        print(f"{title:34} {text}", flush=True)
+        print(f"{title:37} {text}", flush=True)
     return 0 if good else 1
 
 
@@ -181,7 +184,6 @@ def guessing(arguments: argparse.Namespace) -> int:
     for title, settings in (
         ("no delay, no penalty", "auth_failure_delay = 0\n" + ANVIL_OFF),
         ("auth_failure_delay = 2 secs, penalty", "auth_failure_delay = 2 secs\n"),
-        ("the same, locked out after 10", "hardmail_lockout_address_failures = 10\n"),
     ):
         with service(OURS, settings, users) as path:
             guesses, slowest = _guess(path, arguments.seconds)

@@ -54,6 +54,11 @@ class PassDatabase:
     def __init__(self, default_scheme: str) -> None:
         self.default_scheme = default_scheme
 
+    def cache_key(self, request: AuthRequest) -> str | None:
+        """What an answer depends on, as text, for auth_cache_size; None where asking is cheap. Raises
+        UnknownVariable."""
+        return None
+
     async def lookup(self, request: AuthRequest) -> Entry | Verdict:
         """The user's entry, or why there is none. Raises DatabaseError."""
         raise DatabaseError(f"{self.driver} passdb doesn't support credentials lookups")

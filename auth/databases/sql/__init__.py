@@ -74,6 +74,9 @@ class SqlPassdb(PassDatabase):
         self._source = source
         self.can_store = source.file is None  # a SQLite file is opened for reading only
 
+    def cache_key(self, request: AuthRequest) -> str | None:
+        return "\0".join(self._source.password_query.values(request.expand))
+
     async def store(self, request: AuthRequest, stored: str) -> None:
         await self._source.store(request, stored)
 

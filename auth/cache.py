@@ -1,0 +1,75 @@
+"""What passdbs have said lately (doc/wiki Authentication/Caching): entries, and that a user is unknown."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from .databases import Entry, Verdict
+from .results import Result
+
+OVERHEAD = 200
+"""Octets of an entry besides its text, to turn auth_cache_size into what is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    answer: Entry | Verdict = field(repr=False)
+    user: str
+    octets: int
+    until: float
+
+
+class EntryCache:
+    """Answers by key, the oldest of which go first. ``octets`` 0 is no cache; times are in seconds."""
+
+    def __init__(
+        self, octets: int, ttl: float, negative_ttl: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit = octets
+        self._ttl = ttl
+        self._negative_ttl = negative_ttl
+        self._clock = clock
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._octets = 0
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is kept."""
+        return self._limit > 0
+
+    def get(self, key: str) -> Entry | Verdict | None:
+        """The answer, None when there is none or it is too old."""
+        kept = self._kept.get(key)
+        return kept.answer if kept is not None and self._clock() < kept.until else None
+
+    def put(self, key: str, user: str, answer: Entry | Verdict) -> None:
+        """Keep an answer; a verdict other than "unknown" is about one password and is not kept."""
+        self._drop(key)
+        if isinstance(answer, Verdict) and answer.result is not Result.UNKNOWN:
+            return
+        ttl = self._negative_ttl if isinstance(answer, Verdict) else self._ttl
+        texts = [key, user, *(text for pair in answer.fields for text in pair if text)]
+        if isinstance(answer, Entry):
+            texts.append(answer.password or "")
+        octets = OVERHEAD + sum(map(len, texts))
+        if ttl <= 0 or octets > self._limit:
+            return
+        self._kept[key] = _Kept(answer, user, octets, self._clock() + ttl)
+        self._octets += octets
+        while self._octets > self._limit:
+            self._drop(next(iter(self._kept)))
+
+    def flush(self, users: Sequence[str] = ()) -> int:
+        """Forget what is known of these users, or everything; returns how many entries that was."""
+        keys = [key for key, kept in self._kept.items() if not users or kept.user in users]
+        for key in keys:
+            self._drop(key)
+        return len(keys)
+
+    def _drop(self, key: str) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._octets -= kept.octets
