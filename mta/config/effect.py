@@ -89,9 +89,8 @@ _WITHOUT_EFFECT = """
     smtp_tls_force_insecure_host_tlsa_lookup smtp_tls_note_starttls_offer smtp_tls_scert_verifydepth
     smtp_tls_trust_anchor_file smtp_xforward_timeout
 
-    smtpd_authorized_verp_clients smtpd_client_port_logging smtpd_delay_open_until_valid_rcpt smtpd_dns_reply_filter
-    smtpd_log_access_permit_actions smtpd_proxy_options smtpd_reject_footer_maps smtpd_tls_ccert_verifydepth
-    smtpd_tls_eecdh_grade
+    smtpd_authorized_verp_clients smtpd_dns_reply_filter smtpd_log_access_permit_actions smtpd_proxy_options
+    smtpd_tls_ccert_verifydepth smtpd_tls_eecdh_grade
 
     tls_config_file tls_config_name tls_dane_digests tls_disable_workarounds tls_eecdh_auto_curves
     tls_eecdh_strong_curve tls_eecdh_ultra_curve tls_legacy_public_key_fingerprints tls_server_sni_maps

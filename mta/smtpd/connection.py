@@ -290,7 +290,7 @@ class Connection(aiosmtpd.SMTP):
             self.flush()
             await asyncio.sleep(server.error_sleep)
         if reply.code >= 400:
-            reply = server.finish_refusal(self.session, reply)
+            reply = await server.finish_refusal(self.session, reply)
         wire = reply.wire()
         self._output.append(wire)
         self._output_size += len(wire)

@@ -22,6 +22,9 @@ log = logging.getLogger("postfix.smtpd")
 _HEADER: Final = re.compile(r"[!-9;-~]+[ \t]*:")
 """A word that looks like a message header: its sender is no mail client (smtpd_forbidden_commands, postconf(5))."""
 
+AHEAD_SHOWN: Final = 100
+"""Octets of what was sent too early that the log shows."""
+
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
 
@@ -160,7 +163,9 @@ async def _perform(
     if server.tls.required and session.tls is None and not command.before_tls:
         return replies.NEED_TLS
     if connection.input_waiting and not session.improper_pipelining and (command.last_in_group or not session.is_esmtp):
-        log.info("improper command pipelining after %s from %s", session.command, session.label)
+        ahead = connection.input.peek(AHEAD_SHOWN).decode("latin-1")
+        shown = _UNPRINTABLE.sub("?", ahead.replace("\r", "\\r").replace("\n", "\\n"))
+        log.info("improper command pipelining after %s from %s: %s", session.command, session.label, shown)
         session.improper_pipelining = True
         if server.forbid_pipelining:
             session.hung_up = True

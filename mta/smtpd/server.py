@@ -80,6 +80,9 @@ class Server:
     tls: TlsService
     sasl: Sasl
     queue_directory: Path
+    client_port_logging: bool
+    open_early: bool
+    """smtpd_delay_open_until_valid_rcpt = no: a message has its queue id from MAIL on."""
     hostname: str
     mail_name: str
     banner: Reply
@@ -165,6 +168,8 @@ class Server:
             tls=tls,
             sasl=Sasl.from_config(config, tls.auth_only),
             queue_directory=Path(text("queue_directory")),
+            client_port_logging=yes("smtpd_client_port_logging"),
+            open_early=not yes("smtpd_delay_open_until_valid_rcpt"),
             hostname=hostname,
             mail_name=text("mail_name"),
             banner=Reply(220, "", text("smtpd_banner")),
@@ -247,6 +252,8 @@ class Server:
     def new_session(self, loop: asyncio.AbstractEventLoop, peer: Any, local: Any) -> Session:
         """A session for a connection; addresses as the event loop gives them."""
         session = Session(loop, parameters.numeric(peer[0]), peer[1], (parameters.numeric(local[0]), local[1]))
+        if self.client_port_logging:
+            session.peer_info = replace(session.peer_info, logs_port=True)
         session.stress = self.stress
         session.instance = f"{loop.time():.6f}.{id(session):x}"
         return session
@@ -282,12 +289,12 @@ class Server:
                 return parameters.keywords(value.replace(",", " ").split())
         return self.keywords_discarded
 
-    def finish_refusal(self, session: Session, reply: Reply) -> Reply:
+    async def finish_refusal(self, session: Session, reply: Reply) -> Reply:
         """What the site does to every refusal: soft_bounce, smtpd_reject_footer."""
         if self.soft_bounce and reply.code >= 500:
             status = f"4{reply.status[1:]}" if reply.status else ""
             reply = Reply(reply.code - 100, status, reply.text)
-        return self.footer.add(session, reply) if self.footer.template else reply
+        return await self.footer.add(session, reply) if self.footer else reply
 
     def bare_newline_refusal(self, session: Session) -> Reply | None:
         """smtpd_forbid_bare_newline = reject: what to answer; None under `normalize`."""

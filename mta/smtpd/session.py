@@ -42,11 +42,14 @@ class Peer:
     """The name in the PTR record, confirmed or not, or `unknown`."""
     name_status: NameStatus = NameStatus.FOUND
     reverse_status: NameStatus = NameStatus.FOUND
+    logs_port: bool = False
+    """smtpd_client_port_logging"""
 
     @property
     def label(self) -> str:
         """`name[address]`, as the log and many replies call the client."""
-        return f"{self.name}[{self.address}]"
+        label = f"{self.name}[{self.address}]"
+        return f"{label}:{self.port}" if self.logs_port else label
 
     @property
     def literal(self) -> str:

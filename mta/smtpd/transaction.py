@@ -72,6 +72,8 @@ async def mail(connection: Connection, words: list[Word]) -> Reply:
         _forget_options(transaction)
         return _refusal(error)
     transaction.mail_from = sender
+    if server.open_early:
+        _open(connection)
     return replies.SENDER_OK
 
 
@@ -104,8 +106,7 @@ async def rcpt(connection: Connection, words: list[Word]) -> Reply:
     if refusal := await filters.rcpt(connection, recipient, words[3:]):
         return refusal
     if not transaction.queue_id:
-        transaction.queue_id = server.queue.new_id()
-        log.info("%s: client=%s%s", transaction.queue_id, session.label, _sasl_words(session, transaction))
+        _open(connection)
     transaction.add_recipient(recipient, orcpt, notify)
     return replies.RECIPIENT_OK
 
@@ -117,6 +118,13 @@ async def rset(connection: Connection, words: list[Word]) -> Reply:
     await filters.give_up(connection)
     connection.new_transaction()
     return replies.OK
+
+
+def _open(connection: Connection) -> None:
+    """Give the message its queue id."""
+    session, transaction = connection.session, connection.envelope
+    transaction.queue_id = connection.server.queue.new_id()
+    log.info("%s: client=%s%s", transaction.queue_id, session.label, _sasl_words(session, transaction))
 
 
 def _sasl_words(session: Session, transaction: Transaction) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -248,6 +249,37 @@ async def test_footer_and_soft_bounce(start: Any) -> None:
         C: RCPT TO:<x@y.example>
         S: 403 4.5.1 Error: need MAIL command. Call mx.example.com
     """)
+
+
+async def test_footers_by_reply(start: Any) -> None:
+    site = await start(
+        "smtpd_reject_footer = generic\n"
+        "smtpd_reject_footer_maps = regexp:{{/^500 .* recognized/ \\c, see the manual of $$$$server_name}, {/^503/ two\\nlines}}"
+    )
+    await site.say("""
+        C: FOO
+        S: 500 5.5.2 Error: command not recognized, see the manual of mx.example.com
+        C: RCPT TO:<x@y.example>
+        S: 503-5.5.1 Error: need MAIL command|503-5.5.1 two|503 5.5.1 lines
+        C: MAIL
+        S: 501-5.5.4 Syntax: MAIL FROM:<address>|501 5.5.4 generic
+    """)
+
+
+async def test_ports_and_early_queue_ids_in_the_log(start: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "postfix.smtpd")
+    site = await start("smtpd_client_port_logging = yes\nsmtpd_delay_open_until_valid_rcpt = no")
+    client = await site.say(
+        "C: EHLO x\nS: 250-*\nC: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<no@example.com>\nS: 550 *"
+    )
+    port = client.writer.get_extra_info("sockname")[1]
+    await client.send(b"NOOP\r\nearly\x01\r\n")
+    await client.reply()
+    label = f"unknown[127.0.0.1]:{port}"
+    assert f"connect from {label}" in caplog.messages
+    assert f"QID1: client={label}" in caplog.messages
+    assert any(line.startswith(f"QID1: reject: RCPT from {label}: 550 ") for line in caplog.messages)
+    assert f"improper command pipelining after NOOP from {label}: early?\\r\\n" in caplog.messages
 
 
 async def test_a_command_ends_at_a_nul(start: Any) -> None:
