@@ -55,7 +55,7 @@ _WITHOUT_EFFECT = """
     error_notice_recipient header_from_format ignore_mx_lookup_error info_log_address_format
     internal_mail_filter_classes local_delivery_status_filter local_login_sender_maps mime_boundary_length_limit
     mime_nesting_limit pipe_delivery_status_filter respectful_logging send_cyrus_sasl_authzid
-    smtputf8_autodetect_classes syslog_facility tcp_windowsize transport_retry_time verp_delimiter_filter
+    smtputf8_autodetect_classes syslog_facility tcp_windowsize verp_delimiter_filter
     virtual_delivery_status_filter
 
     lmtp_address_verify_target lmtp_assume_final lmtp_balance_inet_protocols lmtp_bind_address_enforce
