@@ -32,7 +32,7 @@ class Table(ABC):
 
     def sequence(self) -> Iterator[tuple[str, str]]:
         """All (key, value) pairs. Raises TableError for types that cannot tell."""
-        raise TableError(f"{self.name}: this table type cannot be listed")
+        raise TableError(f"table {self.name}: sequence operation is not supported")
 
     async def update(self, key: str, value: str) -> None:
         """Store a value under a key. Raises TableError for types that cannot."""

@@ -33,6 +33,10 @@ _PERL_ESCAPES = {
     "G": None,
 }
 _GNU_ESCAPES = {"<": r"\b(?=\w)", ">": r"\b(?<=\w)", "`": r"\A", "'": r"\Z"}
+# `(?<name>` and `(?'name'`; `(?<=` and `(?<!` look behind.
+_NAMED_GROUP = re.compile(r"\(\?(?:<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)')")
+# Python has options in front of the whole pattern or of a group only.
+_OPTION_SWITCH = re.compile(r"\(\?([imsx]+|[imsx]*-[imsx]+)\)")
 # Opening brackets nested deeper than this make Python's compiler recurse too far.
 _PATTERN_LIMIT = 20_000
 
@@ -101,6 +105,13 @@ def _translate(pattern: str, escapes: dict[str, str | None] | dict[str, str], *,
         elif c == "[":
             text, i = _bracket(pattern, i, posix)
             out.append(text)
+        elif not posix and (named := _NAMED_GROUP.match(pattern, i)):
+            out.append(f"(?P<{named[1] or named[2]}>")
+            i = named.end()
+        elif not posix and (switch := _OPTION_SWITCH.match(pattern, i)):
+            rest = _rest_of_group(pattern, switch.end(), leads=i == 0 or pattern.endswith(("(", "(?:"), 0, i))
+            out.append(f"(?{switch[1]}:{_translate(rest, escapes, end=end, posix=False)})")
+            i = switch.end() + len(rest)
         elif c == "$":
             out.append(end)
             i += 1
@@ -108,6 +119,21 @@ def _translate(pattern: str, escapes: dict[str, str | None] | dict[str, str], *,
             out.append(c)
             i += 1
     return "".join(out)
+
+
+def _rest_of_group(pattern: str, start: int, *, leads: bool) -> str:
+    """What a `(?i)` in front of `start` is about: up to the end of its group. Raises PatternError for `a(?i)b|c`."""
+    depth, i = 0, start
+    while i < len(pattern) and (depth or pattern[i] != ")"):
+        c = pattern[i]
+        if c == "[":
+            _, i = _bracket(pattern, i, False)
+            continue
+        if c == "|" and not depth and not leads:
+            raise PatternError("options that change within an alternative are not supported")
+        depth += (c == "(") - (c == ")")
+        i += 2 if c == "\\" else 1
+    return pattern[start:i]
 
 
 def _escape(following: str, escapes: dict[str, str | None] | dict[str, str], posix: bool) -> str:

@@ -87,7 +87,9 @@ async def _run(argv: Sequence[str], name: str) -> int:
         return _change(specs, options, config, name)
     tables = [_open(spec, config, name == "postalias") for spec in specs]
     try:
-        return await _query(tables, options["-q"]) if "-q" in options else _sequence(tables)
+        if "-q" not in options:
+            return _sequence(tables, ":" if name == "postalias" else "")
+        return await _query(tables, options["-q"], frozenset(options))
     finally:
         for table in tables:
             await table.aclose()
@@ -143,25 +145,37 @@ def _open(spec: str, config: MainConfig, aliases: bool) -> Table:
     return open_table(_full(spec, config), config, aliases=aliases)
 
 
-async def _query(tables: Sequence[Table], key: str) -> int:
-    if key != "-":
-        for table in tables:
-            if (value := await table.lookup(key)) is not None:
-                sys.stdout.write(f"{value}\n")
-                return EX_OK
-        return EX_NOT_FOUND
+async def _query(tables: Sequence[Table], key: str, flags: frozenset[str]) -> int:
     found = False
-    for asked in _lines():
+    for asked in _asked(flags) if key == "-" else [key]:
         for table in tables:
             if (value := await table.lookup(asked)) is not None:
-                sys.stdout.write(f"{asked}\t{value}\n")
+                sys.stdout.write(f"{asked}\t{value}\n" if key == "-" else f"{value}\n")
                 found = True
                 break
     return EX_OK if found else EX_NOT_FOUND
 
 
-def _sequence(tables: Sequence[Table]) -> int:
+def _asked(flags: frozenset[str]) -> Iterator[str]:
+    """The keys on standard input: lines; with -h the headers of a message, with -b its body, with -m as MIME parts."""
+    if not flags & {"-h", "-b"}:
+        yield from _lines()
+        return
+    # The message is taken apart as for header_checks and body_checks.
+    from mta.message import headers, mime
+
+    content = sys.stdin.read(FILE_LIMIT).replace("\n", "\r\n").encode("utf-8", "surrogateescape")
+    fields, rest = headers.split(content)
+    if "-h" in flags:
+        yield from (each.text for each in fields)
+    for piece in mime.walk(fields if "-m" in flags else [], rest):
+        is_header = piece.kind in (mime.Kind.MIME_HEADER, mime.Kind.NESTED_HEADER)
+        if ("-h" if is_header else "-b") in flags:
+            yield piece.octets.decode("utf-8", "surrogateescape").removesuffix("\r\n").replace("\r\n", "\n")
+
+
+def _sequence(tables: Sequence[Table], mark: str) -> int:
     for table in tables:
         for key, value in table.sequence():
-            sys.stdout.write(f"{key}\t{value}\n")
+            sys.stdout.write(f"{key}{mark}\t{value}\n")
     return EX_OK

@@ -1,6 +1,7 @@
 """Text sources of tables: postmap(1)'s `key value` lines and aliases(5)' `key: value` lines, read again on change."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -96,6 +97,10 @@ def split_entry(text: str) -> tuple[str, str]:
     return key, value
 
 
+_GAP = re.compile(r'"(?:[^"\\]|\\.)*"|[ \t\r\n\v\f]+')
+"""Blanks between the addresses of an alias, folded lines among them, or a quoted string, in which blanks count."""
+
+
 def split_alias(text: str) -> tuple[str, str]:
     """Split `key: value` as aliases(5); the key may be a quoted string. ValueError says what is wrong."""
     in_quotes = False
@@ -111,7 +116,7 @@ def split_alias(text: str) -> tuple[str, str]:
         key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     if not key or not value:
         raise ValueError("expected format: name:value")
-    return key, value
+    return key, _GAP.sub(lambda match: match[0] if match[0].startswith('"') else " ", value)
 
 
 def parse_entries(text: str, path: Path, *, aliases: bool = False) -> dict[str, str]:

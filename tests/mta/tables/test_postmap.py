@@ -36,12 +36,30 @@ def test_keys_from_standard_input(
     assert capsys.readouterr().out == "a\tone\nb\ttwo\n"
 
 
+@pytest.mark.parametrize(
+    ("flags", "asked"),
+    [
+        ("-hq", ["Subject: one\n two", "Content-Type: multipart/x; boundary=b"]),
+        ("-bq", ["", "--b", "X-Part: p", "", "text", "--b--"]),
+        ("-hmq", ["Subject: one\n two", "Content-Type: multipart/x; boundary=b", "X-Part: p"]),
+        ("-bmq", ["", "--b", "", "text", "--b--"]),
+    ],
+)
+def test_a_message_on_standard_input(
+    flags: str, asked: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail = "Subject: one\n two\nContent-Type: multipart/x; boundary=b\n\n--b\nX-Part: p\n\ntext\n--b--\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(mail))
+    assert main([flags, "-", "static:x"]) == 0
+    assert capsys.readouterr().out == "".join(f"{key}\tx\n" for key in asked)
+
+
 def test_listing_and_checking(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(source, "-s", source) == 0
     assert capsys.readouterr().out == "a\tone\nb\ttwo\n"
     assert run(source, f"hash:{source}") == 0
     assert run(source, "-s", "static:x") == 1
-    assert "cannot be listed" in capsys.readouterr().err
+    assert "table static:x: sequence operation is not supported" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

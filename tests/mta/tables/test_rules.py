@@ -228,3 +228,27 @@ async def test_any_rule_text_makes_a_table(text: str) -> None:
 def test_networks_are_read_or_refused(text: str) -> None:
     with suppress(ValueError):
         parse_network(text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches", "fails"),
+    [
+        ("^(?<user>a+)@(?'host'b)$", "aa@b", "aa@c"),
+        ("(?<=x)a(?<!ya)", "xa", "ya"),
+        ("(?i)abc", "ABC", "ab"),
+        ("^(?i)abc$", "aBC", "xabc"),
+        ("a(?:(?i)b|c)d", "aCd", "ACd"),
+        ("a(?i)b", "aB", "AB"),
+        ("(?i)a|b", "B", "c"),
+        ("(?-i)a", "a", "A"),
+    ],
+)
+def test_perl_groups_with_names_and_options(pattern: str, matches: str, fails: str) -> None:
+    compiled = compile_perl(pattern, "")
+    assert compiled.search(matches)
+    assert not compiled.search(fails)
+
+
+def test_options_within_an_alternative_are_refused() -> None:
+    with pytest.raises(PatternError, match="options"):
+        compile_perl("a(?i)b|c", "")

@@ -122,3 +122,7 @@ def test_only_value_errors_escape(text: str) -> None:
 def test_lookups_do_not_need_a_running_loop_of_their_own(table: MakeTable) -> None:
     found = table("texthash", "a b\n")
     assert asyncio.run(found.lookup("a")) == "b"
+
+
+def test_blanks_between_the_addresses_of_an_alias_are_one() -> None:
+    assert split_alias('team: a,\n   b,  "x  y"@z\tc') == ("team", 'a, b, "x  y"@z c')
