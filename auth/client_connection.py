@@ -13,7 +13,7 @@ from . import proxying
 from .connection import Connection
 from .core import Core
 from .exchange import AskClient, AskDatabase, DatabaseQuestion, Exchange, Next, Outcome
-from .mechanisms import MECHANISMS
+from .mechanisms import MECHANISMS, Environment
 from .protocol import Parameters, ProtocolError, ServerConnection, server
 from .replies import fail_words, ok_words
 from .request import AuthRequest, describe
@@ -119,9 +119,7 @@ class ClientConnection(Connection):
         core, parameters = self.core, begin.parameters
         request = AuthRequest(core.settings, parameters, begin.mechanism, begin.id)
         entry = MECHANISMS[begin.mechanism]
-        binds = core.binds and self._machine.binds and parameters.secured == "tls"
-        issuer = f"<{core.server_pid:x}.{self.number:x}."
-        environment = replace(core.environment, service=parameters.service or "", binds=binds, issuer=issuer)
+        environment = core.environment if entry.needs == "verify" else self._environment(parameters)
         exchange = Exchange(core.authenticator, core.guard, request, entry, environment, begin.initial)
         live = self._live[begin.id] = _Live(exchange, parameters)
         if core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
@@ -131,6 +129,16 @@ class ClientConnection(Connection):
             self._later(live, wait, lambda: self._advance(begin.id, live))
         else:
             self._advance(begin.id, live)
+
+    def _environment(self, parameters: Parameters) -> Environment:
+        """What a mechanism that does more than hand a password over may know of this connection."""
+        core = self.core
+        return replace(
+            core.environment,
+            service=parameters.service or "",
+            binds=core.binds and self._machine.binds and parameters.secured == "tls",
+            issuer=f"<{core.server_pid:x}.{self.number:x}.",
+        )
 
     def _penalty(self, parameters: Parameters) -> float:
         """Seconds that the client's earlier failures make it wait."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 VARIABLE = re.compile(r"%(?:(%)|(?P<numbers>-?[0-9]*(?:\.-?[0-9]+)?)(?P<modifiers>[LUEXRHNMDT]*)(?:\{(?P<long>(?:[^{}]|\{[^{}]*\}|%\{[^{}]*\})*)\}|(?P<short>.)))", re.DOTALL)  # fmt: skip  # noqa: E501 - one grammar, one line
 _HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
@@ -31,17 +32,31 @@ def expand(text: str, lookup: Lookup, escape: Callable[[str], str] | None = None
     """Replace the variables of ``text``; each value passes through ``escape``, so that it cannot break the result."""
     if "%" not in text:
         return text
+    pieces: list[str] = []
+    for piece in _pieces(text):
+        if isinstance(piece, str):
+            pieces.append(piece)
+            continue
+        name, modifiers, numbers = piece
+        value = _cut(_modify(_value(name, lookup), modifiers), numbers)
+        pieces.append(escape(value) if escape is not None else value)
+    return "".join(pieces)
 
-    def replace(match: re.Match[str]) -> str:
-        if match[1]:
-            return "%"
+
+@lru_cache(256)
+def _pieces(text: str) -> tuple[str | tuple[str, str, str], ...]:
+    """The plain text and the variables (name, modifiers, numbers) of a text, in order."""
+    pieces: list[str | tuple[str, str, str]] = []
+    at = 0
+    for match in VARIABLE.finditer(text):
+        pieces.append(text[at : match.start()])
+        at = match.end()
         name = match["long"] if match["long"] is not None else match["short"]
-        if match.end() == len(text) and name in _MODIFIERS:
-            return ""  # a modifier and nothing to modify
-        value = _cut(_modify(_value(name, lookup), match["modifiers"]), match["numbers"])
-        return escape(value) if escape is not None else value
-
-    return VARIABLE.sub(replace, text)
+        if match[1]:
+            pieces.append("%")
+        elif at < len(text) or name not in _MODIFIERS:  # else a modifier and nothing to modify
+            pieces.append((name, match["modifiers"], match["numbers"]))
+    return tuple(filter(None, (*pieces, text[at:])))
 
 
 def names(text: str) -> Iterator[str]:
