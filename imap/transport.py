@@ -68,6 +68,7 @@ class Connection(protocol.Protocol):
         self._last = 0.0
         self._paused: asyncio.Future[None] | None = None
         self._greeted = False
+        self._direct = False  # in the clear, and nothing waits to be sent
         self._admission: asyncio.Task[None] | None = None
         self._held_back = False  # not read, since too much waits behind a command
         self.leaving = False  # told to go, to make room
@@ -126,6 +127,7 @@ class Connection(protocol.Protocol):
     def _begin(self) -> None:
         transport = self._transport
         self.session = self.server.make_session(self)
+        self._direct = not self.implicit_tls
         transport.registerProducer(self, True)
         if self.implicit_tls:
             self.set_timeout(HANDSHAKE_TIMEOUT)
@@ -169,7 +171,8 @@ class Connection(protocol.Protocol):
             self._paused = self._loop.create_future()
 
     def resumeProducing(self) -> None:
-        """The peer has caught up."""
+        """The peer has caught up: nothing waits any more."""
+        self._direct = not self.is_tls
         waiting, self._paused = self._paused, None
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
@@ -189,8 +192,14 @@ class Connection(protocol.Protocol):
         return self.server.loop
 
     def write(self, data: bytes) -> None:
-        """Send octets."""
-        self._transport.write(data)
+        """Send octets: at once where nothing waits before them, without another turn of the reactor."""
+        if self._direct:
+            sent = self._transport.writeSomeData(data)
+            if isinstance(sent, int):  # otherwise an error, which the reactor meets again and handles
+                data = data[sent:]
+        if data:
+            self._direct = False
+            self._transport.write(data)
         if self._held_back:  # a command was answered
             self._held_back = False
             self._transport.resumeProducing()
@@ -204,6 +213,7 @@ class Connection(protocol.Protocol):
         options = self.server.tls
         assert options is not None
         transport = self._transport
+        self._direct = False
         transport.unregisterProducer()
         upgrade_server(self, options, go_ahead=go_ahead, discard=lambda: 0)
         transport.registerProducer(self, True)

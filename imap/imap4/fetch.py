@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.binary import body_writer, is_binary_section, size_writer
@@ -38,6 +38,7 @@ _MACROS = {
 _PARTIAL = re.compile(rb"<([0-9]{1,19})(?:\.([0-9]{1,19}))?>")
 
 Write = Callable[[Content], bytes]
+Known = Callable[[Message], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class Item:
     """One item: what it writes, whether it sets \\Seen, and under which key the store may keep its value.
 
     ``reads`` tells which octets of the message alone make the value; an item with none looks at the mailbox too.
-    ``gone`` stands for the value of a message that was expunged, whole, as RFC 2180 section 4.1.2 has it.
+    ``known`` tells the value from what a message has in memory, None where that is not enough; it may take the place
+    of ``write``. ``gone`` stands for the value of a message that was expunged, whole, as RFC 2180 section 4.1.2 has it.
     """
 
     write: Write
@@ -53,6 +55,7 @@ class Item:
     cache_key: str | None = None
     reads: Literal["", "header", "data"] = ""
     gone: bytes = b""
+    known: Known | None = None
 
 
 class Items:
@@ -94,6 +97,23 @@ class Items:
     def cache_keys(self) -> list[str]:
         """The keys of cached values that are asked for."""
         return [item.cache_key for item in self._items.values() if item.cache_key is not None]
+
+    def known(self, messages: list[Message], cached: Mapping[str, Mapping[int, bytes]]) -> list[bytes] | None:
+        """The items of each message where all of them are in memory or cached; else None, and nothing is read."""
+        columns: list[list[bytes]] = []
+        for name, item in self._items.items():
+            if item.cache_key is not None:
+                values = cached[item.cache_key]
+                if len(values) < len(messages):
+                    return None
+                label = name.encode() + b" "
+                columns.append([label + values[message.uid] for message in messages])
+                continue
+            column = [] if item.known is None else list(map(item.known, messages))
+            if not column or None in column:
+                return None
+            columns.append(cast("list[bytes]", column))
+        return columns[0] if len(columns) == 1 else list(map(b" ".join, zip(*columns, strict=True)))
 
     async def prepare(self, content: Content, cached: dict[str, bytes]) -> dict[str, bytes]:
         """For :meth:`render`: what a heavy message would block the loop with, written in a thread."""
@@ -155,19 +175,19 @@ class Items:
     def _plain(self, name: str) -> Item | None:
         if name == "FLAGS":
             self.wants_flags = True
-            return Item(lambda content: b"FLAGS " + self._flags(content.message))
+            return _memory_item(lambda message: b"FLAGS " + self._flags(message))
         if name == "UID":
-            return Item(lambda content: b"UID %d" % content.message.uid)
+            return _memory_item(lambda message: b"UID %d" % message.uid)
         if name == "INTERNALDATE":
-            return Item(
-                lambda content: b'INTERNALDATE "%b"' % write_date_time(content.message.internal_date),
+            return _measured_item(
+                lambda message: b'INTERNALDATE "%b"' % write_date_time(message.internal_date),
                 gone=b'INTERNALDATE "%b"' % write_date_time(0),
             )
         if name == "RFC822.SIZE":
-            return Item(lambda content: b"RFC822.SIZE %d" % content.message.size, gone=b"RFC822.SIZE 0")
+            return _measured_item(lambda message: b"RFC822.SIZE %d" % message.size, gone=b"RFC822.SIZE 0")
         if name == "MODSEQ":
             self.wants_modseq = True
-            return Item(lambda content: b"MODSEQ (%d)" % content.message.modseq)
+            return _memory_item(lambda message: b"MODSEQ (%d)" % message.modseq)
         if name in ("SAVEDATE", "X-SAVEDATE"):
             label = name.encode() + b' "'
             return Item(lambda content: label + write_date_time(content.save_date) + b'"')
@@ -273,6 +293,20 @@ def _partial(text: bytes) -> tuple[int, int | None] | None:
 def _header_name(name: bytes) -> bytes:
     upper = name.upper()
     return upper if re.fullmatch(rb"[!-'+-\[\]-z|}~]+", upper) else string(upper)
+
+
+def _memory_item(write: Callable[[Message], bytes]) -> Item:
+    """An item that every message of an open mailbox has in memory."""
+    return Item(lambda content: write(content.message), known=write)
+
+
+def _measured_item(write: Callable[[Message], bytes], gone: bytes) -> Item:
+    """An item that is in memory once the message was measured."""
+    return Item(
+        lambda content: write(content.message),
+        gone=gone,
+        known=lambda message: write(message) if message.is_measured else None,
+    )
 
 
 def _section_item(label: bytes, section: Section, partial: tuple[int, int | None] | None, *, sets_seen: bool) -> Item:

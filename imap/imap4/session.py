@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ MAX_LINE = 64 << 10
 MAX_UNSETTLED = 4
 # Seconds without a command after log-in (RFC 3501 section 5.4 asks for at least 30 minutes).
 IDLE_TIMEOUT = 1800.0
+
+_TAG = re.compile(rb"[!#$&',-\[\]-z|}~]+")  # RFC 3501 section 9, as Dovecot reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +235,7 @@ class Session(session.Session):
         view.vanished_told = False
         for answer in answers:
             reply = answer.reply
-            if answer in failed:
+            if failed and answer in failed:
                 self._fail(answer.command.tag, answer.command.name, failed[answer], answer.started)
             else:
                 self._tagged(answer.command.tag, reply.status, reply.text, reply.code or code, answer.started)
@@ -345,7 +348,7 @@ class Session(session.Session):
 
 
 def _is_tag(tag: bytes) -> bool:
-    return bool(tag) and not any(octet in b'(){%*"\\+' or not 0x20 < octet < 0x7F for octet in tag)
+    return _TAG.fullmatch(tag) is not None
 
 
 def _word(line: bytes, start: int) -> tuple[bytes, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 from imap.imap4 import sequence
 from imap.imap4.search.update import Updates
@@ -65,13 +66,21 @@ class View:
         """Messages without \\Seen, as the client knows them."""
         return sum(1 for message in self.mailbox.messages.values() if "\\Seen" not in message.flags)
 
-    def numbers(self, text: bytes, *, uid: bool) -> Iterator[int]:
+    def messages(self, numbers: range) -> list[Message] | None:
+        """The messages with these numbers, which are there; None where one of them was expunged."""
+        found = list(map(self.mailbox.messages.get, self.uids[numbers.start - 1 : numbers.stop - 1]))
+        return None if None in found else cast("list[Message]", found)
+
+    def ranges(self, text: bytes, *, uid: bool) -> list[range]:
         """The sequence numbers of a set as the client wrote it, ascending. Raises Bad."""
         if text == b"$":
-            return iter([number for number in map(self.number, self.saved) if number])
+            return [range(number, number + 1) for number in map(self.number, self.saved) if number]
         parsed = SequenceSet.parse(text, "Invalid UID messageset" if uid else "Invalid messageset")
-        ranges = parsed.uid_positions(self.uids) if uid else parsed.positions(len(self.uids))
-        return (number for each in ranges for number in each)
+        return parsed.uid_positions(self.uids) if uid else parsed.positions(len(self.uids))
+
+    def numbers(self, text: bytes, *, uid: bool) -> Iterator[int]:
+        """As :meth:`ranges`, one by one."""
+        return (number for each in self.ranges(text, uid=uid) for number in each)
 
     # What the client is told
 

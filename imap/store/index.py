@@ -107,6 +107,11 @@ class Index:
             self.connection.close()
             self.connection = self._open()
 
+    def version(self) -> tuple[int, int]:
+        """Another value whenever anybody has changed the database: other connections, or this one."""
+        (others,) = self.connection.execute("PRAGMA data_version").fetchone()
+        return others, self.connection.total_changes
+
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One write transaction, which also serializes all changes of the maildir by our processes.

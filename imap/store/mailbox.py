@@ -20,6 +20,7 @@ from imap.store.watch import Watch
 _COLUMNS = "uid, bits, keywords, modseq, size, date"
 _FEW = 500  # so many UIDs are named in a statement; for more the whole mailbox is read
 _HEADER_CHUNK = 16 * 1024  # most headers fit
+_NOTHING = Changes()
 _PENDING_LIMIT = 512  # measured sizes and dates are written to the index in lots of this many
 
 
@@ -40,6 +41,7 @@ class Mailbox:
         self._recent_from = 0
         self._recent_to = 0
         self._pending: dict[int, tuple[int, int]] = {}
+        self._seen: tuple[Row, tuple[int, int]] | None = None  # the row last looked at, and the index's version then
         row = self._current_row()
         self._row_id = row.id
         self.uidvalidity, self.uidnext, self.highest_modseq, self.guid = row.uidvalidity, 1, row.modseq, row.guid
@@ -50,13 +52,25 @@ class Mailbox:
     @guarded
     def sync(self) -> Changes:
         """Apply what happened since the last call. Raises MailboxDeleted when the mailbox is no longer this one."""
+        if not self._pending and self._is_unchanged():
+            return _NOTHING
         self._flush()
         row = self._current_row()
         if row.uidvalidity != self.uidvalidity:
             raise MailboxDeleted()
         if row.id != self._row_id:  # the index was built anew: everything is compared
             self._row_id, self._modseq = row.id, -1
-        return self._apply(row)
+        changes = self._apply(row)
+        self._seen = row, self.index.version()
+        return changes
+
+    def _is_unchanged(self) -> bool:
+        """Whether neither the index nor the disk has changed since the last sync: the usual case, and cheap to tell."""
+        if self._seen is None:
+            return False
+        row, version = self._seen
+        self.index.refresh()
+        return self.index.version() == version and self.box.is_current(row, move_new=not self.read_only)
 
     def _current_row(self) -> Row:
         """The row, brought up to date with the disk; a session that may write claims \\Recent."""
@@ -267,6 +281,9 @@ class Mailbox:
         if len(wanted) <= _FEW:
             query += f" AND uid IN ({', '.join('?' * len(wanted))})"
             parameters += wanted
+        else:
+            query += " AND uid BETWEEN ? AND ?"
+            parameters += (min(wanted), max(wanted))
         return {uid: value for uid, value in self.index.connection.execute(query, parameters) if uid in wanted}
 
     @guarded

@@ -151,6 +151,11 @@ class Message:
         return self._size
 
     @property
+    def is_measured(self) -> bool:
+        """Whether size and internal_date are known without a look at the file."""
+        return self._size is not None and self._date is not None
+
+    @property
     def internal_date(self) -> int:
         """INTERNALDATE, whole seconds since the epoch (the file's modification time)."""
         if self._date is None:

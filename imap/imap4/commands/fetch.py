@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from imap.imap4 import sequence
@@ -20,6 +19,8 @@ from imap.store import Message
 if TYPE_CHECKING:
     from imap.imap4.session import Session
 
+# Messages that are answered in one go where all that is asked for is known.
+KNOWN_CHUNK = 1000
 # Messages whose flags are set, and whose cached values are read and written, in one go.
 CHUNK = 100
 
@@ -47,7 +48,7 @@ class Fetch(Command):
         if arguments.more():
             self._modifiers(session, arguments)
         arguments.end()
-        numbers = view.numbers(text, uid=self.uid)
+        ranges = view.ranges(text, uid=self.uid)
         if self.changed_since is not None:
             items.add("MODSEQ")
         if items.wants_modseq:
@@ -55,8 +56,14 @@ class Fetch(Command):
         if self.vanished:
             self._tell_vanished(session, view, text)
         missing = False
-        while chunk := list(islice(numbers, CHUNK)):
-            missing |= await self._fetch(session, view, items, chunk)
+        for numbers in (
+            each[start : start + KNOWN_CHUNK] for each in ranges for start in range(0, len(each), KNOWN_CHUNK)
+        ):
+            if not self._tell_known(session, view, items, numbers):
+                for start in range(0, len(numbers), CHUNK):
+                    missing |= await self._fetch(session, view, items, numbers[start : start + CHUNK])
+            if session.out_of_breath():
+                await session.breathe()
         if missing:
             return Reply("Some messages were already expunged.", "EXPUNGEISSUED")
         return Reply("Fetch completed.")
@@ -87,7 +94,19 @@ class Fetch(Command):
         if told:
             session.write(b"* VANISHED (EARLIER) " + sequence.write(told) + b"\r\n")
 
-    async def _fetch(self, session: Session, view: View, items: Items, numbers: list[int]) -> bool:
+    def _tell_known(self, session: Session, view: View, items: Items, numbers: range) -> bool:
+        """Answer at once if nothing must be read for it; False, nothing said, if something must."""
+        messages = view.messages(numbers) if self.changed_since is None else None
+        if not messages:
+            return False
+        uids = [message.uid for message in messages] if items.cache_keys else []
+        texts = items.known(messages, {key: view.mailbox.cached(key, uids) for key in items.cache_keys})
+        if texts is None:
+            return False
+        session.write(b"".join([b"* %d FETCH (%b)\r\n" % pair for pair in zip(numbers, texts, strict=True)]))
+        return True
+
+    async def _fetch(self, session: Session, view: View, items: Items, numbers: range) -> bool:
         """Answer for some messages; whether one of them is gone."""
         found: list[tuple[int, Message]] = []
         missing = False

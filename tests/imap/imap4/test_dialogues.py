@@ -236,6 +236,15 @@ async def test_several_messages_are_appended_at_once(connect: Any) -> None:
     assert b"Can't save a zero byte message" in await client.command(b"APPEND INBOX {0+}\r\n")
 
 
+async def test_fetch_says_the_same_from_memory_and_from_the_file(selected: Any) -> None:
+    """What is known is answered in one go, in the form that reading gives."""
+    items = "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)"
+    first = await selected.lines(items)
+    assert first == await selected.lines(items)
+    assert len(first) == 3
+    assert await selected.lines("FETCH 2 FLAGS") == ["* 2 FETCH (FLAGS ())", "OK Fetch completed."]
+
+
 async def test_search(selected: Any) -> None:
     assert await selected.lines("SEARCH SUBJECT one NOT FROM bob") == ["* SEARCH 1", "OK Search completed."]
     assert await selected.lines("SEARCH RETURN (MIN COUNT) ALL") == [

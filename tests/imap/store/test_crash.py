@@ -1,6 +1,5 @@
 """kill -9 at any instant: what was acknowledged is there, the store opens, and no UID is used twice."""
 
-import os
 import random
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imap.store import StoreError
+from imap.store.maildir import TMP_LIFETIME_SECONDS
 
 from .conftest import MakeStore
 
@@ -156,17 +156,21 @@ def test_two_processes_give_no_uid_twice(tmp_path: Path, make_store: MakeStore) 
         assert box.uidnext > max(ledger.uid_of)
 
 
-def test_killed_append_leaves_nothing_that_is_seen(make_store: MakeStore, tmp_path: Path, mail: bytes) -> None:
+def test_killed_append_leaves_nothing_that_is_seen(
+    make_store: MakeStore, tmp_path: Path, mail: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A kill between writing to tmp/ and publishing: the mail is not there, and the rest is swept away later."""
     store = make_store()
     store.create("INBOX")
     tmp = tmp_path / "alice" / "Maildir" / "tmp"
     (tmp / "1.M1P1.dead").write_bytes(mail)
-    os.utime(tmp / "1.M1P1.dead", (1, 1))
-    (tmp / "2.M1P1.fresh").write_bytes(mail)
     with store.open("INBOX") as mailbox:
         assert not mailbox.messages
-    assert [path.name for path in tmp.iterdir()] == ["2.M1P1.fresh"]
+    assert [path.name for path in tmp.iterdir()] == ["1.M1P1.dead"], "it may still be on its way"
+    later = time.time() + TMP_LIFETIME_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    store.open("INBOX").close()
+    assert not list(tmp.iterdir())
 
 
 def test_store_errors_have_texts_for_the_client() -> None:
