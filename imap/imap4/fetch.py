@@ -11,7 +11,7 @@ from typing import Literal, cast
 from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.binary import body_writer, is_binary_section, size_writer
 from imap.imap4.commands.names import wire_name
-from imap.imap4.content import Content
+from imap.imap4.content import HEAVY, Content
 from imap.imap4.dates import write_date_time
 from imap.imap4.errors import Bad
 from imap.imap4.preview import preview
@@ -21,10 +21,6 @@ from imap.store import Expunged, Message
 
 # Items that a client may ask for in one FETCH; a message is looked at once for each.
 MAX_ITEMS = 256
-
-# Octets of a message from which on it is taken apart in a thread: Python reads a hostile header at about a microsecond
-# per octet, and other sessions are not to wait for that.
-HEAVY = 128 << 10
 
 # What Dovecot tells of a message that is no longer there.
 _NO_ENVELOPE = b"(" + b" ".join([b"NIL"] * 10) + b")"
@@ -254,14 +250,16 @@ class Items:
             lazy = True
 
         def write(content: Content) -> bytes:
-            known = content.mailbox.cached("preview", [content.message.uid]).get(content.message.uid)
-            if known is None and not lazy:
-                known = preview(content)
-                content.mailbox.cache("preview", {content.message.uid: known})
-            text = nstring(known)
-            return b"PREVIEW " + text if name == "PREVIEW" else b"SNIPPET (FUZZY %b)" % text
+            text = nstring(preview(content))
+            return text if name == "PREVIEW" else b"(FUZZY %b)" % text
 
-        self._items.setdefault(name, Item(write))
+        def write_known(content: Content) -> bytes:
+            known = content.mailbox.cached(name, [content.message.uid]).get(content.message.uid)
+            return name.encode() + b" " + (known or (b"NIL" if name == "PREVIEW" else b"(FUZZY NIL)"))
+
+        self._items.setdefault(
+            name, Item(write_known) if lazy else Item(write, cache_key=name, reads="data", gone=b"NIL")
+        )
 
     def _binary(self, text: bytes, *, sets_seen: bool, size: bool) -> None:
         """The rest of ``BINARY[``, ``BINARY.PEEK[`` or ``BINARY.SIZE[``."""

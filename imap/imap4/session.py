@@ -156,7 +156,7 @@ class Session(session.Session):
         kind = COMMANDS.get(name.decode("ascii"))
         if kind is None or not (kind.takes_uid if uid else not kind.only_uid):
             raise Bad("Unknown command")
-        if not kind.states & self.state:
+        if not kind.states.value & self.state.value:
             raise NotSelected() if self.logged_in and kind.states == State.SELECTED else Bad("Unknown command")
         return kind(tag, uid=uid), end
 
@@ -169,7 +169,7 @@ class Session(session.Session):
         """Run one command, at once or as a task."""
         started = time.monotonic()
         first = read.pieces[0]
-        tag, name = _names(first)
+        tag = first.partition(b" ")[0]
         if not _is_tag(tag):
             self._fail(b"", "", Bad("Invalid command name"), started)
             return
@@ -179,18 +179,18 @@ class Session(session.Session):
                 self._settle()
             result = command.run(self, Arguments(arguments.parse(read.pieces, offset)))
         except (ReplyError, StoreError) as error:
-            self._fail(tag, name, error, started)
+            self._fail(tag, _names(first)[1], error, started)
             return
         if isinstance(result, Reply):
             self._finish(command, result, started)
         else:
-            self.run(self._await(command, name, result, started))
+            self.run(self._await(command, first, result, started))
 
-    async def _await(self, command: Command, name: str, result: Coroutine[Any, Any, Reply], started: float) -> None:
+    async def _await(self, command: Command, line: bytes, result: Coroutine[Any, Any, Reply], started: float) -> None:
         try:
             reply = await result
         except (ReplyError, StoreError) as error:
-            self._fail(command.tag, name, error, started)
+            self._fail(command.tag, _names(line)[1], error, started)
         else:
             self._finish(command, reply, started)
 
@@ -217,6 +217,8 @@ class Session(session.Session):
 
         Those that may not move numbers (RFC 3501 section 7.4.1) come before those that may.
         """
+        if not self._unsettled:
+            return
         waiting, self._unsettled = self._unsettled, []
         for flush in (Flush.NEWS, Flush.ALL):
             answers = [answer for answer in waiting if answer.command.news == flush]

@@ -127,6 +127,8 @@ class View:
         Returns the UIDs of the new mail. Raises MailboxDeleted.
         """
         changes = self.mailbox.sync()
+        if not (changes or self._gone or self._touched):
+            return ()
         self._gone.extend(changes.expunged)
         if changes.keywords:
             self.tell_keywords(write)

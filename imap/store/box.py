@@ -34,7 +34,7 @@ class Box:
     def is_current(self, row: Row, *, move_new: bool) -> bool:
         """Whether the row still tells the truth about the disk."""
         maildir = self.maildir
-        if row.scanned != maildir.stamp() or (move_new and row.in_new):
+        if (move_new and row.in_new) or row.scanned != maildir.stamp():
             return False
         if row.unsettled and time.time_ns() - row.unsettled > SETTLE_NS:
             return False

@@ -88,4 +88,4 @@ class Command(ABC):
     @property
     def news(self) -> Flush:
         """Which news may be told with the answer to this command: with UID, numbers may move (RFC 3501 7.4.1)."""
-        return self.flush | Flush.EXPUNGES if self.uid and self.flush else self.flush
+        return Flush.ALL if self.uid and self.flush is Flush.NEWS else self.flush

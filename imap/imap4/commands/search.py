@@ -12,7 +12,7 @@ from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.commands.message import enable_condstore, selected
 from imap.imap4.content import Content
 from imap.imap4.errors import Bad, No
-from imap.imap4.search.keys import Key, KeyReader
+from imap.imap4.search.keys import BODY, HEADER, Key, KeyReader
 from imap.imap4.search.order import SortProgram, field, sent_date
 from imap.imap4.search.subject import base_subject
 from imap.imap4.search.text import decode_words, known_charset
@@ -124,7 +124,12 @@ class Search(Command):
                 continue
             content = Content(view.mailbox, message, number)
             try:
-                matched = key.test(content)
+                if key.cost < HEADER:
+                    matched = key.test(content)
+                elif key.cheap is not None and not key.cheap(content):
+                    matched = False
+                else:
+                    matched = await content.tell(key.test, whole=key.cost == BODY)
             except Expunged:
                 continue
             if matched:
@@ -186,7 +191,8 @@ class Sort(Search):
         contents = await self._matching(session, view, key)
         for content in contents:
             try:
-                rows.append((content.number, program.keys(content)))
+                keys = await content.tell(program.keys, whole=False) if program.reads_header else program.keys(content)
+                rows.append((content.number, keys))
             except Expunged:
                 continue
             if session.out_of_breath():
@@ -212,7 +218,7 @@ class Thread(Search):
         messages: list[Threadable] = []
         for content in await self._matching(session, view, key):
             try:
-                messages.append(self._threadable(content))
+                messages.append(await content.tell(self._threadable, whole=False))
             except Expunged:
                 continue
             if session.out_of_breath():

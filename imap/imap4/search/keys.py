@@ -44,6 +44,8 @@ class Key:
 
     cost: int
     test: Callable[[Content], bool]
+    # A part of the question that costs less than the header; whatever it denies is no match.
+    cheap: Callable[[Content], bool] | None = None
 
 
 class KeyReader:
@@ -236,7 +238,12 @@ def _all_of(keys: list[Key]) -> Key:
     if len(keys) == 1:
         return keys[0]
     keys = sorted(keys, key=lambda key: key.cost)  # what the index knows is asked before what must be read
-    return Key(keys[-1].cost, lambda content: all(key.test(content) for key in keys))
+    cheap = [key for key in keys if key.cost < HEADER]
+    return Key(
+        keys[-1].cost,
+        lambda content: all(key.test(content) for key in keys),
+        cheap=(lambda content: all(key.test(content) for key in cheap)) if cheap else None,
+    )
 
 
 def _flag(flag: str, *, wanted: bool) -> Key:

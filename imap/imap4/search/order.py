@@ -94,6 +94,11 @@ class SortProgram:
         if not self.criteria:
             raise Bad("Empty sort program.")
 
+    @property
+    def reads_header(self) -> bool:
+        """Whether a header must be read for it."""
+        return any(name not in ("ARRIVAL", "SIZE") for name, _ in self.criteria)
+
     def keys(self, content: Content) -> tuple[Any, ...]:
         """What is compared of one message."""
         return tuple(CRITERIA[name](content) for name, _ in self.criteria)

@@ -242,7 +242,7 @@ async def test_fetch_says_the_same_from_memory_and_from_the_file(selected: Any) 
     first = await selected.lines(items)
     assert first == await selected.lines(items)
     assert len(first) == 3
-    assert await selected.lines("FETCH 2 FLAGS") == ["* 2 FETCH (FLAGS ())", "OK Fetch completed."]
+    assert await selected.lines("FETCH 2 FLAGS") == ["* 2 FETCH (FLAGS (\\Recent))", "OK Fetch completed."]
 
 
 async def test_search(selected: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imap.imap4 import fetch
-from imap.imap4.fetch import HEAVY
+from imap.imap4.content import HEAVY
 from imap.mime import body, envelope, parse
 
 HEAVY_MAIL = b"To: " + b"a@b, " * (HEAVY // 5) + b"\r\nContent-Type: text/plain\r\n\r\ntext\r\n"
@@ -42,6 +42,35 @@ async def test_a_heavy_mail_is_taken_apart_beside_the_loop(
     assert body(root, HEAVY_MAIL, extended=True) in answer
     assert HEAVY_MAIL[: root.body] in answer
     assert threads != [threading.main_thread()]
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ('SEARCH FROM "nobody" UNSEEN', b"* SEARCH\r\n"),
+        ("SEARCH BODY text", b"* SEARCH 1\r\n"),
+        ("SORT (TO) UTF-8 ALL", b"* SORT 1\r\n"),
+        ("THREAD REFS UTF-8 ALL", b"* THREAD (1)\r\n"),
+        ("FETCH 1 PREVIEW", b'* 1 FETCH (PREVIEW "text")\r\n'),
+        ("FETCH 1 PREVIEW (LAZY)", None),
+    ],
+)
+async def test_heavy_mail_is_searched_and_sorted_beside_the_loop(
+    mail: Any, connect: Any, monkeypatch: pytest.MonkeyPatch, command: str, answer: bytes | None
+) -> None:
+    used: list[object] = []
+
+    async def to_thread(work: Any, *arguments: Any) -> Any:
+        used.append(work)
+        return work(*arguments)
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    mail.deliver("alice", HEAVY_MAIL)
+    client = await connect()
+    await client.command("SELECT INBOX")
+    said = await client.command(command)
+    assert (answer or b"* 1 FETCH (PREVIEW NIL)\r\n") in said
+    assert bool(used) is (answer is not None)
 
 
 async def test_a_stranger_cannot_make_the_server_hold_literals(connect: Any) -> None:
