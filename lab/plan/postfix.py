@@ -428,7 +428,9 @@ def mentions_proxy(config: MainConfig) -> bool:
 
 
 def _reaches_out(config: MainConfig, proxied: bool = False) -> bool:
-    """Whether smtpd itself talks to others beside DNS: policy servers, milters, network tables."""
+    """Whether smtpd itself talks to others beside DNS: policy servers, filters, network tables."""
+    if not (config.raw("smtpd_proxy_filter") or "unix:").startswith("unix:"):
+        return True
     words = ("inet:", "tcp:", "mysql:", "pgsql:", "ldap:", "socketmap:", "check_policy_service")
     for name in config.settings:
         value = config.raw(name) or ""

@@ -236,6 +236,20 @@ def test_authentication_alone(confdir: Path) -> None:
     assert [service.name for service in plan.load(confdir).services] == ["auth"]
 
 
+@pytest.mark.parametrize(
+    ("main", "everywhere"),
+    [
+        ("", False),
+        ("smtpd_proxy_filter = 127.0.0.1:10025", True),
+        ("smtpd_proxy_filter = unix:filter/socket", False),
+        ("smtpd_milters = inet:127.0.0.1:10025", True),
+    ],
+)
+def test_smtpd_reaches_its_filters(confdir: Path, main: str, everywhere: bool) -> None:
+    services = by_name(plan.load(write_postfix(confdir, main)))
+    assert (services["smtpd"].rules.connect is True) == everywhere
+
+
 def test_processes_may_write_only_their_own(confdir: Path) -> None:
     write_dovecot(write_postfix(confdir))
     services = by_name(plan.load(confdir))
