@@ -22,7 +22,7 @@ from mta.queue.completion import Completion
 from mta.queue.corrupt import set_aside
 from mta.queue.deliverers import Agents
 from mta.queue.destinations import Destination
-from mta.queue.errors import QueueDamaged, QueueError
+from mta.queue.errors import QueueDamaged, QueueError, QueueRefused
 from mta.queue.message import QueuedMessage, QueuedRecipient, Trace
 from mta.queue.reading import MessageCorrupt
 from mta.queue.routing import Resolver, routes
@@ -39,7 +39,7 @@ POLL: Final = 5.0
 DRAIN_PATIENCE: Final = 15.0
 """Seconds that deliveries under way may take to end. The next queue manager cannot start before: a server that does not
 answer must not keep the mail for all others waiting."""
-WRITE_RETRY: Final = (1.0, 5.0, 15.0, 60.0)
+WRITE_RETRY: Final = (0.2, 1.0, 5.0, 10.0)
 """Seconds between attempts to write a result; the message stays active meanwhile, so it is not sent again."""
 
 
@@ -79,6 +79,8 @@ class Manager:
         self._active: dict[int, Active] = {}
         self._recipients = 0
         """In memory, to be delivered."""
+        self._unwritten: set[str] = set()
+        """Messages whose outcome the disk did not take yet."""
         self._tasks: set[asyncio.Future[None]] = set()
         self._wake = asyncio.Event()
         self._round_began = -math.inf
@@ -359,8 +361,11 @@ class Manager:
     # --- deliveries ------------------------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        """Start what may start; transports and, within them, destinations take turns."""
-        started = True
+        """Start what may start; transports and, within them, destinations take turns.
+
+        Nothing while the disk takes no outcome: what cannot be noted down would be delivered again after a crash.
+        """
+        started = not self._unwritten
         while started and not self._draining:
             started = False
             now = self._clock()
@@ -471,7 +476,12 @@ class Manager:
                 self._repair(str(error))
             except QueueError as error:
                 logger.error("%s: cannot write the outcome: %s", queue_id, error)
+                if not isinstance(error, QueueRefused):
+                    self._unwritten.add(queue_id)
             await asyncio.sleep(next(pauses))
+        if queue_id in self._unwritten:
+            self._unwritten.discard(queue_id)
+            self._dispatch()
 
 
 def _by_domain(recipient: QueuedRecipient) -> tuple[str, str]:

@@ -518,11 +518,11 @@ async def test_a_large_message_to_a_dead_host_is_put_off_portion_by_portion(star
     for _ in range(10):
         queue.put_blocking(letter("refused@dead.example"))
     await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
-    queue_id = await queue.put(letter(*(f"x{number}@dead.example" for number in range(5000))))
+    queue_id = await queue.put(letter(*(f"x{number}@dead.example" for number in range(3000))))
     async with asyncio.timeout(20):
         while (found := queue.find(queue_id)) is None or found.queue is not QueueName.DEFERRED:
             await asyncio.sleep(0.02)
-    assert len(found.recipients) == 5000
+    assert len(found.recipients) == 3000
     assert all(entry.reason.startswith("delivery temporarily suspended") for entry in found.recipients)
 
 
@@ -608,6 +608,30 @@ async def test_a_result_that_cannot_be_written_is_written_later(start, queue, le
     await queue.put(letter("ok@a.example"))
     await bench.until(lambda: not bench.left())
     assert len(bench.agent.deliveries) == 1
+
+
+async def test_nothing_more_is_delivered_while_outcomes_cannot_be_written(start, queue, letter, monkeypatch) -> None:
+    """A crash then repeats what was under way, and no more."""
+    from mta.queue import QueueFull, manager
+
+    monkeypatch.setattr(manager, "WRITE_RETRY", (0.01,))
+    full, real = [True], queue.change
+
+    async def change(*changes: object) -> None:
+        if full:
+            raise QueueFull("no space")
+        await real(*changes)
+
+    for _ in range(100):
+        queue.put_blocking(letter("ok@a.example"))
+    monkeypatch.setattr(queue, "change", change)
+    bench = start()
+    await bench.until(lambda: bool(bench.manager._unwritten))
+    await asyncio.sleep(0.1)  # a while in which it could deliver more
+    assert len(bench.agent.deliveries) <= 20
+    full.clear()
+    await bench.until(lambda: not bench.left() and bench.manager.idle)
+    assert len(bench.agent.deliveries) == 100
 
 
 async def test_a_fault_of_an_agent_keeps_the_mail_and_the_others_going(start, queue, letter, caplog) -> None:
@@ -712,7 +736,7 @@ async def test_a_database_that_is_torn_when_written_to_is_repaired(start, queue,
     assert "1 messages recovered" in caplog.text
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_postsuper_at_work_beside_deliveries_loses_nothing(start, queue, letter, seed: int) -> None:
     """Hold, release, requeue and delete at any moment: what was not deleted is delivered, and once."""
     dice = random.Random(seed)
@@ -747,8 +771,9 @@ async def test_postsuper_at_work_beside_deliveries_loses_nothing(start, queue, l
     bench.agent.answers["later"] = SENT
     for message in queue.messages(QueueName.HOLD):
         await queue.change(Move(message.sequence, QueueName.DEFERRED, 0.0))
-    bench.manager.flush()
-    await bench.until(lambda: not bench.left() and bench.manager.idle)
+    while bench.left():  # what was under way at a flush may be deferred after it
+        bench.manager.flush()
+        await bench.until(lambda: bench.manager.idle)
     sent = Counter(address for _, addresses in bench.agent.deliveries for address in addresses if address[0] == "o")
     assert set(names) - deleted <= {address for _, addresses in bench.agent.deliveries for address in addresses}
     assert max(sent.values()) == 1
