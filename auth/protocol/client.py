@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .asking import AskingSide, Row, number_of
 from .parameters import Parameters
 from .server import BINDING_MINOR, MAJOR
-from .wire import (
-    CLIENT_LINE_MAX,
-    REPLY_LINE_MAX,
-    UINT_MAX,
-    LineBuffer,
-    ProtocolError,
-    decode_base64,
-    encode_base64,
-    fields_of,
-    line,
-    number,
-    words_of,
-)
+from .wire import CLIENT_LINE_MAX, ProtocolError, decode_base64, encode_base64, fields_of, line, number
 
 MECHANISMS_MAX = 64
 """Mechanisms a server may announce; real ones know fewer than twenty."""
@@ -76,49 +65,30 @@ class Failure:
 Event = Ready | Challenge | Success | Failure
 
 
-class ClientConnection:
+class ClientConnection(AskingSide[State, Event]):
     """One connection to an auth server. ``pid`` must differ between connections of one machine."""
 
+    line_max = CLIENT_LINE_MAX
+
     def __init__(self, pid: int) -> None:
-        self.state = State.VERSION
+        super().__init__(State.VERSION, line("VERSION", str(MAJOR), str(BINDING_MINOR)), line("CPID", str(pid)))
         self.pid = pid
         self.mechanisms: dict[str, Mechanism] = {}
         self.server_pid = 0
         self.connection_id = 0
         self.cookie = ""
-        self._next = 1
-        self._lines = LineBuffer(REPLY_LINE_MAX)
         self._live: set[int] = set()
-        self._out = bytearray(line("VERSION", str(MAJOR), str(BINDING_MINOR)) + line("CPID", str(pid)))
 
-    def receive(self, data: bytes) -> Iterator[Event]:
-        """Yield what the server says. Raises ProtocolError: close the connection."""
-        for text in self._lines.feed(data):
-            words = words_of(text)
-            row = TRANSITIONS.get((self.state, words[0]))
-            if row is None:
-                if self.state is State.GREETING:
-                    continue  # later versions may say more before DONE
-                raise ProtocolError(f"sent {words[0][:20]!r} in state {self.state.name}")
-            handler, self.state = row[0], row[1]
-            event = handler(self, words[1:])
-            if event is not None:
-                yield event
+    def _row(self, word: str) -> Row[Event, State] | None:
+        return TRANSITIONS.get((self.state, word))
 
-    def data_to_send(self) -> bytes:
-        """Bytes due to the server, handed out once."""
-        data = bytes(self._out)
-        self._out.clear()
-        return data
+    def _skips(self) -> bool:
+        return self.state is State.GREETING  # later versions may say more before DONE
 
     def begin(self, mechanism: str, parameters: Parameters, initial: bytes | None) -> int:
         """``AUTH``; returns the request's id. Raises ProtocolError when the request is too long to be sent."""
-        id = self._next
-        self._next = id % UINT_MAX + 1
-        words = ["AUTH", str(id), mechanism, *parameters.words()]
-        if initial is not None:
-            words.append("resp=" + (encode_base64(initial) or "="))
-        self._send(line(*words))
+        response = [] if initial is None else ["resp=" + (encode_base64(initial) or "=")]
+        id = self._request("AUTH", mechanism, *parameters.words(), *response)
         self._live.add(id)
         return id
 
@@ -126,18 +96,13 @@ class ClientConnection:
         """``CONT``: answer a challenge, with the channel binding data it asked for. Raises ProtocolError when the
         response is too long to be sent."""
         words = [] if binding is None else [f"channel_binding={encode_base64(binding)}"]
-        self._send(line("CONT", str(id), encode_base64(response), *words))
+        self._send("CONT", str(id), encode_base64(response), *words)
 
     def cancel(self, id: int) -> None:
         """``CANCEL``: give up; the server answers nothing more."""
         if id in self._live:
             self._live.discard(id)
-            self._send(line("CANCEL", str(id)))
-
-    def _send(self, data: bytes) -> None:
-        if len(data) > CLIENT_LINE_MAX:
-            raise ProtocolError(f"a request may not be longer than {CLIENT_LINE_MAX} bytes")
-        self._out += data
+            self._send("CANCEL", str(id))
 
     # Handlers of the lines, each a row of TRANSITIONS.
 
@@ -152,10 +117,10 @@ class ClientConnection:
         self.mechanisms[name] = Mechanism(name, frozenset(words[1:]))
 
     def _spid(self, words: list[str]) -> None:
-        self.server_pid = _id(words)
+        self.server_pid = number_of(words)
 
     def _cuid(self, words: list[str]) -> None:
-        self.connection_id = _id(words)
+        self.connection_id = number_of(words)
 
     def _cookie(self, words: list[str]) -> None:
         if not words:
@@ -168,14 +133,14 @@ class ClientConnection:
         return Ready()
 
     def _cont(self, words: list[str]) -> Challenge | None:
-        id = _id(words)
+        id = number_of(words)
         data = decode_base64(words[1] if len(words) > 1 else "")
         if data is None:
             raise ProtocolError("sent a challenge that is not base64")
         return Challenge(id, data, fields_of(words[2:]).get("channel_binding", "")) if id in self._live else None
 
     def _ok(self, words: list[str]) -> Success | None:
-        id = _id(words)
+        id = number_of(words)
         fields = fields_of(words[1:])
         if id not in self._live:
             return None  # an answer that crossed a CANCEL
@@ -185,18 +150,11 @@ class ClientConnection:
         return Success(id, fields)
 
     def _fail(self, words: list[str]) -> Failure | None:
-        id = _id(words)
+        id = number_of(words)
         if id not in self._live:
             return None
         self._live.discard(id)
         return Failure(id, fields_of(words[1:]))
-
-
-def _id(words: list[str]) -> int:
-    value = number(words[0]) if words else None
-    if not value:
-        raise ProtocolError("sent a reply without a number")
-    return value
 
 
 Handler = Callable[[ClientConnection, list[str]], Event | None]

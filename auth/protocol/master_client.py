@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .asking import AskingSide, Row, number_of
 from .parameters import Parameters
-from .wire import (
-    MASTER_LINE_MAX,
-    REPLY_LINE_MAX,
-    UINT_MAX,
-    LineBuffer,
-    ProtocolError,
-    fields_of,
-    line,
-    number,
-    words_of,
-)
+from .wire import MASTER_LINE_MAX, ProtocolError, fields_of, line, number
 
 
 class State(Enum):
@@ -87,33 +78,17 @@ class Done:
 Event = Ready | Found | NotFound | Failed | Listed | Penalized | Done
 
 
-class MasterClientConnection:
+class MasterClientConnection(AskingSide[State, Event]):
     """One connection to a master or userdb socket."""
 
+    line_max = MASTER_LINE_MAX
+
     def __init__(self) -> None:
-        self.state = State.VERSION
+        super().__init__(State.VERSION, line("VERSION", "1", "1"))
         self.server_pid = 0
-        self._next = 1
-        self._lines = LineBuffer(REPLY_LINE_MAX)
-        self._out = bytearray(line("VERSION", "1", "1"))
 
-    def receive(self, data: bytes) -> Iterator[Event]:
-        """Yield what the server says. Raises ProtocolError: close the connection."""
-        for text in self._lines.feed(data):
-            words = words_of(text)
-            row = TRANSITIONS.get((self.state, words[0]))
-            if row is None:
-                raise ProtocolError(f"sent {words[0][:20]!r} in state {self.state.name}")
-            handler, self.state = row[0], row[1]
-            event = handler(self, words[1:])
-            if event is not None:
-                yield event
-
-    def data_to_send(self) -> bytes:
-        """Bytes due to the server, handed out once."""
-        data = bytes(self._out)
-        self._out.clear()
-        return data
+    def _row(self, word: str) -> Row[Event, State] | None:
+        return TRANSITIONS.get((self.state, word))
 
     def user(self, username: str, parameters: Parameters) -> int:
         """``USER``; returns the request's id."""
@@ -139,15 +114,6 @@ class MasterClientConnection:
         """``CACHE-FLUSH``; returns the request's id."""
         return self._request("CACHE-FLUSH", *users)
 
-    def _request(self, command: str, *words: str) -> int:
-        id = self._next
-        self._next = id % UINT_MAX + 1
-        data = line(command, str(id), *words)
-        if len(data) > MASTER_LINE_MAX:
-            raise ProtocolError(f"a request may not be longer than {MASTER_LINE_MAX} bytes")
-        self._out += data
-        return id
-
     # Handlers of the lines, each a row of TRANSITIONS.
 
     def _version(self, words: list[str]) -> None:
@@ -155,50 +121,43 @@ class MasterClientConnection:
             raise ProtocolError("speaks another protocol version")
 
     def _spid(self, words: list[str]) -> Ready:
-        self.server_pid = _id(words)
+        self.server_pid = number_of(words)
         return Ready()
 
     def _user(self, words: list[str]) -> Found:
         if len(words) < 2 or not words[1]:
             raise ProtocolError("sent USER without a name")
-        return Found(_id(words), words[1], fields_of(words[2:]))
+        return Found(number_of(words), words[1], fields_of(words[2:]))
 
     def _pass(self, words: list[str]) -> Found:
         fields = fields_of(words[1:])
-        return Found(_id(words), fields.get("user", ""), fields)
+        return Found(number_of(words), fields.get("user", ""), fields)
 
     def _not_found(self, words: list[str]) -> NotFound:
-        return NotFound(_id(words))
+        return NotFound(number_of(words))
 
     def _fail(self, words: list[str]) -> Failed:
-        return Failed(_id(words), fields_of(words[1:]))
+        return Failed(number_of(words), fields_of(words[1:]))
 
     def _listed(self, words: list[str]) -> Listed:
         if len(words) < 2:
             raise ProtocolError("sent LIST without a name")
-        return Listed(_id(words), words[1])
+        return Listed(number_of(words), words[1])
 
     def _penalty(self, words: list[str]) -> Penalized:
         numbers = [number(word) for word in words[2:5]]
         if len(numbers) != 3 or None in numbers:
             raise ProtocolError("sent a broken PENALTY")
         count, penalty, update = (value or 0 for value in numbers)
-        return Penalized(_id(words), words[1], count, penalty, update)
+        return Penalized(number_of(words), words[1], count, penalty, update)
 
     def _done(self, words: list[str]) -> Done | Failed:
         if words[1:2] == ["fail"]:
-            return Failed(_id(words), {})
-        return Done(_id(words))
+            return Failed(number_of(words), {})
+        return Done(number_of(words))
 
     def _ok(self, words: list[str]) -> Done:
-        return Done(_id(words), number(words[1]) or 0 if len(words) > 1 else 0)
-
-
-def _id(words: list[str]) -> int:
-    value = number(words[0]) if words else None
-    if not value:
-        raise ProtocolError("sent a reply without a number")
-    return value
+        return Done(number_of(words), number(words[1]) or 0 if len(words) > 1 else 0)
 
 
 Handler = Callable[[MasterClientConnection, list[str]], Event | None]
