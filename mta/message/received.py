@@ -41,7 +41,9 @@ def received_header(trace: Trace, when: float) -> bytes:
     lines += [f"\t{line}" for line in trace.tls]
     if trace.authenticated:
         lines.append(f"\t(Authenticated sender: {_COMMENT_UNSAFE.sub('?', trace.authenticated)})")
-    by = f"\tby {trace.by} ({trace.mail_name}) with {trace.protocol} id {trace.queue_id}"
+    by = f"\tby {trace.by} ({trace.mail_name}) with {trace.protocol}"
+    if trace.queue_id:
+        by += f" id {trace.queue_id}"
     if trace.recipient:
         lines += [by, f"\tfor <{trace.recipient}>; {mail_date(when)}"]
     else:

@@ -328,7 +328,7 @@ class Server:
             by=self.hostname,
             mail_name=self.mail_name,
             protocol=f"UTF8{protocol.removeprefix('E')}" if transaction.smtp_utf8 else protocol,
-            queue_id=transaction.queue_id,
+            queue_id="" if self.proxy_filter is not None else transaction.queue_id,  # nothing is queued here then
             recipient=quote_821(recipients[0]) if len(recipients) == 1 else "",
             tls=tls.agreed.received(tls.certificate_requested) if tls is not None and shows_tls else (),
             authenticated=session.sasl_username if self.authenticated_header else "",

@@ -77,6 +77,7 @@ async def test_the_filter_gets_the_mail_and_its_reply_is_the_clients(start: Any,
         "DATA",
     ]
     assert proxy.content.startswith(b"Received: from client.example.org ")
+    assert b"with ESMTP id" not in proxy.content, "it has no place in our queue"
     assert proxy.content.endswith(b"Subject: x\r\n\r\n..dot\r\n.\r\n")
 
 
