@@ -25,6 +25,7 @@ from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.settings import ClientSettings
 from mta.delivery.smtp.tlspolicy import PolicyTable
 from mta.delivery.smtp.tlssettings import TlsDefaults
+from mta.delivery.statusfilter import StatusFilter
 from mta.tables import maps_of
 
 if TYPE_CHECKING:
@@ -129,7 +130,29 @@ def _host_agent(
     except (ConfigErrors, OSError, ValueError) as error:
         logger.warning("%s: %s: %s", service.where, service.name, error)
         return UnavailableAgent(clock)
-    return HostAgent(service.name, service.command, deliverer, find, surroundings.forwarder, clock)
+    chosen = status_filter(config, service.command)
+    return HostAgent(service.name, service.command, deliverer, find, surroundings.forwarder, clock, chosen)
+
+
+DISCARD_MAPS = {
+    "smtp": "smtp_discard_ehlo_keyword_address_maps",
+    "lmtp": "lmtp_discard_lhlo_keyword_address_maps",
+}
+
+
+STATUS_FILTERS = {
+    "smtp": "smtp_delivery_status_filter",
+    "lmtp": "lmtp_delivery_status_filter",
+    "local": "local_delivery_status_filter",
+    "virtual": "virtual_delivery_status_filter",
+    "pipe": "pipe_delivery_status_filter",
+}
+
+
+def status_filter(config: MainConfig, program: str) -> StatusFilter | None:
+    """The delivery status filter of a program. Raises ConfigErrors."""
+    maps = maps_of(config, STATUS_FILTERS[program])
+    return StatusFilter(maps) if maps else None
 
 
 def smtp_agent(
@@ -153,6 +176,8 @@ def smtp_agent(
         passwords=maps_of(config, f"{prefix}_sasl_password_maps") if sasl.enabled else None,
         generic=GenericMaps(generic_maps, surroundings.resolver.search, propagate=propagate) if generic_maps else None,
         checks=outbound_checks(config, prefix),
+        discard=maps_of(config, DISCARD_MAPS[prefix]) or None,
+        status_filter=status_filter(config, prefix),
         own_addresses=surroundings.own_addresses,
         clock=surroundings.clock,
     )

@@ -22,6 +22,12 @@ def split_status(text: str, default: str) -> tuple[str, str]:
     return default, text
 
 
+def split_any_status(text: str) -> tuple[str, str]:
+    """`4.7.1 later` -> ("4.7.1", "later"); ("", text) if it begins with no enhanced status code."""
+    match = _DSN_PREFIX.match(text)
+    return (match[1], text[match.end() :].strip()) if match else ("", text)
+
+
 class ErrorAgent:
     """error(8): bounces with the next hop's text; as `retry` it defers."""
 

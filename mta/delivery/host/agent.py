@@ -12,6 +12,7 @@ from mta.delivery.host.report import Deliverer, Report, Step
 from mta.delivery.host.split import split_transport
 from mta.delivery.request import Agent, Request
 from mta.delivery.result import UNAVAILABLE, Action, Dsn, Result, Status, log_result
+from mta.delivery.statusfilter import StatusFilter
 from mta.message import Rejected
 from mta.queue.errors import QueueError
 from mta.queue.message import QueuedRecipient
@@ -31,6 +32,8 @@ class HostAgent:
     """Agents by transport, for mailbox_transport and its kin."""
     forwarder: Forwarder
     clock: Callable[[], float] = time.time
+    status_filter: StatusFilter | None = None
+    """local_delivery_status_filter and its kin."""
 
     @property
     def _logger(self) -> logging.Logger:
@@ -63,23 +66,25 @@ class HostAgent:
 
     async def _result(self, request: Request, recipient: QueuedRecipient, report: Report) -> Result:
         """What all the steps come to: one that waits makes the recipient wait, else one that failed is told."""
-        for step in report.steps:
-            self._log(request, recipient, step)
-        results = [self._as_result(request, recipient, step) for step in report.steps]
+        results = [await self._told(request, recipient, step) for step in report.steps]
         for handover in report.handovers:
             results += await self._pass_on(request, recipient, handover.target, handover.address)
         if not any(result.status is Status.DEFERRED for result in results):
             for step in await self._forward(request, recipient, report):
-                self._log(request, recipient, step)
-                results.append(self._as_result(request, recipient, step))
+                results.append(await self._told(request, recipient, step))
         if not results:
             self._logger.warning("%s: nothing came of %s", request.message.queue_id, recipient.recipient.address)
             step = Step.of(recipient.recipient.address, "2.0.0", "duplicate suppressed")
             results.append(self._as_result(request, recipient, step))
         return _together(recipient, results, report.expanded)
 
-    def _log(self, request: Request, recipient: QueuedRecipient, step: Step) -> None:
-        log_result(self._logger, request.message, self._as_result(request, recipient, step), self.clock())
+    async def _told(self, request: Request, recipient: QueuedRecipient, step: Step) -> Result:
+        """One step as a result, with its line in the log."""
+        result = self._as_result(request, recipient, step)
+        if self.status_filter is not None:
+            result = await self.status_filter.apply(result)
+        log_result(self._logger, request.message, result, self.clock())
+        return result
 
     def _as_result(self, request: Request, recipient: QueuedRecipient, step: Step) -> Result:
         shown = replace(recipient, recipient=replace(recipient.recipient, address=step.address))

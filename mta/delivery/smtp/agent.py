@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from mta.delivery.request import Request
-from mta.delivery.result import Dsn, Result
+from mta.delivery.result import Dsn, Result, log_result
 from mta.delivery.smtp.client import Client, Tools
 from mta.delivery.smtp.delivery import Delivery
 from mta.delivery.smtp.pool import Pool
@@ -38,7 +38,14 @@ class SmtpAgent:
             # Mail is never lost for a fault of the program: it waits, and the log says why.
             logger.exception("%s: internal error", request.message.queue_id)
             delivery.fail_rest(Dsn("4.3.0", f"internal error: {type(error).__name__}"))
-        return delivery.results
+        return [await self._told(request, result) for result in delivery.results]
+
+    async def _told(self, request: Request, result: Result) -> Result:
+        """The result as it is to be, with its line in the log."""
+        if self.client.tools.status_filter is not None:
+            result = await self.client.tools.status_filter.apply(result)
+        log_result(self.client.logger, request.message, result, result.times.done)
+        return result
 
     async def close(self) -> None:
         await self.client.pool.close()

@@ -13,6 +13,7 @@ from mta.delivery.smtp.pool import Pool
 from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.settings import ClientSettings
 from mta.delivery.smtp.tlspolicy import Maps, PolicyTable
+from mta.delivery.statusfilter import StatusFilter
 from mta.message.checks import Checks
 
 
@@ -34,6 +35,9 @@ class Tools:
     generic: Generic | None = None
     checks: Checks | None = None
     """smtp_header_checks and their kin: what a message looks like on its way out."""
+    discard: Maps | None = None
+    """smtp_discard_ehlo_keyword_address_maps"""
+    status_filter: StatusFilter | None = None
     own_addresses: Iterable[str] = ()
     clock: Callable[[], float] = time.time
 

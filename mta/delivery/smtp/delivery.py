@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mta.delivery.request import Request
-from mta.delivery.result import Dsn, Result, Status, log_result
+from mta.delivery.result import Dsn, Result, Status
 from mta.delivery.smtp import hosts, nexthop, sasl
 from mta.delivery.smtp.checks import checked
 from mta.delivery.smtp.client import Client
@@ -22,6 +23,10 @@ from mta.delivery.smtp.session import HandshakeFailure, Login, MessageFailure, P
 from mta.delivery.smtp.tlspolicy import Level, PolicyError, TlsPolicy
 from mta.delivery.smtp.transaction import Letter, Transaction
 from mta.queue.message import QueuedRecipient
+
+
+class CannotBind(Exception):
+    """The local address that is asked for is none of this host's (smtp_bind_address_enforce)."""
 
 
 class Delivery:
@@ -43,7 +48,7 @@ class Delivery:
     def _settle(
         self, recipients: Sequence[QueuedRecipient], dsn: Dsn, session: Session | None, *, site: bool = False
     ) -> None:
-        """Final results, and their log lines."""
+        """Final results."""
         request = self._request
         if dsn.status.startswith("2"):
             status = Status.SENT
@@ -60,9 +65,7 @@ class Delivery:
         if not times.connected:
             times.connected = now
         for recipient in recipients:
-            result = Result(recipient, status, dsn, relay, times, failure)
-            self.results.append(result)
-            log_result(self._client.logger, request.message, result, now)
+            self.results.append(Result(recipient, status, dsn, relay, times, failure))
         gone = {recipient.position for recipient in recipients}
         self._left = [recipient for recipient in self._left if recipient.position not in gone]
 
@@ -236,18 +239,40 @@ class Delivery:
                     path = Path(self._settings.queue_directory, destination.path)
                     _, protocol = await loop.create_unix_connection(ClientProtocol, str(path))
                 else:
-                    local = self._settings.bind_address6 if host.ipv6 else self._settings.bind_address
+                    local = self._local_address(host)
                     _, protocol = await loop.create_connection(
                         ClientProtocol, host.address, destination.port, local_addr=(local, 0) if local else None
                     )
+        except CannotBind:
+            self._why = Dsn("4.4.0", "server configuration error")
+            return None
         except (OSError, TimeoutError) as error:
             self._why = Dsn("4.4.1", f"connect to {peer.full_name}: {_system_text(error)}")
             if not destination.path:
                 self._client.logger.info("%s", self._why.reason)
             return None
+        discarded = await self._tools.discard.lookup(host.address) if self._tools.discard is not None else None
         loop_detect = destination.port == SMTP_PORT and not self._settings.lmtp
         domain = self._settings.myhostname if destination.path else destination.host
-        return Session(protocol, peer, self._settings, domain, loop_detect)
+        session = Session(protocol, peer, self._settings, domain, loop_detect, destination.text.lower())
+        if discarded is not None:
+            session.discarded = frozenset(word.upper() for word in discarded.replace(",", " ").split())
+        return session
+
+    def _local_address(self, host: HostAddress) -> str:
+        """The address to come from; empty where the system is to choose. Raises CannotBind."""
+        local = self._settings.bind_address6 if host.ipv6 else self._settings.bind_address
+        if not local:
+            return ""
+        try:
+            with socket.socket(socket.AF_INET6 if host.ipv6 else socket.AF_INET) as probe:
+                probe.bind((local, 0))
+        except OSError as error:
+            self._client.logger.warning("bind %s: %s", local, error.strerror)
+            if self._settings.bind_enforce:
+                raise CannotBind from None
+            return ""
+        return local
 
     # --- the transaction -------------------------------------------------------------------------------------------
 
@@ -294,9 +319,9 @@ class Delivery:
     def _release(self, key: object, session: Session) -> None:
         settings = self._settings
         age = self._tools.clock() - session.opened
+        wanted = settings.cache_on_demand and self._request.more_to_come()
         keep = (
-            settings.cache_on_demand
-            and self._request.more_to_come()
+            (wanted or session.destination in settings.kept_destinations)
             and not session.poisoned
             and session.protocol.usable
             and age < settings.reuse_time_limit

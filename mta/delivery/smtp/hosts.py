@@ -101,6 +101,8 @@ async def _of_domain(domain: str, settings: ClientSettings, lookups: Lookups) ->
     if not found:
         if exchangers != [(0, domain)]:
             logger.warning("no MX host for %s has a valid address record", domain)
+        if settings.defer_without_address:
+            raise HostFailure(failures[0].dsn.with_status("4.4.4"))
         # A host that may be found later is worth waiting for.
         raise next((failure for failure in failures if failure.dsn.soft), failures[0])
     return _ordered(found, settings)

@@ -84,9 +84,13 @@ class Session:
     settings: ClientSettings
     nexthop_domain: str
     loop_detect: bool = False
+    destination: str = ""
+    """The next hop as written, in lower case."""
     features: dict[str, str] = field(default_factory=dict)
     """EHLO keywords, upper case, with their arguments."""
     size_limit: int = 0
+    discarded: frozenset[str] | None = None
+    """EHLO keywords that do not count at this address; None: those of the settings."""
     tls: bool = False
     tls_verified: bool = False
     authenticated: str = ""
@@ -132,6 +136,8 @@ class Session:
         await self._hello()
         if not self.tls and policy.level >= Level.MAY and self.offers("STARTTLS"):
             await self._starttls(tls, policy, nexthop)
+        if policy.level is Level.NONE and tls.defaults.note_offer and self.offers("STARTTLS"):
+            self.logger.info("Host offered STARTTLS: [%s]", self.peer.host)
         if policy.level.required and not self.tls:
             raise SiteFailure(Dsn("4.7.4", f"TLS is required, but was not offered by host {self.peer.name}"))
         if login.settings.enabled and login.credentials is not None and self.offers("AUTH"):
@@ -188,11 +194,12 @@ class Session:
         name = (reply.lines[0].split() or [""])[0]
         if self.loop_detect and name.lower() == self.settings.myhostname.lower():
             raise SiteFailure(Dsn("4.4.6", f"mail for {self.nexthop_domain} loops back to myself"))
+        discarded = self.settings.discard_keywords if self.discarded is None else self.discarded
         for line in reply.lines[1:]:
             # `AUTH=PLAIN` is how some old servers wrote it.
             keyword, _, argument = line.strip().replace("=", " ", 1).partition(" ")
             keyword = keyword.upper()
-            if not keyword or keyword in self.settings.discard_keywords:
+            if not keyword or keyword in discarded:
                 continue
             if keyword == "AUTH" and keyword in self.features:
                 argument = f"{self.features[keyword]} {argument}"

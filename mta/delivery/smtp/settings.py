@@ -71,6 +71,14 @@ class ClientSettings:
     soft_bounce: bool = False
     minimal_backoff: float = 300.0
     """minimal_backoff_time, seconds: mail that has waited less does not go without the TLS that was agreed upon."""
+    bind_enforce: bool = False
+    """smtp_bind_address_enforce: no mail from another address than the wanted one."""
+    kept_destinations: frozenset[str] = frozenset()
+    """smtp_connection_cache_destinations: connections that are always worth keeping."""
+    defer_without_address: bool = False
+    """smtp_defer_if_no_mx_address_found"""
+    assume_final: bool = False
+    """lmtp_assume_final: what an LMTP server without DSN takes is delivered, not relayed."""
     flags: frozenset[str] = frozenset()
     """flags= of master.cf: R Return-Path, O X-Original-To, D Delivered-To, X final delivery (smtp(8))."""
     queue_directory: str = "."
@@ -105,6 +113,12 @@ class ClientSettings:
             mx_session_limit=config.int(f"{prefix}_mx_session_limit"),
             bind_address=config.str(f"{prefix}_bind_address"),
             bind_address6=config.str(f"{prefix}_bind_address6"),
+            bind_enforce=config.bool(f"{prefix}_bind_address_enforce"),
+            kept_destinations=frozenset(
+                word.lower() for word in config.list(f"{prefix}_connection_cache_destinations")
+            ),
+            defer_without_address=config.bool(f"{prefix}_defer_if_no_mx_address_found"),
+            assume_final=lmtp and config.bool("lmtp_assume_final"),
             skip_5xx_greeting=config.bool(f"{prefix}_skip_5xx_greeting"),
             skip_quit=config.bool(f"{prefix}_skip_quit_response"),
             always_ehlo=lmtp or config.bool("smtp_always_send_ehlo"),

@@ -214,16 +214,28 @@ class PolicyTable:
                         grades=defaults.grades,
                         options=defaults.options,
                     ),
-                    ca_file=self._file(defaults.ca_file),
-                    ca_path=Path(defaults.ca_path) if defaults.ca_path else None,
+                    ca_file=self._anchors() or self._file(defaults.ca_file),
+                    ca_path=Path(defaults.ca_path) if defaults.ca_path and not defaults.trust_anchor_files else None,
                     verify="chain" if chain else "none",
                     certificate_file=self._file(defaults.certificate_file),
                     key_file=self._file(defaults.key_file),
-                    system_authorities=defaults.append_default_ca,
+                    system_authorities=defaults.append_default_ca and not defaults.trust_anchor_files,
                 )
+                if defaults.trust_anchor_files:
+                    self._contexts[key].verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
             except (TLSConfigError, OSError) as error:
                 raise PolicyError(str(error)) from error
         return self._contexts[key]
+
+    def _anchors(self) -> bytes | None:
+        """All trust anchors in one. Raises PolicyError for a file that cannot be read: trust nobody instead."""
+        found = []
+        for path in self.defaults.trust_anchor_files:
+            octets = self._files.get(path) or _read(path)
+            if octets is None:
+                raise PolicyError(f"cannot read trust anchors from {path}")
+            found.append(octets)
+        return b"\n".join(found) or None
 
     def _file(self, path: str) -> Path | bytes | None:
         if not path:

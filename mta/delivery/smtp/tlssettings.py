@@ -40,6 +40,10 @@ class TlsDefaults:
     servername: str = ""
     append_default_ca: bool = False
     loglevel: int = 0
+    trust_anchor_files: tuple[str, ...] = ()
+    """smtp_tls_trust_anchor_file: the only certificates that are trusted, authorities or not."""
+    note_offer: bool = False
+    """smtp_tls_note_starttls_offer"""
     grades: Mapping[str, str] = field(default_factory=lambda: POSTFIX_GRADES)
     options: str = ""
     """tls_ssl_options"""
@@ -47,7 +51,7 @@ class TlsDefaults:
     @property
     def files(self) -> tuple[str, ...]:
         """Every file with a certificate or key."""
-        return self.ca_file, self.certificate_file, self.key_file
+        return self.ca_file, self.certificate_file, self.key_file, *self.trust_anchor_files
 
     @classmethod
     def from_config(cls, config: MainConfig, prefix: str) -> TlsDefaults:
@@ -87,6 +91,8 @@ class TlsDefaults:
             key_file=key,
             servername=text("tls_servername"),
             append_default_ca=config.bool("tls_append_default_CA"),
+            trust_anchor_files=words(text("tls_trust_anchor_file")),
+            note_offer=config.bool(f"{prefix}_tls_note_starttls_offer"),
             loglevel=int(loglevel[0]) if loglevel[:1].isdigit() else 0,
             grades=grades(config),
             options=config.str("tls_ssl_options"),

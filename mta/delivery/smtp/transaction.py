@@ -198,8 +198,9 @@ class Transaction:
     def _judge_end(self, reply: Reply, number: int) -> None:
         if reply.ok:
             session = self._session
-            # LMTP hands over to the mailbox itself, SMTP to another mail system (RFC 3461 sections 5.2.2 and 5.2.7).
-            final = session.settings.lmtp or "X" in session.settings.flags
+            # Another mail system has it now, unless master.cf or lmtp_assume_final says otherwise (smtp_rcpt_done).
+            assumed = session.settings.assume_final and not session.offers("DSN")
+            final = assumed or "X" in session.settings.flags
             action = Action.DELIVERED if final else Action.RELAYED
             delegated = not final and session.offers("DSN")
             self.fates.sent[number] = Dsn(

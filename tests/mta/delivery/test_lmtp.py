@@ -30,11 +30,20 @@ async def test_refused_recipients_get_no_second_reply(peer, agent, request_to, o
     }
 
 
-async def test_delivery_to_a_mailbox_is_delivered_not_relayed(peer, agent, request_to) -> None:
-    server = await peer(lmtp=True, keywords=("PIPELINING", "DSN"))
-    [result] = await agent(prefix="lmtp").deliver(request_to(f"inet:127.0.0.1:{server.port}"))
-    assert result.action == "delivered"
-    assert not result.dsn.delegated
+@pytest.mark.parametrize(
+    ("keywords", "assume", "flags", "action", "delegated"),
+    [
+        ((), False, "", "relayed", False),
+        ((), True, "", "delivered", False),  # lmtp_assume_final
+        (("DSN",), True, "", "relayed", True),  # telling the sender is now the server's business
+        (("DSN",), False, "X", "delivered", False),
+    ],
+)
+async def test_what_a_sender_is_told(peer, agent, request_to, keywords, assume, flags, action, delegated) -> None:
+    server = await peer(lmtp=True, keywords=keywords)
+    lmtp = agent(prefix="lmtp", assume_final=assume, flags=frozenset(flags))
+    [result] = await lmtp.deliver(request_to(f"inet:127.0.0.1:{server.port}"))
+    assert (result.action, result.dsn.delegated) == (action, delegated)
 
 
 @pytest.mark.parametrize("relative", [False, True])

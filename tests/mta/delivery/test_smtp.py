@@ -8,7 +8,10 @@ import logging
 
 import pytest
 
+from mta.delivery.statusfilter import StatusFilter
 from mta.queue.message import Notify, Recipient
+
+from .conftest import Table
 
 TO = "bob@example.net"
 
@@ -368,3 +371,64 @@ async def test_octets_of_an_address_go_as_they_came(peer, agent, request_to) -> 
     assert [str(result.status) for result in results] == ["sent"]
     assert server.commands[1].startswith("MAIL FROM:<a\udcff@outside.example>")
     assert server.commands[2].startswith("RCPT TO:<b\udcff\udcfeb@lab.example>")
+
+
+# --- parameters that change little, where they are set -----------------------------------------------------------------
+
+
+async def test_a_connection_to_a_named_destination_is_always_kept(peer, agent, request_to) -> None:
+    server = await peer()
+    nexthop = f"[127.0.0.1]:{server.port}"
+    client = agent(kept_destinations=frozenset({nexthop}), cache_on_demand=False)
+    for _ in range(2):
+        await client.deliver(request_to(nexthop))
+    assert (server.connections, len(server.contents)) == (1, 2)
+
+
+async def test_keywords_can_be_discarded_by_address(peer, agent, request_to) -> None:
+    server = await peer()
+    client = agent(discard_keywords=frozenset({"SIZE"}))
+    client.client.tools.discard = Table({"127.0.0.1": "dsn, pipelining"})
+    await client.deliver(request_to(f"[127.0.0.1]:{server.port}", Recipient("bob@example.net", notify=Notify.FAILURE)))
+    mail, rcpt = server.commands[1:3]
+    assert "SIZE=" in mail  # the table's answer stands for the whole list
+    assert "NOTIFY" not in rcpt
+
+
+@pytest.mark.parametrize(("enforce", "status"), [(False, "sent"), (True, "deferred")])
+async def test_a_source_address_that_is_not_ours(peer, agent, request_to, caplog, enforce: bool, status: str) -> None:
+    server = await peer()
+    client = agent(bind_address="192.0.2.1", bind_enforce=enforce)
+    [result] = await client.deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert result.status == status
+    assert "bind 192.0.2.1: Cannot assign requested address" in caplog.text
+    if enforce:
+        assert (result.dsn.status, result.dsn.reason) == ("4.4.0", "server configuration error")
+
+
+@pytest.mark.parametrize(("wait", "dsn"), [(False, "5.4.4"), (True, "4.4.4")])
+async def test_mail_exchangers_without_an_address(agent, request_to, names, wait: bool, dsn: str) -> None:
+    names.mx["example.net"] = [(10, "nowhere.example.net")]
+    [result] = await agent(defer_without_address=wait).deliver(request_to("example.net"))
+    assert result.dsn.status == dsn
+
+
+@pytest.mark.parametrize(
+    ("table", "reply", "expected"),
+    [
+        ({"5.1.1 host 127.0.0.1[127.0.0.1] said: 550 5.1.1 gone (in reply to RCPT TO command)": "4.1.1 later"}, "550 5.1.1 gone", ("deferred", "4.1.1", "later")),
+        ({"4.2.0 host 127.0.0.1[127.0.0.1] said: 450 4.2.0 full (in reply to RCPT TO command)": "5.2.0 full"}, "450 4.2.0 full", ("bounced", "5.2.0", "full")),
+        ({}, "550 5.1.1 gone", ("bounced", "5.1.1", "host 127.0.0.1[127.0.0.1] said: 550 5.1.1 gone (in reply to RCPT TO command)")),
+        ({"5.1.1 host 127.0.0.1[127.0.0.1] said: 550 5.1.1 no (in reply to RCPT TO command)": "2.0.0 yes"}, "550 5.1.1 no", ("bounced", "5.1.1", "host 127.0.0.1[127.0.0.1] said: 550 5.1.1 no (in reply to RCPT TO command)")),
+    ],
+)  # fmt: skip
+async def test_statuses_are_filtered(peer, agent, request_to, caplog, table, reply, expected) -> None:
+    server = await peer(replies={"RCPT": reply})
+    client = agent()
+    maps = Table(table)
+    maps.title = "smtp_delivery_status_filter"
+    client.client.tools.status_filter = StatusFilter(maps)
+    with caplog.at_level("INFO"):
+        [result] = await client.deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert (str(result.status), result.dsn.status, result.dsn.reason) == expected
+    assert f"dsn={expected[1]}, status={expected[0]} ({expected[2]})" in caplog.text

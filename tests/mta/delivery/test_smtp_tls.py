@@ -10,6 +10,7 @@ import pytest
 from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.tlssettings import TlsDefaults
 from tls import fingerprint
+from tls.authority import Authority
 
 from .conftest import Table
 
@@ -238,3 +239,26 @@ async def test_an_encrypted_connection_is_kept_too(peer, agent, request_to, serv
         assert fate(await smtp.deliver(request_to(f"[127.0.0.1]:{server.port}", more=True)))[0] == "sent"
     assert server.connections == 1
     assert server.encrypted == [True] * 3
+
+
+async def test_only_trust_anchors_count_where_they_are_named(
+    peer, agent, request_to, server_tls, authority, tmp_path
+) -> None:
+    stranger = Authority.create(tmp_path / "stranger")
+    anchors = {str(authority.certificate_file): "sent", str(stranger.certificate_file): "deferred", "/none": "deferred"}
+    for anchor, status in anchors.items():
+        server = await peer(tls=server_tls())
+        tls = TlsDefaults(
+            level="verify",
+            verify_match=("mail.example.org",),
+            ca_file="" if status == "sent" else str(authority.certificate_file),
+            trust_anchor_files=(anchor,),
+        )
+        assert fate(await agent(tls=tls).deliver(request_to(f"[127.0.0.1]:{server.port}")))[0] == status
+
+
+async def test_an_unused_offer_of_tls_is_noted(peer, agent, request_to, server_tls, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    server = await peer(tls=server_tls())
+    await agent(tls=TlsDefaults(level="none", note_offer=True)).deliver(request_to(f"[127.0.0.1]:{server.port}"))
+    assert "Host offered STARTTLS: [127.0.0.1]" in caplog.text
