@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mta.address.domains import AddressClass, Domains
 from mta.address.hostname import valid_hostaddr, valid_hostname, valid_mailhost_literal
@@ -23,7 +23,9 @@ CACHE_LIMIT = 2000
 # Each round strips a domain or rewrites one operator, so an address needs fewer rounds than it has characters.
 _EXTRA_ROUNDS = 100
 # An address without quotes, routing or oddities in it: nearly all. If its domain is not local, nothing is to be found.
-_PLAIN = re.compile(r"[A-Za-z0-9_=+-]+(?:\.[A-Za-z0-9_=+-]+)*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
+_PLAIN = re.compile(
+    r"[A-Za-z0-9_=+][A-Za-z0-9_=+-]*(?:\.[A-Za-z0-9_=+-]+)*@((?:[A-Za-z0-9-]+\.)+[A-Za-z][A-Za-z0-9-]*)"
+)
 
 
 @dataclass(frozen=True)
@@ -92,15 +94,19 @@ class Resolver:
         self.myhostname = config.str("myhostname")
         self.null_sender_transport_key = config.str("empty_address_default_transport_maps_lookup_key")
         self.null_sender_relayhost_key = config.str("empty_address_relayhost_maps_lookup_key")
-        self._cache: OrderedDict[tuple[str, str], tuple[float, Resolution]] = OrderedDict()
+        self._by_sender = bool(self.routes.sender_transports or self.routes.sender_relayhosts)
+        self._by_domain = not self.routes.transports and not self.relocated
+        self._cache: OrderedDict[tuple[bool, str, str], tuple[float, Resolution]] = OrderedDict()
 
     async def resolve(self, address: str, sender: str = "") -> Resolution:
         """Resolve an internal address for mail from sender (internal). Raises TableError: try again later."""
-        key = (address, sender)
+        # Without tables that know recipients, plain addresses of one domain differ in nothing but themselves.
+        plain = _PLAIN.fullmatch(address) if self._by_domain else None
+        key = (plain is not None, plain[1] if plain else address, sender if self._by_sender else "")
         cached = self._cache.get(key)
         now = time.monotonic()
         if cached and now < cached[0]:
-            return cached[1]
+            return replace(cached[1], recipient=address) if plain else cached[1]
         resolution = await self._resolve(address, sender)
         self._cache[key] = (now + CACHE_TIME, resolution)
         self._cache.move_to_end(key)

@@ -47,6 +47,7 @@ class Trace(enum.IntFlag):
     """sendmail -v: the sender gets a report of what was delivered."""
 
 
+NO_TRACE: Final = Trace(0)
 PROBES: Final = Trace.MTA_VERIFY | Trace.USER_VERIFY
 
 _NOTIFY_WORDS: Final = {
@@ -174,9 +175,11 @@ class QueuedMessage:
     def trace(self) -> Trace:
         """trace_flags; what is no number counts as none."""
         value = self.attributes.get("trace_flags", "")
+        if not value:
+            return NO_TRACE
         return Trace(int(value) & sum(Trace)) if value.isascii() and value.isdigit() and len(value) < 6 else Trace(0)
 
     @property
     def is_probe(self) -> bool:
         """Whether the message is only to find out about its recipients: it must not be delivered."""
-        return bool(self.attributes) and bool(self.trace & PROBES)
+        return "trace_flags" in self.attributes and bool(self.trace & PROBES)

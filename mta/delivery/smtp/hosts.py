@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import random
@@ -131,6 +132,7 @@ def _without_myself(hosts: list[HostAddress], mine: set[str], domain: str) -> li
     return better
 
 
+@functools.lru_cache(maxsize=1024)
 def _literal(host: str) -> str | None:
     try:
         return str(ipaddress.ip_address(host))

@@ -115,9 +115,9 @@ async def test_answers_are_cached_and_bounded(config: MakeConfig, monkeypatch: p
     monkeypatch.setattr("mta.address.resolve.CACHE_LIMIT", 3)
     resolver = Resolver(config())
     first = await resolver.resolve("a@b.test")
-    assert await resolver.resolve("a@b.test") is first
+    assert await resolver.resolve("a@b.test") == first
     for i in range(5):
-        await resolver.resolve(f"{i}@b.test")
+        await resolver.resolve(f"a@b{i}.test")
     assert len(resolver._cache) == 3
 
 
@@ -131,3 +131,21 @@ async def test_any_address_resolves(config: MakeConfig, address: str) -> None:
         # Local means local: no domain but the host's own is left behind the last @.
         if found.address_class is AddressClass.LOCAL:
             assert await resolver.domains.is_local(found.domain)
+
+
+LOCAL_PARTS = ["a", "b.c", "-d", "e%f", "g!h", '"i j"', "k+l", "double-bounce", "m@n.test"]
+DOMAINS = ["example.com", "out.test", "virtual.test", "1.2.3.4", "[1.2.3.4]", "relay.test", "x_y.test", "bad-.test"]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("table", [{}, {"transport_maps": "inline:{b.c@out.test=slow:}"}])
+async def test_what_was_found_for_one_address_is_right_for_the_next(
+    domain: str, table: dict[str, str], config: MakeConfig
+) -> None:
+    made = config(
+        mydestination="example.com", virtual_alias_domains="virtual.test", relay_domains="relay.test", **table
+    )
+    warm = Resolver(made)
+    for local in [*LOCAL_PARTS, *LOCAL_PARTS[::-1]]:
+        address = f"{local}@{domain}"
+        assert await warm.resolve(address, "s@snd.test") == await Resolver(made).resolve(address, "s@snd.test")
