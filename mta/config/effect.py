@@ -51,9 +51,9 @@ _WITHOUT_EFFECT = """
     authorized_flush_users authorized_mailq_users best_mx_transport confirm_delay_cleared debug_peer_level
     debug_peer_list default_verp_delimiters detect_8bit_encoding_header disable_mime_input_processing
     disable_mime_output_conversion disable_verp_bounces dnssec_probe
-    empty_address_local_login_sender_maps_lookup_key enable_idna2003_compatibility enable_threaded_bounces
+    enable_idna2003_compatibility enable_threaded_bounces
     error_notice_recipient header_from_format ignore_mx_lookup_error info_log_address_format
-    internal_mail_filter_classes local_login_sender_maps mime_boundary_length_limit mime_nesting_limit
+    internal_mail_filter_classes mime_boundary_length_limit mime_nesting_limit
     respectful_logging send_cyrus_sasl_authzid smtputf8_autodetect_classes syslog_facility tcp_windowsize
     verp_delimiter_filter
 

@@ -19,7 +19,7 @@ from mta.queue.ids import is_queue_id
 from mta.queue.message import Trace
 from mta.queue.tool import Fatal, fail, load_config, to_stderr
 from mta.queue.wakeup import SCAN_INCOMING
-from mta.sendmail import extract, maildrop, submission
+from mta.sendmail import extract, maildrop, senders, submission
 from mta.sendmail import options as modes
 from mta.sendmail.extract import ExtractError
 from mta.sendmail.maildrop import Drop
@@ -147,6 +147,8 @@ def _recipients(options: Options, content: bytes) -> list[str]:
 
 
 def _keep(config: MainConfig, drop: Drop) -> None:
+    if config.str("local_login_sender_maps") != senders.EVERYBODY:
+        asyncio.run(senders.check(config, drop.sender, os.getuid()))
     directory = Path(config.str("queue_directory"))
     try:
         if not (directory / layout.MAILDROP).is_dir():

@@ -76,7 +76,7 @@ async def test_without_the_service_mail_is_put_off(stack: Stack) -> None:
 
 async def test_sendmail_bv_mails_a_report(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["-bv", "-C", str(stack.config.confdir), "-f", "me@b.example", "yes@b.example", "alias@b.example"]
-    assert command.run(options.parse(arguments), io.BytesIO()) == os.EX_OK
+    assert await asyncio.to_thread(command.run, options.parse(arguments), io.BytesIO()) == os.EX_OK
     assert capsys.readouterr().out == "Mail Delivery Status Report will be mailed to <me@b.example>.\n"
     with Queue.from_config(stack.config) as queue:
         async with asyncio.timeout(10):
