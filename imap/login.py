@@ -21,8 +21,11 @@ from imap.connections import Connections
 from imap.login_settings import LoginSettings
 from imap.store import MailRoot, StoreError, UserStore
 from tls.binding import EXPORTER
+from tls.names import subject_field
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from imap.config import MailSettings
 
 # A client gets this many tries on one connection; the auth service slows down each of them.
@@ -137,6 +140,8 @@ class Login:
         self.user: str | None = None
         self._place: int | None = None
         self._noted: int | None = None
+        self.certificate: Callable[[], Certificate | None] = lambda: None
+        """The client's certificate, if it is trusted."""
         self._apop = ""
         self.end: Callable[[], None] = lambda: None
         """Ends the connection, for ``doveadm kick``."""
@@ -234,6 +239,8 @@ class Login:
         self, mechanism: str, initial: bytes | None, challenge: Callable[[bytes], Awaitable[bytes]]
     ) -> UserStore:
         self.attempts += 1
+        certificate = self.certificate()
+        named = certificate if self.settings.username_from_cert else None
         try:
             success = await self.service.auth.authenticate(
                 mechanism,
@@ -241,6 +248,8 @@ class Login:
                 challenge,
                 secured="tls" if self.tls else "yes" if self.secured else "",
                 binding=self.binding,
+                valid_client_cert=certificate is not None,
+                cert_username=subject_field(named.subject, self.settings.cert_username_field) if named else "",
                 local=self.local,
                 remote=self.remote,
                 session=self.session,

@@ -24,6 +24,8 @@ class LoginSettings:
     disable_plaintext_auth: bool = True
     max_userip_connections: int = 10  # 0: no limit
     trusted: tuple[Network, ...] = ()  # login_trusted_networks: as good as the same machine
+    username_from_cert: bool = False  # auth_ssl_username_from_cert
+    cert_username_field: str = "commonName"
     starttls_injection: bool = False  # the weakened twin of no-starttls-injection: plaintext is carried into TLS
 
     @classmethod
@@ -38,6 +40,8 @@ class LoginSettings:
             disable_plaintext_auth=view.bool("disable_plaintext_auth"),
             max_userip_connections=view.int("mail_max_userip_connections"),
             trusted=tuple(map(_network, view.str("login_trusted_networks").replace(",", " ").split())),
+            username_from_cert=view.bool("auth_ssl_username_from_cert"),
+            cert_username_field=view.str("ssl_cert_username_field"),
             starttls_injection=view.bool("hardmail_starttls_injection"),
         )
 

@@ -103,4 +103,10 @@ def _tls_options(config: DovecotConfig, protocol: str) -> TwistedServerOptions |
     policy = Policy.from_dovecot(
         ssl_min_protocol=view.str("ssl_min_protocol"), ssl_cipher_list=view.str("ssl_cipher_list")
     )
-    return twisted_server_options(str(certificate), str(key), policy)
+    if not view.bool("ssl_verify_client_cert"):
+        return twisted_server_options(str(certificate), str(key), policy)
+    authorities = view.path("ssl_ca")
+    return twisted_server_options(
+        str(certificate), str(key), policy, request_client_certificate=True,
+        client_ca=str(authorities) if authorities else None,
+    )  # fmt: skip

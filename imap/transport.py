@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, cast
 from typing import Protocol as Shape
 
+from cryptography.x509 import Certificate
 from OpenSSL import SSL
 from twisted.internet import asyncioreactor, interfaces, protocol
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -23,6 +24,7 @@ from imap.capacity import Capacity
 from imap.session import Session
 from tls.binding import EXPORTER, exporter
 from tls.starttls_twisted import handshake_error, upgrade_server
+from tls.verification import Verification
 
 # Seconds that a client has for the TLS handshake of an implicit-TLS port or behind STARTTLS.
 HANDSHAKE_TIMEOUT = 60.0
@@ -218,6 +220,14 @@ class Connection(protocol.Protocol):
         upgrade_server(self, options, go_ahead=go_ahead, discard=lambda: 0)
         transport.registerProducer(self, True)
         self.is_tls = True
+
+    def client_certificate(self) -> Certificate | None:
+        """What the client has shown, if an authority of ssl_ca has signed it (ssl_verify_client_cert)."""
+        handle = self._transport.getHandle() if self.is_tls else None
+        if not isinstance(handle, SSL.Connection):
+            return None
+        found = Verification.of(handle)
+        return handle.get_peer_certificate(as_cryptography=True) if found is not None and found.trusted else None
 
     def channel_binding(self, kind: str) -> bytes | None:
         """Channel binding data: tls-exporter only, since what Twisted tells of a resumed session is too little for

@@ -93,3 +93,21 @@ def _dns_name(name: str) -> x509.DNSName:
     if len(name) > _LONGEST_DNS_NAME or not _DNS_NAME.fullmatch(name):
         raise TLSConfigError(f"neither a DNS name (A-labels) nor an IP address: {name!r}")
     return x509.DNSName(name)
+
+
+_SUBJECT_FIELDS = {
+    "commonName": NameOID.COMMON_NAME,
+    "emailAddress": NameOID.EMAIL_ADDRESS,
+    "serialNumber": NameOID.SERIAL_NUMBER,
+    "uid": NameOID.USER_ID,
+    "userId": NameOID.USER_ID,
+    "x500UniqueIdentifier": NameOID.X500_UNIQUE_IDENTIFIER,
+}
+"""Fields that may name a user, as OpenSSL writes them (Dovecot's ssl_cert_username_field)."""
+
+
+def subject_field(name: x509.Name, field: str) -> str:
+    """The first value of a field of a subject, "" where it has none or the field is not known."""
+    oid = _SUBJECT_FIELDS.get(field)
+    found = name.get_attributes_for_oid(oid) if oid is not None else []
+    return str(found[0].value) if found else ""

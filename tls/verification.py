@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
@@ -40,13 +41,16 @@ class Verification:
     @classmethod
     def attach(cls, connection: SSL.Connection) -> None:
         """Begin to keep account on a new connection."""
-        connection.set_app_data(cls())
+        _accounts[connection] = cls()
 
     @classmethod
     def of(cls, connection: SSL.Connection) -> Verification | None:
         """The account of a connection, None if it was made elsewhere."""
-        found = connection.get_app_data()
-        return found if isinstance(found, cls) else None
+        return _accounts.get(connection)
+
+
+_accounts: WeakKeyDictionary[SSL.Connection, Verification] = WeakKeyDictionary()
+"""Of living connections; what OpenSSL keeps for an application with each of them, Twisted takes for itself."""
 
 
 def note_and_accept(connection: SSL.Connection, certificate: X509, error: int, depth: int, verified: int) -> bool:

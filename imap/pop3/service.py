@@ -34,6 +34,7 @@ def sessions(service: LoginService, settings: Settings) -> MakeSession:
         login = Login(service, connection.local, connection.remote, f"{os.getpid():x}.{next(numbers):x}")
         login.tls = connection.is_tls
         login.binding = connection.channel_binding
+        login.certificate = connection.client_certificate
         login.tls_possible = connection.server.tls is not None
         return Session(connection, login, settings)
 

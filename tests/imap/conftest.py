@@ -43,6 +43,7 @@ class FakeAuth:
         ]
         self.error: Exception | None = None
         self.connection: tuple[int, int] | None = (0x1F, 7)
+        self.details: dict[str, Any] = {}
 
     async def mechanisms(self) -> list[FakeMechanism]:
         return self.offered
@@ -52,6 +53,7 @@ class FakeAuth:
     ) -> AuthSuccess:
         if self.error is not None:
             raise self.error
+        self.details = details
         response = initial if initial is not None else await challenge(b"")
         if mechanism == "APOP":
             made, name, digest = response.split(b"\0", 2)
@@ -245,7 +247,10 @@ async def serve(mail: Mail, tmp_path: Path) -> AsyncIterator[Callable[..., Await
     ) -> RunningServer:
         authority = Authority.create(tmp_path / "ca")
         credentials = authority.issue_server(["localhost", "127.0.0.1"])
-        options = twisted_server_options(str(credentials.certificate_file), str(credentials.key_file), Policy())
+        options = twisted_server_options(
+            str(credentials.certificate_file), str(credentials.key_file), Policy(),
+            request_client_certificate=True, client_ca=str(authority.certificate_file),
+        )  # fmt: skip
         service = (await mail.login(protocol, FakeWire(), **settings)).service
         loop = asyncio.get_running_loop()
         server = Server(make(service), options, loop, capacity=capacity)  # type: ignore[arg-type]
