@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, cast
 from typing import Protocol as Shape
@@ -21,6 +22,7 @@ from zope.interface import implementer  # type: ignore[import-untyped,unused-ign
 
 from imap.admission import Admission
 from imap.capacity import Capacity
+from imap.deflate import MAX_WAITING, Deflate
 from imap.session import Session
 from tls.binding import EXPORTER, exporter
 from tls.starttls_twisted import handshake_error, upgrade_server
@@ -73,6 +75,7 @@ class Connection(protocol.Protocol):
         self._direct = False  # in the clear, and nothing waits to be sent
         self._admission: asyncio.Task[None] | None = None
         self._held_back = False  # not read, since too much waits behind a command
+        self._deflate: Deflate | None = None
         self.leaving = False  # told to go, to make room
 
     # From Twisted
@@ -149,11 +152,32 @@ class Connection(protocol.Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._last = self._loop.time()
         session = self.session
-        if session is not None:
+        if self._deflate is not None:
+            self._deflate.feed(data)
+            self._inflate()
+        elif session is not None:
             session.receive(data)
             if session.is_full and not session.closed and not self._held_back:
                 self._held_back = True
                 self._transport.pauseProducing()
+
+    def _inflate(self) -> None:
+        """Hand on what is inflated, piece by piece, as long as the session can keep up."""
+        session, deflate = self.session, self._deflate
+        while deflate is not None and session is not None and not session.closed:
+            if session.buffered > MAX_WAITING:
+                if not self._held_back:
+                    self._held_back = True
+                    self._transport.pauseProducing()
+                return
+            try:
+                piece = deflate.next()
+            except zlib.error:
+                session.bye("Invalid compressed data.")
+                return
+            if not piece:
+                return
+            session.receive(piece)
 
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
         self._cancel_timer()
@@ -195,6 +219,8 @@ class Connection(protocol.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send octets: at once where nothing waits before them, without another turn of the reactor."""
+        if self._deflate is not None:
+            data = self._deflate.compress(data)
         if self._direct:
             sent = self._transport.writeSomeData(data)
             if isinstance(sent, int):  # otherwise an error, which the reactor meets again and handles
@@ -205,6 +231,8 @@ class Connection(protocol.Protocol):
         if self._held_back:  # a command was answered
             self._held_back = False
             self._transport.resumeProducing()
+            if self._deflate is not None:
+                self._loop.call_soon(self._inflate)
 
     def writable(self) -> asyncio.Future[None] | None:
         """A future to wait for while the peer is slow, else None."""
@@ -234,6 +262,10 @@ class Connection(protocol.Protocol):
         tls-unique."""
         handle = self._transport.getHandle() if self.is_tls else None
         return exporter(handle) if kind == EXPORTER and isinstance(handle, SSL.Connection) else None
+
+    def start_compression(self) -> None:
+        """Deflate in both directions from here on."""
+        self._deflate = Deflate()
 
     def close(self) -> None:
         """Send what is still to be sent, then close."""

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imap.imap4.session import Settings
     from imap.login import Login
+    from imap.store import UserStore
+
+# One message of APPEND and REPLACE; bounds what a client can make the server hold (RFC 7889).
+MAX_MESSAGE = 64 << 20
 
 _BEFORE = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+"
 
@@ -29,10 +33,20 @@ def before_login(login: Login) -> str:
     return " ".join(words)
 
 
-def after_login(settings: Settings) -> str:
+def after_login(settings: Settings, store: UserStore | None) -> str:
     """The list after log-in; ``imap_capability`` replaces it, or adds to it with a leading ``+``."""
     own = settings.capability.strip()
-    words = _AFTER + (" QUOTA" if settings.quota else "")
+    words = [_AFTER]
+    if store is not None and any(box.special_use for info in store.namespaces for box in info.mailboxes):
+        words.append("SPECIAL-USE")
+    if settings.compress:
+        words.append("COMPRESS=DEFLATE")
+    if settings.quota:
+        words.append("QUOTA")
+    if settings.extensions:
+        words.append(f"OBJECTID REPLACE APPENDLIMIT={MAX_MESSAGE}")
     if own.startswith("+"):
-        return f"{words} {own[1:].strip()}"
-    return own or words
+        words.append(own[1:].strip())
+    elif own:
+        return own
+    return " ".join(words)

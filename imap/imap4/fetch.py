@@ -14,6 +14,7 @@ from imap.imap4.commands.names import wire_name
 from imap.imap4.content import HEAVY, Content
 from imap.imap4.dates import write_date_time
 from imap.imap4.errors import Bad
+from imap.imap4.objectid import email_id
 from imap.imap4.preview import preview
 from imap.imap4.syntax import literal, nstring, string
 from imap.mime import Section, SectionError, body, envelope
@@ -57,8 +58,9 @@ class Item:
 class Items:
     """The items of one FETCH command, in the order asked for, each once."""
 
-    def __init__(self, flags: Callable[[Message], bytes]) -> None:
+    def __init__(self, flags: Callable[[Message], bytes], *, extensions: bool = False) -> None:
         self._flags = flags  # writes the FLAGS list of a message, as the session sees it
+        self._extensions = extensions  # whether there are items that Dovecot does not know
         self._items: dict[str, Item] = {}
         self.wants_flags = False
         self.wants_modseq = False
@@ -193,6 +195,10 @@ class Items:
             return Item(lambda content: b"X-REAL-UID %d" % content.message.uid)
         if name == "X-GUID":
             return Item(lambda content: b"X-GUID " + string(content.message.guid.encode()))
+        if self._extensions and name == "EMAILID":
+            return Item(lambda content: b"EMAILID (%b)" % email_id(content.message))
+        if self._extensions and name == "THREADID":
+            return Item(lambda content: b"THREADID NIL")  # RFC 8474 section 5.2: threads are not kept
         if name == "ENVELOPE":
             return Item(
                 lambda content: envelope(content.header_part, content.header),

@@ -56,6 +56,8 @@ class Settings:
     id_send: str = "name *"  # imap_id_send
     idle_notify: float = 120.0  # imap_idle_notify_interval
     quota: bool = False  # whether the imap_quota plugin is on
+    compress: bool = False  # whether the imap_zlib plugin is on
+    extensions: bool = False  # hardmail_imap_extensions
 
     @classmethod
     def from_config(cls, config: DovecotConfig) -> Settings:
@@ -67,6 +69,8 @@ class Settings:
             id_send=view.str("imap_id_send"),
             idle_notify=view.seconds("imap_idle_notify_interval"),
             quota="imap_quota" in view.list("mail_plugins"),
+            compress="imap_zlib" in view.list("mail_plugins"),
+            extensions=view.bool("hardmail_imap_extensions"),
         )
 
 
@@ -91,6 +95,7 @@ class Session(session.Session):
         self.view: View | None = None
         self.watcher: Watcher | None = None  # the NOTIFY in force
         self.enabled: set[str] = set()
+        self.compressed = False
         self._bad = 0
         self._unsettled: list[Answer] = []  # answered once the mailbox is brought up to date
 
@@ -141,7 +146,7 @@ class Session(session.Session):
         command, offset = self._lookup(tag, pieces[0])
         limit = command.literal_limit(self, pieces, offset) or self.reader.max_line
         if size > limit:
-            raise TooBig("Literal size too large")
+            raise command.too_big() if limit > self.reader.max_line else TooBig("Literal size too large")
 
     # Commands
 
@@ -202,12 +207,23 @@ class Session(session.Session):
             self._unsettled.append(Answer(command, reply, started))
         elif reply.start_tls:
             self.start_tls(command.tag + f" OK {reply.text}\r\n".encode())
+        elif reply.compress:
+            self._tagged(command.tag, reply.status, reply.text, reply.code, started)
+            self._start_compression()
         else:
             self._tagged(command.tag, reply.status, reply.text, reply.code, started)
             if reply.close:
                 self.end("Logged out")
             elif reply.bye:
                 raise Disconnect(reply.bye)
+
+    def _start_compression(self) -> None:
+        """What follows is deflated; a client that did not wait for the answer cannot be understood."""
+        self.flush()
+        if self._discard_input():
+            raise Disconnect("Data behind the request for compression.")
+        self.compressed = True
+        self.wire.start_compression()
 
     def _caught_up(self) -> None:
         self._settle()
@@ -295,7 +311,7 @@ class Session(session.Session):
 
     def capabilities(self) -> str:
         """The capability list for the state that the session is in."""
-        return after_login(self.settings) if self.logged_in else before_login(self.login)
+        return after_login(self.settings, self.store) if self.logged_in else before_login(self.login)
 
     def logged_in_as(self, store: UserStore) -> None:
         """The user is known: the limits before log-in fall."""

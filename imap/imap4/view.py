@@ -32,8 +32,9 @@ def flag_list(names: Iterable[str]) -> bytes:
 class View:
     """One session's sequence numbers over one open mailbox."""
 
-    def __init__(self, mailbox: Mailbox, *, condstore: bool, qresync: bool) -> None:
+    def __init__(self, mailbox: Mailbox, *, condstore: bool, qresync: bool, extensions: bool = False) -> None:
         self.mailbox = mailbox
+        self.extensions = extensions  # whether the client may ask for what Dovecot has not
         self.condstore = condstore
         self.qresync = qresync
         self.uids = array("I", mailbox.messages)

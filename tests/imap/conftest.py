@@ -96,6 +96,9 @@ class FakeWire:
         self.write(go_ahead)
         self.tls_started = self.is_tls = True
 
+    def start_compression(self) -> None:
+        raise NotImplementedError
+
     def close(self) -> None:
         self.closed = True
 

@@ -8,6 +8,7 @@ PARAMETERS = (
     enum("hardmail_default_passwords", "refuse-network", "refuse-network refuse allow", "hardmail/default-passwords"),
     string("hardmail_hosts_allow", "", "hardmail/tcp-wrappers"),
     string("hardmail_hosts_deny", "", "hardmail/tcp-wrappers"),
+    boolean("hardmail_imap_extensions", "no", "hardmail/imap-extensions"),
     boolean("hardmail_landlock", "yes", "hardmail/kernel-jail"),
     number("hardmail_lockout_account_failures", "0", "hardmail/failed-logins"),
     number("hardmail_lockout_address_failures", "0", "hardmail/failed-logins"),

@@ -1,9 +1,9 @@
 """The commands of IMAP, one class each, found by name."""
 
-from imap.imap4.commands.append import Append
+from imap.imap4.commands.append import Append, Replace
 from imap.imap4.commands.authentication import Authenticate, Login, StartTls
 from imap.imap4.commands.base import Command
-from imap.imap4.commands.extension import Enable, Id, Idle, Namespace, NotifyCommand
+from imap.imap4.commands.extension import Compress, Enable, Id, Idle, Namespace, NotifyCommand
 from imap.imap4.commands.fetch import Fetch
 from imap.imap4.commands.general import Capability, Check, Logout, Noop
 from imap.imap4.commands.listing import List, Lsub, Xlist
@@ -22,6 +22,7 @@ COMMANDS: dict[str, type[Command]] = {
         Capability,
         Check,
         Close,
+        Compress,
         Copy,
         Create,
         Delete,
@@ -42,6 +43,7 @@ COMMANDS: dict[str, type[Command]] = {
         Noop,
         NotifyCommand,
         Rename,
+        Replace,
         Search,
         Select,
         SetQuota,

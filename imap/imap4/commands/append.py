@@ -1,4 +1,4 @@
-"""APPEND (RFC 3501 section 6.3.11), several messages at once (MULTIAPPEND, RFC 3502), CATENATE."""
+"""APPEND (RFC 3501 section 6.3.11), several messages at once (MULTIAPPEND, RFC 3502), CATENATE; REPLACE (RFC 8508)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING
 from imap.imap4 import arguments as syntax
 from imap.imap4 import sequence
 from imap.imap4.arguments import Arguments, Atom, Group, Quoted
+from imap.imap4.capability import MAX_MESSAGE
 from imap.imap4.catenate import assemble
-from imap.imap4.commands.base import Command, Flush, Reply
+from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.commands.flags import flag_set
+from imap.imap4.commands.message import selected
 from imap.imap4.commands.names import mailbox_name
 from imap.imap4.dates import read_date_time
-from imap.imap4.errors import INVALID, Bad, No
+from imap.imap4.errors import INVALID, Bad, No, ReplyError
 from imap.imap4.reader import Literal
 from imap.mime.binary import without_binary
-from imap.store import NewMail, NonExistent, NotSelectable
+from imap.store import AppendResult, NewMail, NonExistent, NotSelectable
 
 if TYPE_CHECKING:
     from imap.imap4.session import Session
-
-# One message; bounds what a client can make the server hold.
-MAX_MESSAGE = 64 << 20
 
 
 class Append(Command):
@@ -34,6 +33,7 @@ class Append(Command):
 
     def literal_limit(self, session: Session, pieces: Sequence[bytes], offset: int) -> int:
         before = Arguments(syntax.parse(pieces[:1], offset, whole=False))
+        self._skip(before)
         if not before.more():
             return 0  # the name of the mailbox itself
         if len(pieces) == 1:
@@ -43,7 +43,17 @@ class Append(Command):
                 raise Bad(INVALID)
         return MAX_MESSAGE
 
+    def too_big(self) -> ReplyError:
+        return No("Message is too big.", "TOOBIG")
+
+    def _skip(self, before: Arguments) -> None:
+        """Pass over what stands before the name of the mailbox."""
+
     def run(self, session: Session, arguments: Arguments) -> Reply:
+        result = self._append(session, arguments)
+        return Reply("Append completed.", _appenduid(result))
+
+    def _append(self, session: Session, arguments: Arguments) -> AppendResult:
         assert session.store is not None
         name = self._destination(session, arguments.astring())
         mails: list[NewMail] = []
@@ -56,10 +66,9 @@ class Append(Command):
                 raise No("Can't save a zero byte message")
             mails.append(NewMail(data, flags, date))
         try:
-            result = session.store.append(name, mails)
+            return session.store.append(name, mails)
         except (NonExistent, NotSelectable) as error:
             raise No(error.text, "TRYCREATE") from error
-        return Reply("Append completed.", f"APPENDUID {result.uidvalidity} {sequence.write(result.uids).decode()}")
 
     @staticmethod
     def _message(session: Session, arguments: Arguments) -> bytes:
@@ -96,3 +105,45 @@ class Append(Command):
                 raise Bad("Invalid internal date.")
             arguments.take()
         return flags, date
+
+
+def _appenduid(result: AppendResult) -> str:
+    return f"APPENDUID {result.uidvalidity} {sequence.write(result.uids).decode()}"
+
+
+class Replace(Append):
+    """REPLACE number mailbox [(flags)] [date-time] literal: APPEND, and the old message goes (RFC 8508).
+
+    The new message is durable before the old one is touched: a crash between leaves both, never none.
+    """
+
+    name = "REPLACE"
+    states = State.SELECTED
+    takes_uid = True
+
+    def literal_limit(self, session: Session, pieces: Sequence[bytes], offset: int) -> int:
+        _require_extensions(session)
+        return super().literal_limit(session, pieces, offset)
+
+    def _skip(self, before: Arguments) -> None:
+        before.atom()
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        _require_extensions(session)
+        view = selected(session)
+        numbers = list(view.numbers(arguments.atom(), uid=self.uid))
+        if len(numbers) != 1:
+            raise Bad("REPLACE takes one message.")
+        if view.mailbox.read_only:
+            raise No("Mailbox is read-only", "READ-ONLY")
+        uid = view.uids[numbers[0] - 1]
+        result = self._append(session, arguments)
+        session.write(f"* OK [{_appenduid(result)}] Replacement message ready\r\n".encode())
+        view.mailbox.store([uid], "add", ["\\Deleted"])
+        view.expunged(view.mailbox.expunge([uid]))
+        return Reply("Replace completed.")
+
+
+def _require_extensions(session: Session) -> None:
+    if not session.settings.extensions:
+        raise Bad("Unknown command")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from imap.imap4.errors import ReplyError, TooBig
+
 if TYPE_CHECKING:
     from imap.imap4.arguments import Arguments
     from imap.imap4.session import Session
@@ -46,6 +48,7 @@ class Reply:
     code: str | None = None
     status: str = "OK"
     close: bool = False  # the connection ends with it (LOGOUT)
+    compress: bool = False  # what follows in both directions is deflated (COMPRESS)
     bye: str = ""  # the connection ends behind it with this word
     start_tls: bool = False  # TLS begins behind it (STARTTLS)
 
@@ -81,6 +84,10 @@ class Command(ABC):
         arguments begin in the first piece.
         """
         return 0
+
+    def too_big(self) -> ReplyError:
+        """What a literal above the limit is answered with."""
+        return TooBig("Literal size too large")
 
     def settle(self, view: View) -> None:  # noqa: B027 - most commands have no such part
         """The part that is done when the mailbox is brought up to date, before its news are told. Raises StoreError."""

@@ -12,7 +12,7 @@ from imap.imap4 import notify
 from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.commands.base import ANY_STATE, LOGGED_IN, Command, Flush, Reply
 from imap.imap4.commands.message import enable_condstore
-from imap.imap4.errors import Bad
+from imap.imap4.errors import Bad, No
 from imap.imap4.syntax import nstring, string
 from imap.store import NamespaceInfo, Watch
 
@@ -175,3 +175,21 @@ class NotifyCommand(Command):
                 enable_condstore(session, session.view)
         session.notify(wanted)
         return Reply("NOTIFY completed.")
+
+
+class Compress(Command):
+    """COMPRESS DEFLATE (RFC 4978), where the imap_zlib plugin is on."""
+
+    name = "COMPRESS"
+    breaks_mailbox = True
+
+    def run(self, session: Session, arguments: Arguments) -> Reply:
+        if not session.settings.compress:
+            raise Bad("Unknown command")
+        mechanism = arguments.word()
+        arguments.end()
+        if session.compressed:
+            raise No("COMPRESSIONACTIVE already active.", "COMPRESSIONACTIVE")
+        if mechanism != "DEFLATE":
+            raise No("Unknown compression mechanism.")
+        return Reply("Begin compression.", compress=True)

@@ -39,7 +39,7 @@ class Fetch(Command):
     async def run(self, session: Session, arguments: Arguments) -> Reply:
         view = selected(session)
         text = arguments.atom()
-        items = Items(view.flags)
+        items = Items(view.flags, extensions=view.extensions)
         if self.uid:
             items.add("UID")
         if not arguments.more():

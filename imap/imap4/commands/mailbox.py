@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from imap.imap4.capability import MAX_MESSAGE
 from imap.imap4.commands.base import Command, Reply
 from imap.imap4.commands.message import enable_condstore
 from imap.imap4.commands.names import mailbox_name, wire_name
@@ -42,7 +43,8 @@ class Create(Command):
         if len(name) > 1:
             name = name.removesuffix(store.namespace_of(name).separator)
         store.create(name)
-        return Reply("Create completed.")
+        code = f"MAILBOXID ({store.status(name).guid})" if session.settings.extensions else None
+        return Reply("Create completed.", code)
 
 
 class Delete(Command):
@@ -101,6 +103,8 @@ class Unsubscribe(Command):
         return Reply("Unsubscribe completed.")
 
 
+# Of OBJECTID (RFC 8474) and APPENDLIMIT (RFC 7889), which Dovecot does not know.
+EXTENDED_STATUS_ITEMS = ("MAILBOXID", "APPENDLIMIT")
 STATUS_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "X-SIZE", "X-GUID")
 
 
@@ -111,7 +115,7 @@ def status_items(group: Arguments, session: Session) -> list[str]:
         raise Bad("Empty status list")
     while group.more():
         item = group.word()
-        if item not in STATUS_ITEMS:
+        if item not in STATUS_ITEMS and not (session.settings.extensions and item in EXTENDED_STATUS_ITEMS):
             raise Bad(f"Invalid status item {item}")
         if item not in items:
             items.append(item)
@@ -140,6 +144,8 @@ def tell_status(session: Session, name: str, items: list[str]) -> None:
         "SIZE": status.size,
         "X-SIZE": status.size,
         "X-GUID": status.guid,
+        "MAILBOXID": f"({status.guid})",
+        "APPENDLIMIT": MAX_MESSAGE,
     }
     text = " ".join(f"{item} {values[item]}" for item in items)
     session.write(b"* STATUS " + wire_name(name) + f" ({text})\r\n".encode())

@@ -38,7 +38,12 @@ class Select(Command):
             raise No(error.text) from error
         try:
             mailbox.sync()
-            view = View(mailbox, condstore=bool(session.enabled), qresync="QRESYNC" in session.enabled)
+            view = View(
+                mailbox,
+                condstore=bool(session.enabled),
+                qresync="QRESYNC" in session.enabled,
+                extensions=session.settings.extensions,
+            )
             self._announce(session, view)
             if resync is not None:
                 resync.tell(session, view)
@@ -75,6 +80,8 @@ class Select(Command):
                 break
         write(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % mailbox.uidvalidity)
         write(b"* OK [UIDNEXT %d] Predicted next UID\r\n" % mailbox.uidnext)
+        if view.extensions:
+            write(b"* OK [MAILBOXID (%b)] Ok\r\n" % mailbox.guid.encode())
         if view.condstore:
             write(b"* OK [HIGHESTMODSEQ %d] Highest\r\n" % mailbox.highest_modseq)
 

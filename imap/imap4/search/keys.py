@@ -12,6 +12,7 @@ from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.content import Content
 from imap.imap4.dates import read_date, read_mail_date, utc_date
 from imap.imap4.errors import INVALID, Bad, ParseError
+from imap.imap4.objectid import email_id
 from imap.imap4.search.text import address_texts, all_header_texts, body_texts, fold, header_texts_of
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
@@ -200,6 +201,19 @@ class KeyReader:
             )
 
         return Key(BODY, test)
+
+    def _key_emailid(self, arguments: Arguments) -> Key:
+        wanted = self._objectid("EMAILID", arguments)
+        return Key(FILE, lambda content: email_id(content.message) == wanted)
+
+    def _key_threadid(self, arguments: Arguments) -> Key:
+        self._objectid("THREADID", arguments)
+        return Key(INDEX, lambda content: False)  # no message has one (RFC 8474 section 5.2)
+
+    def _objectid(self, word: str, arguments: Arguments) -> bytes:
+        if not self.view.extensions:
+            raise Bad(f"Unknown argument {word}")
+        return self._argument(arguments)
 
     def _key_larger(self, arguments: Arguments) -> Key:
         size = arguments.number(MAX_SIZE)

@@ -110,8 +110,8 @@ def imap_server(serve: Any) -> Callable[..., Awaitable[Any]]:
     """Starts IMAP on real sockets."""
     from imap.imap4.service import sessions
 
-    def start(**settings: Any) -> Awaitable[Any]:
-        running: Awaitable[Any] = serve("imap", lambda service: sessions(service, Settings()), **settings)
+    def start(imap: Settings | None = None, **settings: Any) -> Awaitable[Any]:
+        running: Awaitable[Any] = serve("imap", lambda service: sessions(service, imap or Settings()), **settings)
         return running
 
     return start
