@@ -15,7 +15,7 @@ from twisted.internet import endpoints, protocol, reactor  # noqa: E402
 from twisted.mail.imap4 import IMAP4Server  # noqa: E402
 from twisted.protocols.basic import LineOnlyReceiver, LineReceiver  # noqa: E402
 
-from tls.context import twisted_server_options  # noqa: E402
+from tls.context_twisted import twisted_server_options  # noqa: E402
 from tls.errors import TLSHandshakeError  # noqa: E402
 from tls.policy import Policy  # noqa: E402
 from tls.starttls_twisted import handshake_error, upgrade_client, upgrade_server  # noqa: E402
