@@ -23,9 +23,9 @@ class _Due:
     """No message waits so long: the clock was set back, and it is due as well."""
     cursor: tuple[float, int] = (0.0, 0)
 
-    def portion(self, queue: Queue) -> list[QueuedMessage]:
-        found = queue.due(self.until, self.cursor, PORTION)
-        if len(found) == PORTION:
+    def portion(self, queue: Queue, limit: int) -> list[QueuedMessage]:
+        found = queue.due(self.until, self.cursor, limit)
+        if len(found) == limit:
             self.cursor = (found[-1].next_attempt, found[-1].sequence)
         elif self.until < self.horizon:
             self.cursor, self.until = (self.horizon, 1 << 62), LAST[0]
@@ -46,9 +46,9 @@ class _Flush:
     cursor: int = 0
     over: bool = False
 
-    def portion(self, queue: Queue) -> list[QueuedMessage]:
-        found = queue.deferred(self.cursor, PORTION, self.domain)
-        self.over = len(found) < PORTION
+    def portion(self, queue: Queue, limit: int) -> list[QueuedMessage]:
+        found = queue.deferred(self.cursor, limit, self.domain)
+        self.over = len(found) < limit
         if found:
             self.cursor = found[-1].sequence
         return found
@@ -86,25 +86,27 @@ class Admission:
         self._incoming = True
         self._flushes[domain] = _Flush(domain)
 
-    def portion(self) -> list[tuple[QueuedMessage, bool]]:
-        """The next messages, of each kind, so that none can starve the others; and whether each is to be tried even if
-        its destination is dead. Raises QueueError."""
-        found = [(message, False) for message in self._arrivals()]
+    def portion(self, room: int) -> list[tuple[QueuedMessage, bool]]:
+        """The next messages, about `room` at most, of each kind, so that none can starve the others; and whether each
+        is to be tried even if its destination is dead. Raises QueueError."""
+        kinds = self._incoming + len(self._flushes) + (self._due is not None)
+        limit = max(1, min(PORTION, room // max(1, kinds)))
+        found = [(message, False) for message in self._arrivals(limit)]
         for domain, flush in list(self._flushes.items()):
-            found += [(message, True) for message in flush.portion(self._queue)]
+            found += [(message, True) for message in flush.portion(self._queue, limit)]
             if flush.over:
                 del self._flushes[domain]
         if self._due is not None:
-            found += [(message, False) for message in self._due.portion(self._queue)]
+            found += [(message, False) for message in self._due.portion(self._queue, limit)]
             if self._due.over:
                 self._due = None
         return found
 
-    def _arrivals(self) -> list[QueuedMessage]:
+    def _arrivals(self, limit: int) -> list[QueuedMessage]:
         if not self._incoming:
             return []
-        found = self._queue.arrivals(self._last_arrival, PORTION)
-        self._incoming = len(found) == PORTION
+        found = self._queue.arrivals(self._last_arrival, limit)
+        self._incoming = len(found) == limit
         if found:
             self._last_arrival = found[-1].sequence
         return found

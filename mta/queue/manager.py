@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import itertools
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from mta.address import quote_822
-from mta.delivery.request import Request
-from mta.delivery.result import UNAVAILABLE, Dsn, Result, Status, Times, log_result
-from mta.queue.active import Active
 from mta.queue.admission import Admission
-from mta.queue.changes import Change, Defer
 from mta.queue.completion import Completion
-from mta.queue.corrupt import set_aside
 from mta.queue.deliverers import Agents
-from mta.queue.destinations import Destination
-from mta.queue.errors import QueueDamaged, QueueError, QueueRefused
-from mta.queue.message import QueuedMessage, QueuedRecipient, Trace
-from mta.queue.reading import MessageCorrupt
-from mta.queue.routing import Resolver, routes
+from mta.queue.deliveries import Deliveries
+from mta.queue.errors import QueueDamaged, QueueError
+from mta.queue.routing import Resolver
 from mta.queue.settings import ManagerSettings
 from mta.queue.store import Queue
-from mta.queue.transport import Transport
 
 logger = logging.getLogger("postfix.qmgr")
 
@@ -39,17 +27,6 @@ POLL: Final = 5.0
 DRAIN_PATIENCE: Final = 15.0
 """Seconds that deliveries under way may take to end. The next queue manager cannot start before: a server that does not
 answer must not keep the mail for all others waiting."""
-WRITE_RETRY: Final = (0.2, 1.0, 5.0, 10.0)
-"""Seconds between attempts to write a result; the message stays active meanwhile, so it is not sent again."""
-
-
-@dataclass(slots=True)
-class Entry:
-    """One delivery: some recipients of one message to one next hop."""
-
-    active: Active
-    recipients: Sequence[QueuedRecipient]
-    nexthop: str
 
 
 class Manager:
@@ -68,20 +45,12 @@ class Manager:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
-        self._resolver = resolver
-        self._probe_resolver = probe_resolver or resolver
-        self._agents = agents
-        self._completion = completion
         self._settings = settings
         self._pickup = pickup
         self._clock = clock
-        self._transports: dict[str, Transport[Entry]] = {}
-        self._active: dict[int, Active] = {}
-        self._recipients = 0
-        """In memory, to be delivered."""
-        self._unwritten: set[str] = set()
-        """Messages whose outcome the disk did not take yet."""
-        self._tasks: set[asyncio.Future[None]] = set()
+        self.deliveries = Deliveries(queue, resolver, probe_resolver or resolver, agents, completion, settings, clock)
+        self.deliveries.on_room = self._may_admit
+        self.deliveries.on_damage = self._repair
         self._wake = asyncio.Event()
         self._round_began = -math.inf
         self._admission = Admission(queue, self._clock(), settings.maximal_backoff)
@@ -102,8 +71,7 @@ class Manager:
 
     def flush(self) -> None:
         """Try everything now: deferred mail, due or not, and dead destinations (postqueue -f)."""
-        for transport in self._transports.values():
-            transport.revive_all()
+        self.deliveries.revive()
         self._admission.flush()
         self.wake()
 
@@ -121,17 +89,17 @@ class Manager:
         """Try one message now (postqueue -i)."""
         message = self._queue.find(queue_id)
         if message is not None and message.queue != "hold":
-            self._activate(message, flush=True)
+            self.deliveries.activate(message, flush=True)
 
     @property
     def active_ids(self) -> list[str]:
         """Queue ids of the active queue."""
-        return [active.message.queue_id for active in self._active.values()]
+        return self.deliveries.ids
 
     @property
     def idle(self) -> bool:
         """Nothing is under way and nothing more is known to be due."""
-        return not self._active and not self._maildrop and not self._admission.more
+        return not self.deliveries and not self._maildrop and not self._admission.more
 
     def until_due(self) -> float | None:
         """Seconds until the first queue run that finds deferred mail due; None if there is none. Raises QueueError."""
@@ -155,18 +123,12 @@ class Manager:
         finally:
             self._draining = True
             draining.cancel()
-        deadline = asyncio.get_running_loop().time() + DRAIN_PATIENCE
-        while self._tasks and (patience := deadline - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait(self._tasks, timeout=patience)
-        await self.abandon()
+        await self.deliveries.stop(DRAIN_PATIENCE)
 
     async def abandon(self) -> None:
         """End deliveries in the middle; their messages stay in the queue."""
         self._draining = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self.deliveries.stop(0.0)
 
     async def _round(self) -> None:
         self._wake.clear()
@@ -185,7 +147,7 @@ class Manager:
             self._repair(str(error))
         except QueueError as error:
             logger.error("%s", error)
-        self._dispatch()
+        self.deliveries.dispatch()
 
     def _repair(self, fault: str) -> None:
         """Sequences stay what they were, so what is active goes on; the queue is gone through once more."""
@@ -201,15 +163,13 @@ class Manager:
         self._next_run = now + self._settings.queue_run_delay
         self._admission.begin_run(now)
         self._look()
-        for transport in self._transports.values():
-            transport.forget_quiet(now)
+        self.deliveries.forget_quiet()
 
     async def _sleep(self, draining: asyncio.Task[bool]) -> None:
         # The clock may be simulated: waits are short enough to notice that it was moved.
         wait = min(POLL, max(0.0, self._next_run - self._clock()))
-        for transport in self._transports.values():
-            if (at := transport.next_time(self._clock())) is not None:
-                wait = min(wait, max(0.0, at - self._clock()))
+        if (at := self.deliveries.next_time()) is not None:
+            wait = min(wait, max(0.0, at - self._clock()))
         waking = asyncio.create_task(self._wake.wait())
         try:
             done, _ = await asyncio.wait({waking, draining}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
@@ -220,281 +180,15 @@ class Manager:
         elif not draining.done():
             await asyncio.sleep(self._round_began + ROUND_PAUSE - asyncio.get_running_loop().time())
 
-    async def _admit(self) -> None:
-        """Fill the active queue."""
-        while self._admission.more and len(self._active) < self._settings.active_limit and not self._draining:
-            for message, flush in self._admission.portion():
-                self._activate(message, flush=flush)
-            # A long backlog is taken in without holding up deliveries that are under way.
-            await asyncio.sleep(0)
-
-    # --- one message -----------------------------------------------------------------------------------------------
-
-    def _activate(self, message: QueuedMessage, *, flush: bool = False) -> None:
-        """`flush`: try it also where its destination is dead for now."""
-        if message.sequence in self._active:
-            return
-        active = self._active[message.sequence] = Active.of(message, self._clock())
-        if message.fault:
-            active.fault = message.fault
-            self._spawn(active, self._complete(active))
-            return
-        logger.info(
-            "%s: from=<%s>, size=%d, nrcpt=%d (queue active)",
-            message.queue_id,
-            quote_822(message.sender) if message.sender else "",
-            message.size,
-            len(active.to_deliver) + message.unread,
-        )
-        self._hold(active, len(active.to_deliver))
-        work = self._read_more(active, flush=flush) if message.unread else None
-        self._spawn(active, work or self._sort(active, active.to_deliver, flush=flush))
-
-    def _spawn(self, active: Active, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(self._guarded(active, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _guarded(self, active: Active, work: Coroutine[None, None, None]) -> None:
-        """A fault of the program costs one message its turn, not its life, and the others nothing."""
-        try:
-            await work
-        except Exception:
-            logger.exception("%s: internal error; the message is put off", active.message.queue_id)
-            later = self._clock() + self._settings.maximal_backoff
-            await self._write([Defer(active.message.sequence, later)], active.message.queue_id)
-            self._forget(active)
-
-    def _forget(self, active: Active) -> None:
-        if self._active.pop(active.message.sequence, None) is not None:
-            self._hold(active, -active.held)
-
-    # --- recipients of large messages, by and by -------------------------------------------------------------------
-
-    def _hold(self, active: Active, count: int) -> None:
-        """Recipients that wait for their delivery, more or less of them."""
-        active.held += count
-        self._recipients += count
-
-    def _room(self) -> int:
-        """Recipients of one message that may be read now (qmgr_message_recipient_limit)."""
-        return max(self._settings.recipient_minimum, self._settings.recipient_limit - self._recipients)
-
-    async def _read_more(self, active: Active, *, flush: bool = False) -> None:
-        message = active.message
-        message.recipients = [each for each in message.recipients if each.position not in active.done]
-        fresh = active.take(self._queue.read_recipients(message, self._room()))
-        self._hold(active, len(fresh))
-        active.fault = active.fault or message.fault
-        active.refilled = self._clock()
-        await self._sort(active, fresh, flush=flush)
-
-    def _wants_more(self, active: Active) -> bool:
-        """Whether to read before all is done: else one slow destination would hold up the rest of the message."""
-        room, waited = self._settings.recipient_limit - self._recipients, self._clock() - active.refilled
-        return active.message.unread > 0 and (
-            room >= self._settings.refill_limit or (room > 0 and waited >= self._settings.refill_delay)
-        )
-
-    async def _ended(self, active: Active) -> None:
-        """No delivery is under way or waits."""
-        if active.message.unread and not active.fault:
-            await self._write([active.progress(active.unwritten)], active.message.queue_id)
-            active.unwritten.clear()
-            # Not awaited: where nothing can be delivered, this comes to pass for each portion of a large message.
-            self._spawn(active, self._read_more(active))
-        else:
-            await self._complete(active)
-
-    async def _sort(self, active: Active, fresh: Sequence[QueuedRecipient], *, flush: bool = False) -> None:
-        """Queue a delivery for each route."""
-        resolver = self._probe_resolver if active.message.trace & Trace.MTA_VERIFY else self._resolver
-        active.entries += 1  # so that a delivery that ends meanwhile is not taken for the last
-        found = await routes(active.message, fresh, resolver, self._settings)
-        now, jobs = self._clock(), active.jobs
-        for route, recipients in found.items():
-            transport = self._transport(route.transport)
-            limit = transport.settings.recipient_limit
-            recipients.sort(key=_by_domain)
-            if route.transport not in jobs:
-                jobs[route.transport] = transport.jobs.new(active.since)
-            # Transports that take one recipient at a time know no other destination than him (qmgr_message_resolve).
-            by_recipient = limit == 1
-            for start in range(0, len(recipients), limit or len(recipients)):
-                portion = recipients[start : start + (limit or len(recipients))]
-                name = portion[0].recipient.address.casefold() if by_recipient else route.nexthop.casefold()
-                why = None if flush else transport.dead(name, now)
-                if why is not None:
-                    self._suspend(active, portion, why)
-                    continue
-                active.entries += 1
-                destination = transport.destination(name, route.nexthop)
-                if flush:
-                    transport.revive(destination)
-                transport.add(destination, Entry(active, portion, route.nexthop), jobs[route.transport])
-        for job in jobs.values():
-            job.unread = active.message.unread
-        active.entries -= 1
-        if active.entries == 0:
-            await self._ended(active)
-        else:
-            self._dispatch()
-
-    def _transport(self, name: str) -> Transport[Entry]:
-        found = self._transports.get(name)
-        if found is None:
-            found = self._transports[name] = Transport(name, self._agents.settings(name))
-        return found
-
-    def _suspend(self, active: Active, recipients: Iterable[QueuedRecipient], why: Dsn) -> None:
-        """Defer without an attempt: the destination is dead for now. The log line is error(8)'s."""
-        dsn = why if why.reason.startswith((SUSPENDED, UNAVAILABLE)) else why.with_reason(f"{SUSPENDED}{why.reason}")
-        times = Times(active.message.arrival, active.since)
-        results = [Result(recipient, Status.DEFERRED, dsn, "none", times) for recipient in recipients]
-        active.note(results)
-        positions = {recipient.position for recipient in recipients}
-        active.unwritten |= positions
-        self._hold(active, -len(positions))
-        for result in results:
-            log_result(logging.getLogger("postfix.error"), active.message, result, self._clock())
-
-    # --- deliveries ------------------------------------------------------------------------------------------------
-
-    def _dispatch(self) -> None:
-        """Start what may start; transports and, within them, destinations take turns.
-
-        Nothing while the disk takes no outcome: what cannot be noted down would be delivered again after a crash.
-        """
-        started = not self._unwritten
-        while started and not self._draining:
-            started = False
-            now = self._clock()
-            for transport in self._transports.values():
-                turn = transport.next_turn(now)
-                if turn is not None:
-                    started = True
-                    self._spawn(turn[1].active, self._deliver(transport, *turn))
-
-    async def _deliver(self, transport: Transport[Entry], destination: Destination[Entry], entry: Entry) -> None:
-        active = entry.active
-        request = Request(
-            message=active.message,
-            recipients=entry.recipients,
-            read_content=lambda: self._read(active),
-            nexthop=entry.nexthop,
-            times=Times(active.message.arrival, active.since, self._clock()),
-            more_to_come=lambda: transport.busy_with(destination, self._clock()),
-        )
-        try:
-            results = await self._ask(transport, request)
-            active.note(results)
-            self._feedback(transport, destination, results)
-        finally:
-            transport.finished(destination, self._clock())
-        active.entries -= 1
-        positions = {result.recipient.position for result in results}
-        self._hold(active, -len(positions))
-        if active.entries == 0:
-            active.unwritten |= positions
-            await self._ended(active)
-        else:
-            self._queue.submit(active.progress(positions), functools.partial(_note_failure, active, positions))
-            if self._wants_more(active):
-                await self._read_more(active)
-        self._dispatch()
-
-    async def _ask(self, transport: Transport[Entry], request: Request) -> list[Result]:
-        """A fault in an agent is one of the transport: these recipients are tried again (qmgr_deliver_update)."""
-        try:
-            return await self._agents.agent(transport.name).deliver(request)
-        except Exception:
-            logger.exception("transport %s failure", transport.name)
-        results = request.all_same(Status.DEFERRED, Dsn("4.3.0", "unknown mail transport error"), site_failure=True)
-        for result in results:
-            log_result(logging.getLogger("postfix.error"), request.message, result, self._clock())
-        return results
-
-    def _read(self, active: Active) -> bytes:
-        if active.content is None:
-            try:
-                active.content = self._queue.content(active.message)
-            except MessageCorrupt as error:
-                active.fault = str(error)
-                raise
-        return active.content
-
-    def _feedback(
-        self, transport: Transport[Entry], destination: Destination[Entry], results: Sequence[Result]
-    ) -> None:
-        why = next((result.site_failure for result in results if result.site_failure is not None), None)
-        if why is None:
-            transport.good(destination)
-            return
-        now, settings = self._clock(), self._settings
-        if why.reason == UNAVAILABLE:
-            left = transport.throttle(why, now, settings.transport_retry)
-        elif transport.bad(destination, why, now, settings.minimal_backoff):
-            left = transport.take_all(destination)
-        else:
-            return
-        for entry in left:
-            self._suspend(entry.active, entry.recipients, why)
-            entry.active.entries -= 1
-            if entry.active.entries == 0:
-                self._spawn(entry.active, self._ended(entry.active))
-
-    async def _complete(self, active: Active) -> None:
-        """Every delivery of the message has ended: write what became of it."""
-        message = active.message
-        if active.fault:
-            changes = self._corrupt(active)
-        else:
-            changes = await self._completion.changes(active)
-            if active.waiting:
-                changes = [active.progress(active.unwritten), *changes]
-        active.content = None
-        await self._write(changes, message.queue_id)
-        self._forget(active)
+    def _may_admit(self) -> None:
         if self._admission.more or self.idle:
             self._wake.set()
 
-    def _corrupt(self, active: Active) -> list[Change]:
-        message = active.message
-        if not self._queue.exists(message):
-            return []  # removed by postsuper(1) meanwhile
-        # With all of its recipients, also those that were not read yet.
-        set_aside(self._queue, self._queue.find(message.queue_id) or message, active.fault)
-        return [self._queue.remove(message)]
-
-    async def _write(self, changes: Sequence[Change], queue_id: str) -> None:
-        pauses = itertools.chain(WRITE_RETRY, itertools.repeat(WRITE_RETRY[-1]))
-        while True:
-            try:
-                await self._queue.change(*changes)
-                break
-            except QueueDamaged as error:
-                self._repair(str(error))
-            except QueueError as error:
-                logger.error("%s: cannot write the outcome: %s", queue_id, error)
-                if not isinstance(error, QueueRefused):
-                    self._unwritten.add(queue_id)
-            await asyncio.sleep(next(pauses))
-        if queue_id in self._unwritten:
-            self._unwritten.discard(queue_id)
-            self._dispatch()
-
-
-def _by_domain(recipient: QueuedRecipient) -> tuple[str, str]:
-    """Recipients of one domain go together where a limit divides them (qmgr_message_sort)."""
-    address = recipient.recipient.address
-    return address.rpartition("@")[2].casefold(), address
-
-
-def _note_failure(active: Active, positions: set[int], error: BaseException | None) -> None:
-    """What was delivered and could not be noted down is noted with the rest; only a crash before that repeats it."""
-    if error is not None:
-        active.unwritten |= positions
-        logger.error("cannot write the progress of a delivery: %s", error)
-
-
-SUSPENDED: Final = "delivery temporarily suspended: "
+    async def _admit(self) -> None:
+        """Fill the active queue."""
+        limit = self._settings.active_limit
+        while self._admission.more and (room := limit - len(self.deliveries)) > 0 and not self._draining:
+            for message, flush in self._admission.portion(room):
+                self.deliveries.activate(message, flush=flush)
+            # A long backlog is taken in without holding up deliveries that are under way.
+            await asyncio.sleep(0)

@@ -484,12 +484,12 @@ async def test_recipients_of_large_messages_are_read_by_and_by(start, queue, let
     held = []
 
     def look() -> bool:
-        held.append(bench.manager._recipients)
+        held.append(bench.manager.deliveries._recipients)
         return not bench.left()
 
     await bench.until(look)
     assert max(held) <= 30 + 3 * 10
-    assert bench.manager._recipients == 0
+    assert bench.manager.deliveries._recipients == 0
     reached = Counter(name for _, addresses in bench.agent.deliveries for name in addresses)
     assert reached == dict.fromkeys(names, 3)
 
@@ -533,6 +533,26 @@ async def test_a_large_torn_message_is_set_aside_with_all_recipients(start, queu
     await bench.until(lambda: not bench.left())
     saved = (queue.directory / layout.CORRUPT / torn).read_bytes()
     assert saved.count(b"@a.example") == 100
+
+
+async def test_no_more_messages_are_active_than_the_limit_says(start, queue, letter) -> None:
+    for number in range(60):
+        queue.put_blocking(letter(f"{'ok' if number % 2 else 'later'}@a.example"))
+    bench = start(replace(SETTINGS, active_limit=7))
+    most = 0
+
+    def look(over: Callable[[], bool]) -> bool:
+        nonlocal most
+        most = max(most, len(bench.manager.active_ids))
+        return over()
+
+    await bench.until(lambda: look(lambda: bench.manager.idle and len(bench.left()) == 30))
+    bench.agent.answers["later"] = SENT
+    for _ in range(30):
+        queue.put_blocking(letter("ok@a.example"))
+    bench.manager.flush()
+    await bench.until(lambda: look(lambda: bench.manager.idle and not bench.left()))
+    assert 5 <= most <= 7 + 3
 
 
 async def test_a_slow_recipient_does_not_hold_up_the_rest_of_a_large_message(start, queue, letter) -> None:
@@ -592,9 +612,9 @@ async def test_mail_deleted_while_it_waits_is_not_reported_as_damage(start, queu
 
 
 async def test_a_result_that_cannot_be_written_is_written_later(start, queue, letter, monkeypatch) -> None:
-    from mta.queue import QueueFull, manager
+    from mta.queue import QueueFull, deliveries
 
-    monkeypatch.setattr(manager, "WRITE_RETRY", (0.01,))
+    monkeypatch.setattr(deliveries, "WRITE_RETRY", (0.01,))
     failures = iter([QueueFull("no space"), QueueFull("no space")])
     real = queue.change
 
@@ -612,9 +632,9 @@ async def test_a_result_that_cannot_be_written_is_written_later(start, queue, le
 
 async def test_nothing_more_is_delivered_while_outcomes_cannot_be_written(start, queue, letter, monkeypatch) -> None:
     """A crash then repeats what was under way, and no more."""
-    from mta.queue import QueueFull, manager
+    from mta.queue import QueueFull, deliveries
 
-    monkeypatch.setattr(manager, "WRITE_RETRY", (0.01,))
+    monkeypatch.setattr(deliveries, "WRITE_RETRY", (0.01,))
     full, real = [True], queue.change
 
     async def change(*changes: object) -> None:
@@ -626,7 +646,7 @@ async def test_nothing_more_is_delivered_while_outcomes_cannot_be_written(start,
         queue.put_blocking(letter("ok@a.example"))
     monkeypatch.setattr(queue, "change", change)
     bench = start()
-    await bench.until(lambda: bool(bench.manager._unwritten))
+    await bench.until(lambda: bool(bench.manager.deliveries._unwritten))
     await asyncio.sleep(0.1)  # a while in which it could deliver more
     assert len(bench.agent.deliveries) <= 20
     full.clear()
@@ -663,7 +683,7 @@ async def test_a_stuck_delivery_does_not_hold_up_the_end(start, queue, letter, m
     kept = await queue.put(letter("ok@a.example"))
     await bench.until(lambda: bool(bench.agent.deliveries))
     bench.drain.set()
-    await bench.until(lambda: not bench.manager._tasks)
+    await bench.until(lambda: not bench.manager.deliveries._tasks)
     assert bench.left() == [kept]
 
 
@@ -685,7 +705,7 @@ async def test_recipients_of_a_domain_go_together(start, queue, letter) -> None:
             return Route("smtp", "relay", address, AddressClass.DEFAULT)
 
     bench = start()
-    bench.manager._resolver = ToOne()
+    bench.manager.deliveries._resolver = ToOne()
     await queue.put(letter("ok2@b.example", "ok@a.example", "ok1@b.example", "ok@c.example"))
     await bench.until(lambda: not bench.left())
     assert [addresses for _, addresses in bench.agent.deliveries] == [
@@ -717,10 +737,10 @@ async def test_a_torn_database_is_repaired_and_work_goes_on(start, queue, letter
 
 
 async def test_a_database_that_is_torn_when_written_to_is_repaired(start, queue, letter, monkeypatch, caplog) -> None:
-    from mta.queue import manager
+    from mta.queue import deliveries
     from mta.queue.errors import QueueDamaged
 
-    monkeypatch.setattr(manager, "WRITE_RETRY", (0.01,))
+    monkeypatch.setattr(deliveries, "WRITE_RETRY", (0.01,))
     faults, real = iter([QueueDamaged("database disk image is malformed")]), queue.change
 
     async def change(*changes: object) -> None:
@@ -777,5 +797,5 @@ async def test_postsuper_at_work_beside_deliveries_loses_nothing(start, queue, l
     sent = Counter(address for _, addresses in bench.agent.deliveries for address in addresses if address[0] == "o")
     assert set(names) - deleted <= {address for _, addresses in bench.agent.deliveries for address in addresses}
     assert max(sent.values()) == 1
-    assert bench.manager._recipients == 0
+    assert bench.manager.deliveries._recipients == 0
     assert list((queue.directory / layout.CORRUPT).iterdir()) == []
