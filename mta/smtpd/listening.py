@@ -129,9 +129,11 @@ class Line:
                 ssl=context,
                 ssl_handshake_timeout=server.starttls_timeout if context else None,
             )
-        except (OSError, ssl.SSLError, TimeoutError) as error:
+        except BaseException as error:
+            self._ended(connection)  # whatever it was, its place is free again
+            if not isinstance(error, OSError | ssl.SSLError):
+                raise
             log.info("TLS handshake failed: %s", error)
-            self._ended(connection)
 
     def _ended(self, connection: Connection) -> None:
         self.sessions.discard(connection)

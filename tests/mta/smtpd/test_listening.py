@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from mta.smtpd.connection import Connection
 from mta.smtpd.listening import Line, share
+from tls.authority import Authority
 
-Open = Callable[[int], Awaitable[Line]]
+Open = Callable[..., Awaitable[Line]]
 
 
 @given(st.integers(1, 500), st.integers(1, 64))
@@ -30,8 +32,8 @@ async def opened(start: Any) -> AsyncIterator[Open]:
     """Opens a line with so many sessions; `line.port` is its port."""
     lines: list[Line] = []
 
-    async def open_line(limit: int) -> Line:
-        site = await start()
+    async def open_line(limit: int, settings: str = "") -> Line:
+        site = await start(settings)
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         servers = (site.server, site.server.under_stress())
@@ -89,6 +91,37 @@ async def test_those_who_come_to_a_full_line_are_served_under_stress(opened: Ope
         assert (await second[0].readline()).startswith(b"500 ")
         assert (await second[0].readline()).startswith(b"421 4.7.0 ")
     second[1].transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "said"),
+    [
+        ("yes", [b"no handshake\r\n\r\n"]),
+        ("yes", []),
+        ("no", [b"EHLO x\r\n", b"STARTTLS\r\n", b"no handshake\r\n\r\n"]),
+        ("no", [b"EHLO x\r\n", b"STARTTLS\r\n"]),
+        ("no", [b"EHLO x\r\nSTARTTLS\r\n\x16\x03\x01\x00\x05"]),
+        ("no", [b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<alice@example.com>\r\nDATA\r\nhalf a line"]),
+    ],
+)
+async def test_every_end_makes_room(opened: Open, tmp_path: Path, wrapper: str, said: list[bytes]) -> None:
+    leaf = Authority.create(tmp_path / "ca").issue_server(["localhost"])
+    line = await opened(
+        1,
+        f"smtpd_tls_security_level = may\nsmtpd_tls_wrappermode = {wrapper}\n"
+        f"smtpd_tls_cert_file = {leaf.certificate_file}\nsmtpd_tls_key_file = {leaf.key_file}\n",
+    )
+    async with asyncio.timeout(10):
+        for _ in range(3):
+            _, writer = await connect(line)
+            while not line.sessions:
+                await asyncio.sleep(0.01)
+            for octets in said:
+                writer.write(octets)
+                await asyncio.sleep(0.02)
+            writer.transport.abort()
+            while line.sessions:
+                await asyncio.sleep(0.01)
 
 
 class Deaf(asyncio.Transport):
