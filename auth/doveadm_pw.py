@@ -19,7 +19,9 @@ def pw(argv: list[str]) -> int:
     try:
         flags, rest = getopt.gnu_getopt(argv, "lp:r:s:t:u:V", ["help"])
     except getopt.GetoptError as error:
-        print(f"pw: {error.msg}\n{USAGE}", file=sys.stderr)
+        missing = error.msg.endswith("requires argument")
+        problem = "option requires an argument" if missing else "invalid option"
+        print(f"pw: {problem} -- '{error.opt}'", file=sys.stderr)
         return os.EX_USAGE
     values = dict(flags)
     if "--help" in values:

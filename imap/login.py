@@ -265,6 +265,9 @@ class Login:
         if success.nologin:
             self.log.info("Login not allowed: %s", self._details(success.user, mechanism))
             raise _told(success.fields.get("reason", ""), Outcome.FAILED)
+        if "proxy" in success.fields:
+            self.log.error("Login refused, this server does not proxy: %s", self._details(success.user, mechanism))
+            raise LoginFailed(Outcome.TEMPORARY)
         if success.final:  # the mechanism's last word, which the client answers with an empty line
             await challenge(success.final)
         store = await self._open(success.user)

@@ -104,13 +104,13 @@ def _salted(name: str, algorithm: str) -> Scheme:
 
 
 def _scram(name: str, algorithm: str) -> Scheme:
-    return Scheme(
-        name,
-        "none",
-        lambda password, stored, user: sasl.verify_scram(password, _text(stored), algorithm),
-        lambda password, user, rounds: sasl.scram_keys(password, algorithm, rounds).text().encode(),
-        slow=True,
-    )
+    def make(password: bytes, user: str, rounds: int) -> bytes:
+        return sasl.scram_keys(password, algorithm, max(rounds, sasl.SCRAM_ROUNDS)).text().encode()
+
+    def check(password: bytes, stored: bytes, user: str) -> bool:
+        return sasl.verify_scram(password, _text(stored), algorithm)
+
+    return Scheme(name, "none", check, make, slow=True)
 
 
 def _verify_md5(password: bytes, stored: bytes, user: str) -> bool:
@@ -138,8 +138,8 @@ SCHEMES: dict[str, Scheme] = {
             lambda password, stored, user: digests.verify_truncated(password, _text(stored)),
             lambda password, user, rounds: password,
         ),
-        _texts("ARGON2ID", crypts.verify_argon2, crypts.make_argon2(nacl.pwhash.argon2id.str)),
-        _texts("ARGON2I", crypts.verify_argon2, crypts.make_argon2(nacl.pwhash.argon2i.str)),
+        _texts("ARGON2ID", crypts.verify_argon2, crypts.make_argon2(nacl.pwhash.argon2id)),
+        _texts("ARGON2I", crypts.verify_argon2, crypts.make_argon2(nacl.pwhash.argon2i)),
         _crypt("BLF-CRYPT", crypts.make_bcrypt),
         _crypt("SHA512-CRYPT", crypts.make_crypt("$6$", 16, 1000, 999_999_999)),
         _crypt("SHA256-CRYPT", crypts.make_crypt("$5$", 16, 1000, 999_999_999)),

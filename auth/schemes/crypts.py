@@ -12,6 +12,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable
+from types import ModuleType
 
 import bcrypt
 import nacl.exceptions
@@ -26,8 +27,8 @@ _DATA = 1 << 18
 BCRYPT_MAX = 72
 """Octets of a password that bcrypt looks at; crypt(3) drops the rest without a word."""
 
-ARGON2_OCTETS = 64 << 20
-"""Memory of a new Argon2 hash."""
+ARGON2_ROUNDS_MIN = 3
+"""Time cost of a new Argon2 hash at least."""
 
 _SALT = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -125,21 +126,26 @@ def make_des(password: bytes, rounds: int) -> str:
 
 
 def make_bcrypt(password: bytes, rounds: int) -> str:
-    """A ``$2y$`` hash; ``rounds`` is the base-2 logarithm of the work (4 to 31), 5 unless given, as Dovecot has it."""
-    if rounds and not 4 <= rounds <= 31:
-        raise InvalidHash("rounds must be between 4 and 31")
-    made = bcrypt.hashpw(password[:BCRYPT_MAX], bcrypt.gensalt(rounds or 5))
+    """A ``$2y$`` hash; ``rounds`` is the base-2 logarithm of the work, 5 unless given, brought between 4 and 31."""
+    made = bcrypt.hashpw(password[:BCRYPT_MAX], bcrypt.gensalt(min(max(rounds or 5, 4), 31)))
     return re.sub(r"^\$2b\$", "$2y$", made.decode())
 
 
-def make_argon2(make: Callable[..., bytes]) -> Callable[[bytes, int], str]:
-    """A maker of Argon2 hashes; ``rounds`` is the time cost. Memory as libsodium's "moderate" choice would be too much
-    for a class of forty, 64 MiB follows RFC 9106 section 4."""
+def make_argon2(library: ModuleType) -> Callable[[bytes, int], str]:
+    """A maker of Argon2 hashes with libsodium's limits; ``rounds`` is the time cost, and the more of them the more
+    memory, as Dovecot has it."""
+    degrees = (
+        (library.OPSLIMIT_SENSITIVE, library.MEMLIMIT_SENSITIVE),
+        (library.OPSLIMIT_MODERATE, library.MEMLIMIT_MODERATE),
+    )
 
-    def made(password: bytes, rounds: int) -> str:
+    def make(password: bytes, rounds: int) -> str:
+        rounds = rounds or library.OPSLIMIT_INTERACTIVE
+        memory = next((memory for least, memory in degrees if rounds >= least), library.MEMLIMIT_INTERACTIVE)
         try:
-            return make(password, opslimit=rounds or 3, memlimit=ARGON2_OCTETS).rstrip(b"\0").decode()
+            made: bytes = library.str(password, opslimit=max(rounds, ARGON2_ROUNDS_MIN), memlimit=memory)
         except (nacl.exceptions.CryptoError, ValueError) as error:
             raise InvalidHash(str(error)) from None
+        return made.rstrip(b"\0").decode()
 
-    return made
+    return make

@@ -38,7 +38,8 @@ def salted_verifier(algorithm: str) -> Callable[[bytes, bytes], bool]:
 
     def verify(password: bytes, raw: bytes) -> bool:
         if len(raw) <= size:
-            raise InvalidHash("the salt is missing")
+            name = "SMD5" if algorithm == "md5" else f"S{algorithm.upper().removesuffix('1')}"
+            raise InvalidHash(f"{name} password is too short")
         return hmac.compare_digest(digest(algorithm, password + raw[size:]), raw[:size])
 
     return verify
@@ -54,7 +55,7 @@ def verify_pbkdf2(password: bytes, stored: str) -> bool:
     """Whether the password fits Dovecot's ``$1$salt$rounds$hex`` (HMAC-SHA1)."""
     match = _PBKDF2.match(stored)
     if not match or not 1 <= int(match[2]) <= PBKDF2_ROUNDS_MAX:
-        raise InvalidHash("not a PBKDF2 hash")
+        raise InvalidHash("Invalid PBKDF2 passdb entry prefix")
     made = hashlib.pbkdf2_hmac("sha1", password, match[1].encode(), int(match[2]))
     return hmac.compare_digest(made.hex(), match[3].lower())
 

@@ -84,10 +84,10 @@ def parse_scram(stored: str, algorithm: str) -> ScramKeys:
     size = hashlib.new(algorithm).digest_size
     try:
         if not match or not 1 <= int(match[1]) <= SCRAM_ROUNDS_MAX:
-            raise InvalidHash("not SCRAM credentials")
+            raise InvalidHash(f"Invalid SCRAM-{algorithm.upper().replace('SHA', 'SHA-')} passdb entry format")
         salt, stored_key, server_key = (base64.b64decode(part, validate=True) for part in match.groups()[1:])
     except binascii.Error:
-        raise InvalidHash("not SCRAM credentials") from None
+        raise InvalidHash(f"Invalid SCRAM-{algorithm.upper().replace('SHA', 'SHA-')} passdb entry format") from None
     if len(stored_key) != size or len(server_key) != size:
         raise InvalidHash("SCRAM keys of the wrong length")
     return ScramKeys(int(match[1]), salt, stored_key, server_key)

@@ -107,6 +107,10 @@ def test_rounds() -> None:
     assert schemes.generate("SHA512-CRYPT", PASSWORD, rounds=6000).startswith("$6$rounds=6000$")
     assert schemes.generate("SHA512-CRYPT", PASSWORD, rounds=6).startswith("$6$rounds=1000$")
     assert schemes.generate("BLF-CRYPT", PASSWORD, rounds=6).startswith("$2y$06$")
+    assert schemes.generate("BLF-CRYPT", PASSWORD, rounds=3).startswith("$2y$04$")
+    assert schemes.generate("ARGON2ID", PASSWORD, rounds=1).startswith("$argon2id$v=19$m=65536,t=3,p=1$")
+    assert schemes.generate("ARGON2I", PASSWORD).startswith("$argon2i$v=19$m=32768,t=4,p=1$")
+    assert schemes.generate("SCRAM-SHA-1", PASSWORD, rounds=100).startswith("4096,")
 
 
 @pytest.mark.parametrize("wanted", ["PLAIN", "CRAM-MD5", "DIGEST-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"])

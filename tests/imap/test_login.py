@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from auth.client import AuthFailed, AuthUnavailable
+from auth.client import AuthFailed, AuthSuccess, AuthUnavailable
 from imap.login import LoginFailed, Outcome
 
 REMOTE = ("127.0.0.2", 4711)
@@ -63,6 +63,22 @@ async def test_what_a_failure_becomes(mail: Any, error: Exception, outcome: Outc
         await login.password(b"alice", b"testpass")
     assert failure.value.outcome is outcome
     assert "testpass" not in str(failure.value)
+
+
+async def test_a_user_of_another_server_is_refused(
+    mail: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """``proxy`` of a passdb: we do not proxy, and must not open a mailbox here instead."""
+    login = await mail.login("imap", mail.wire())
+
+    async def elsewhere(*_: Any, **__: Any) -> AuthSuccess:
+        return AuthSuccess("alice", {"proxy": "", "host": "192.0.2.1"})
+
+    monkeypatch.setattr(mail.auth, "authenticate", elsewhere)
+    with pytest.raises(LoginFailed) as failure:
+        await login.password(b"alice", b"testpass")
+    assert failure.value.outcome is Outcome.TEMPORARY
+    assert "this server does not proxy" in caplog.text
 
 
 async def test_a_mechanism_that_is_not_offered(mail: Any) -> None:
