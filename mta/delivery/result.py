@@ -116,6 +116,8 @@ class Result:
     """Set if the destination as a whole did not work: it counts against its concurrency, and may be declared dead."""
     final: str = ""
     """The recipient that an alias led to, if that is who failed."""
+    more: tuple[Result, ...] = ()
+    """Others whom the same alias led to, and who failed too."""
 
     @property
     def action(self) -> Action:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mta.delivery.bounce.report import Entry as NoticeEntry
@@ -71,7 +72,8 @@ class Active:
             elif result.status is Status.DEFERRED:
                 self.waiting[position] = outcome
             elif _to_be_told(result):
-                self.told[position] = outcome
+                taken = {"relay": result.relay} if result.status is Status.SENT else {}
+                self.told[position] = replace(outcome, record={**outcome.record, **taken})
             else:
                 self.done.add(position)
 
@@ -88,9 +90,10 @@ class Active:
     def notices(self, outcomes: dict[int, Outcome]) -> list[NoticeEntry]:
         """Outcomes with their recipients, in the message's order."""
         return [
-            NoticeEntry(_final(recipient.recipient, outcomes[recipient.position]), outcomes[recipient.position])
+            NoticeEntry(_final(recipient.recipient, outcome), outcome)
             for recipient in self.message.recipients
             if recipient.position in outcomes
+            for outcome in _each(outcomes[recipient.position])
         ]
 
     @property
@@ -116,7 +119,16 @@ def outcome_of(result: Result) -> Outcome:
         )
         if value
     }
+    if result.more:
+        record["more"] = json.dumps([asdict(outcome_of(other)) for other in result.more])
     return Outcome(dsn.status, dsn.reason, str(result.action), record)
+
+
+def _each(outcome: Outcome) -> Iterator[Outcome]:
+    """An outcome, and those of the others whom the same alias led to."""
+    yield outcome
+    for other in json.loads(outcome.record.get("more", "[]")):
+        yield Outcome(**{**other, "action": outcome.action})
 
 
 def _final(recipient: Recipient, outcome: Outcome) -> Recipient:

@@ -168,7 +168,8 @@ def open_text(name: str, options: Options) -> Table:
     kind, _, path = name.partition(":")
     if not path:
         raise SpecError(f'expecting "{kind}:name" form instead of "{name}"')
-    table = TextTable(name, Path(options.base, path), options.aliases)
+    # What texthash: names is always in postmap(1)'s format; the others stand for what postalias(1) would build.
+    table = TextTable(name, Path(options.base, path), options.aliases and kind != "texthash")
     try:
         table.source.content()
     except TableError as error:

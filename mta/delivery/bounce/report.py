@@ -107,15 +107,19 @@ def _notification(report: Report, settings: ReportSettings) -> bytes:
         *report.text,
     ]
     for entry in report.entries:
-        recipient, reason = entry.recipient, entry.outcome.reason
+        recipient = entry.recipient
         lines.append("")
         original = ""
         if recipient.original and recipient.original.casefold() != recipient.address.casefold():
             original = f" (expanded from <{recipient.original}>)"
-        relay = entry.outcome.record.get("relay", "none")
-        via = f"delivery via {relay}: " if relay != "none" else ""
-        lines += wrapped(f"<{recipient.address}>{original}: {via}{reason}")
+        lines += wrapped(f"<{recipient.address}>{original}: {_reason(entry.outcome)}")
     return _lines(lines)
+
+
+def _reason(outcome: Outcome) -> str:
+    """Of a success also who took it (trace_append)."""
+    relay = outcome.record.get("relay", "none")
+    return f"delivery via {relay}: {outcome.reason}" if relay != "none" else outcome.reason
 
 
 def _status(report: Report, settings: ReportSettings) -> bytes:
@@ -159,7 +163,7 @@ def _recipient_fields(entry: Entry, report: Report, name: str) -> list[str]:
     if record.get("diag_type") and record.get("diag_text"):
         lines += wrapped(f"Diagnostic-Code: {record['diag_type']}; {record['diag_text']}")
     else:
-        lines += wrapped(f"Diagnostic-Code: X-{name}; {outcome.reason}")
+        lines += wrapped(f"Diagnostic-Code: X-{name}; {_reason(outcome)}")
     if report.kind is Kind.DELAY:
         lines.append(f"Will-Retry-Until: {report.retry_until}")
     return lines

@@ -116,22 +116,18 @@ class HostAgent:
 
 
 def _together(recipient: QueuedRecipient, results: Sequence[Result], expanded: str) -> Result:
-    """One result for the queue. Several failures are told in one text, as the queue keeps one for each recipient."""
+    """One result for the queue, with all failures in it."""
     for status in (Status.DEFERRED, Status.BOUNCED):
-        found = [result for result in results if result.status is status]
+        found = [_of(recipient, result) for result in results if result.status is status]
         if found:
-            return _failure(recipient, *found)
+            return replace(found[0], more=tuple(found[1:]))
     first = replace(results[0], recipient=recipient)
     if expanded:
         return replace(first, dsn=Dsn("2.0.0", "alias expanded", action=Action(expanded)))
     return first
 
 
-def _failure(recipient: QueuedRecipient, first: Result, *others: Result) -> Result:
-    address = first.recipient.recipient.address
-    final = address if address != recipient.recipient.address else ""
-    dsn = first.dsn
-    if others:
-        more = "; ".join(f"<{other.recipient.recipient.address}>: {other.dsn.reason}" for other in others)
-        dsn = dsn.with_reason(f"{dsn.reason}; {more}")
-    return replace(first, recipient=recipient, dsn=dsn, final=final)
+def _of(recipient: QueuedRecipient, result: Result) -> Result:
+    """A result of the recipient that the queue knows, with whom it was for in the end."""
+    address = result.recipient.recipient.address
+    return replace(result, recipient=recipient, final=address if address != recipient.recipient.address else "")

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from mta.delivery.host.mailbox import Verdict
+Verdict = tuple[str, str, str]
+"""Enhanced status code, reason, and what a report gives as Diagnostic-Code: x-unix."""
 
 SHELL: Final = "/bin/sh"
 PATH: Final = "/usr/bin:/bin"
@@ -102,7 +103,8 @@ def run(command: Command, octets: bytes) -> tuple[Verdict | None, str]:
     if output is None or not _ends(process, deadline):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        return ("5.3.0", _with_output(f'Command time limit exceeded: "{command.text}"', said)), said
+        reason = _with_output(f'Command time limit exceeded: "{command.text}"', said)
+        return ("5.3.0", reason, said or EXIT_CODES[os.EX_SOFTWARE][1]), said
     return judged(process.returncode, command.text, said), said
 
 
@@ -113,7 +115,8 @@ def _not_started(command: Command, error: OSError) -> Verdict:
         what = f'cannot change directory to "{command.directory}" for uid={os.geteuid()} gid={os.getegid()}'
     else:
         what = f"execvp {command.argv[0]}"
-    return status, _with_output(reason, f"{command.speaker}: {what}: {error.strerror} ")
+    said = f"{command.speaker}: {what}: {error.strerror} "
+    return status, _with_output(reason, said), said
 
 
 def _output(process: subprocess.Popen[bytes], deadline: float) -> bytes | None:
@@ -143,14 +146,20 @@ def judged(code: int, text: str, said: str) -> Verdict | None:
     """An exit status (negative: a signal) as a verdict; None for success."""
     if code == 0:
         return None
+    detail = said or EXIT_CODES[os.EX_SOFTWARE][1]
     if code < 0:
-        return "4.3.0", _with_output(f'Command died with signal {-code}: "{text}"', said)
+        return "4.3.0", _with_output(f'Command died with signal {-code}: "{text}"', said), detail
     if match := _STATUS.match(said):
-        return match[1], said[match.end() :] or said
+        rest = said[match.end() :] or said
+        return match[1], rest, rest
     if code in EXIT_CODES:
         status, reason = EXIT_CODES[code]
-        return status, _with_output(reason, said)
-    return "5.3.0", _with_output(f'Command died with status {code}: "{text}"', said)
+        return status, _with_output(reason, said), said or reason
+    return (
+        "5.3.0",
+        _with_output(f'Command died with status {code}: "{text}"', said),
+        said or f"unknown mail system error {code}",
+    )
 
 
 def _with_output(reason: str, said: str) -> str:

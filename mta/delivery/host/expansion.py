@@ -75,9 +75,10 @@ async def _expand_alias(
         return
     notify = state.recipient.notify
     if owner:
-        # A list, not an alias: nothing of the original's delivery status wishes is passed on (RFC 3461 5.2.7.2).
+        # A list, not an alias: nobody is told of the original recipient. RET and ENVID go on, as in Postfix 3.7;
+        # RFC 3461 section 5.2.7.2 would keep them back.
         anonymous = replace(state.recipient, original="", orcpt="")
-        state = replace(state, recipient=anonymous, sender=owner, owner=owner, ret="", envid="")
+        state = replace(state, recipient=anonymous, sender=owner, owner=owner)
     elif settings.reset_owner:
         state = replace(state, owner="")
     if not settings.frozen_delivered:

@@ -15,7 +15,6 @@ from mta.config.expand import ExpandError, expand, references
 from mta.delivery.host.command import Command, run
 from mta.delivery.host.copy import MAILER_DAEMON, Form, copied
 from mta.delivery.host.localsettings import exported
-from mta.delivery.host.mailbox import Verdict
 from mta.delivery.host.report import Report, Step
 from mta.delivery.host.rights import CannotBecome, ChildFailed, Rights, act_as, user_named
 from mta.delivery.host.state import CONFIGURATION, delivered_to
@@ -159,15 +158,16 @@ class Pipe:
 
     async def reports(self, request: Request) -> list[Report]:
         """See Deliverer."""
-        status, reason = await self._deliver(request)
+        status, reason, *details = await self._deliver(request)
         final = "X" in self._settings.flags
         action = ("" if final else str(Action.RELAYED)) if status.startswith("2") else ""
         return [
-            Report(recipient.position, [Step.of(recipient.recipient.address, status, reason, action)])
+            Report(recipient.position, [Step.of(recipient.recipient.address, status, reason, action, "".join(details))])
             for recipient in request.recipients
         ]
 
-    async def _deliver(self, request: Request) -> Verdict:
+    async def _deliver(self, request: Request) -> tuple[str, ...]:
+        """Status, reason, and what the command said where it failed."""
         settings, first = self._settings, request.recipients[0].recipient
         for flag in "DO":
             if flag in settings.flags and len(request.recipients) > 1:
@@ -206,7 +206,8 @@ class Pipe:
         except (ChildFailed, OSError) as error:
             return "4.3.0", f"delivery failed: {error}"
         if verdict:
-            return verdict[0], verdict[1]
+            status, reason, detail = verdict
+            return status, reason, detail
         said = said.rstrip()
         return "2.0.0", f"delivered via {settings.name} service" + (f" ({said[:100]})" if said else "")
 

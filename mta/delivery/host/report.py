@@ -23,15 +23,20 @@ class Step:
     reason: str
     action: str = ""
     """What a delivery status notification calls it; empty: what the status says."""
+    detail: str = ""
+    """What a command said: Diagnostic-Code of type x-unix."""
 
     @classmethod
-    def of(cls, address: str, dsn: str, reason: str, action: str = "") -> Step:
+    def of(cls, address: str, dsn: str, reason: str, action: str = "", detail: str = "") -> Step:
         """The status follows from the code."""
         status = {"2": Status.SENT, "4": Status.DEFERRED}.get(dsn[0], Status.BOUNCED)
-        return cls(address, status, dsn, reason, action)
+        return cls(address, status, dsn, reason, action, detail)
 
     def as_dsn(self) -> Dsn:
-        return Dsn(self.dsn, self.reason, action=Action(self.action) if self.action else None)
+        action = Action(self.action) if self.action else None
+        return Dsn(
+            self.dsn, self.reason, diag_type="x-unix" if self.detail else "", diag_text=self.detail, action=action
+        )
 
 
 @dataclass(frozen=True, slots=True)

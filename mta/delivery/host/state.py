@@ -75,9 +75,9 @@ class Delivery:
             self.seen.add(key)
         return False
 
-    def note(self, state: State, status: str, reason: str, action: str = "") -> None:
+    def note(self, state: State, status: str, reason: str, detail: str = "") -> None:
         """Something was delivered, or failed."""
-        step = Step.of(state.address, status, reason, action)
+        step = Step.of(state.address, status, reason, detail=detail)
         self.report.steps.append(step)
         self.deferred = self.deferred or status.startswith("4")
 

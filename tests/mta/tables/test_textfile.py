@@ -126,3 +126,8 @@ def test_lookups_do_not_need_a_running_loop_of_their_own(table: MakeTable) -> No
 
 def test_blanks_between_the_addresses_of_an_alias_are_one() -> None:
     assert split_alias('team: a,\n   b,  "x  y"@z\tc') == ("team", 'a, b, "x  y"@z c')
+
+
+async def test_texthash_is_in_the_format_of_postmap_for_aliases_too(table) -> None:
+    found = table("texthash", "root alice, bob\n", aliases=True)
+    assert await found.lookup("root") == "alice, bob"

@@ -81,7 +81,7 @@ async def test_a_list_with_an_owner_is_a_new_message_from_him(world: SimpleNames
     report = await world.deliver(to, "list: joe, ann@example.net\nowner-list: joe")
     assert forwarded(report) == [("owner-list@example.com", "list@example.com", ["joe@example.com", "ann@example.net"])]
     [forward] = report.forwards
-    assert (forward.ret, forward.envid) == ("", "")
+    assert (forward.ret, forward.envid) == ("FULL", "E1")
     assert {(r.original, r.orcpt, r.notify) for r in forward.recipients} == {("", "", Notify.NEVER)}
     assert report.expanded == "delivered"
 
