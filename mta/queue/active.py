@@ -11,7 +11,7 @@ from mta.delivery.bounce.report import Entry as NoticeEntry
 from mta.delivery.result import Result, Status
 from mta.queue.changes import Outcome, Progress
 from mta.queue.jobs import Job
-from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, Recipient
+from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, Recipient, Trace
 
 
 @dataclass(slots=True)
@@ -43,6 +43,8 @@ class Active:
     """Finished recipients whose sender is to be notified."""
     waiting: dict[int, Outcome] = field(default_factory=dict)
     """Recipients that are to be tried again."""
+    recorded: list[NoticeEntry] = field(default_factory=list)
+    """How the first attempt went, where the sender wants to know (sendmail -v)."""
 
     @classmethod
     def of(cls, message: QueuedMessage, now: float) -> Active:
@@ -65,6 +67,9 @@ class Active:
         for result in results:
             position = result.recipient.position
             outcome = outcome_of(result)
+            if self.message.trace & Trace.RECORD and not self.message.attempts:
+                seen = replace(outcome, record={**outcome.record, "relay": result.relay})
+                self.recorded.append(NoticeEntry(_final(result.recipient.recipient, seen), seen))
             if self.message.is_probe:
                 action = "deliverable" if result.status is Status.SENT else "undeliverable"
                 record = {**outcome.record, "relay": result.relay}

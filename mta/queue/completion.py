@@ -44,7 +44,8 @@ class Completion:
             return await self._probe_changes(active)
         message, now = active.message, self.clock()
         expired_now, warned = self._expired(active, now), False
-        content = self._content(active) if active.told or expired_now or self._warns(active, now) else None
+        needed = active.told or active.recorded or expired_now or self._warns(active, now)
+        content = self._content(active) if needed else None
         made: list[NewMessage] = []
         if active.failed:
             made += await self.notices.failure(message, active.notices(active.failed), content)
@@ -58,6 +59,8 @@ class Completion:
         elif self._warns(active, now):
             made += await self.notices.delay(message, active.notices(active.waiting), content)
             warned = True
+        if active.recorded:
+            made += await self.notices.verification(message, active.recorded, content)
         puts: list[Change] = [self.queue.new(notice) for notice in made]
         if active.waiting and not expired_now:
             told = [Forget(message.sequence, active.told)] if active.told else []

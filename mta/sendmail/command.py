@@ -32,8 +32,10 @@ usage: sendmail [option ...] [recipient ...]
   -t  recipients from the header     -i, -oi  a lone dot does not end the message     -f sender   -F full_name
   -N notify  -R full|hdrs  -V envid  -B 8BITMIME      -C config_dir (or MAIL_CONFIG)
   -bs SMTP on standard input    -bp list the queue    -bi rebuild aliases    -q deliver the queue now
-  -bv do recipients exist? Nothing is delivered, a report is mailed
+  -bv do recipients exist? Nothing is delivered, a report is mailed      -v  mail a report of the first attempt
 example: printf 'Subject: hello\\n\\nhello\\n' | sendmail -t -i user@example.com"""
+
+STATUS_REPORT: Final = "Mail Delivery Status Report will be mailed to <{}>."
 
 CHUNK: Final = 64 * 1024
 
@@ -105,9 +107,12 @@ def enqueue(config: MainConfig, options: Options, source: BinaryIO) -> int:
         envid=options.envid,
         body=options.body,
         smtputf8=options.smtputf8 or not all(recipient.isascii() for recipient in recipients),
+        trace=int(Trace.RECORD) if options.verbose else 0,
         attributes={"uid": str(os.getuid())},
     )
     _keep(config, drop)
+    if drop.trace:
+        print(STATUS_REPORT.format(drop.sender))
     return os.EX_OK
 
 
@@ -127,7 +132,7 @@ def verify(config: MainConfig, options: Options) -> int:
         attributes={"uid": str(os.getuid())},
     )
     _keep(config, drop)
-    print(f"Mail Delivery Status Report will be mailed to <{sender}>.")
+    print(STATUS_REPORT.format(sender))
     return os.EX_OK
 
 
@@ -155,7 +160,7 @@ def _keep(config: MainConfig, drop: Drop) -> None:
             layout.prepare(directory)
         maildrop.write(directory, drop)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM) and not drop.trace:
+        if error.errno in (errno.EACCES, errno.EPERM) and not drop.trace & Trace.USER_VERIFY:
             submission.submit(config, drop)
             return
         raise Fatal(f"queue file write error: {error}", os.EX_TEMPFAIL) from error

@@ -144,7 +144,7 @@ def _drop(told: dict[str, Any], content: bytes) -> Drop:
         envid=str(told["envid"]),
         body=str(told["body"]) if told["body"] in ("", "7BIT", "8BITMIME") else "",
         smtputf8=bool(told["smtputf8"]),
-        trace=int(told.get("trace", 0)) & int(Trace.USER_VERIFY),
+        trace=int(told.get("trace", 0)) & int(Trace.USER_VERIFY | Trace.RECORD),
         attributes=attributes,
     )
 

@@ -135,7 +135,7 @@ class Notices:
     async def verification(
         self, message: QueuedMessage, entries: Sequence[Entry], content: bytes | None
     ) -> list[NewMessage]:
-        """For whoever asked with sendmail -bv. Raises NoticeError."""
+        """For whoever asked with sendmail -bv, or -v. Raises NoticeError."""
         if not message.sender:
             return []
         return [await self._sender(Kind.VERIFY, message, entries, content, headers_only=True)]

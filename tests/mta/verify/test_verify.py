@@ -74,6 +74,29 @@ async def test_without_the_service_mail_is_put_off(stack: Stack) -> None:
     assert await stack.rcpt("yes@b.example") == problem
 
 
+async def test_sendmail_v_mails_a_report_of_the_first_attempt(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "-v",
+        "-C",
+        str(stack.config.confdir),
+        "-f",
+        "me@b.example",
+        "late@b.example",
+        "user@elsewhere.example",
+    ]
+    mail = io.BytesIO(b"Subject: x\n\nbody\n")
+    assert await asyncio.to_thread(command.run, options.parse(arguments), mail) == os.EX_OK
+    assert capsys.readouterr().out == "Mail Delivery Status Report will be mailed to <me@b.example>.\n"
+    with Queue.from_config(stack.config) as queue:
+        async with asyncio.timeout(10):
+            while not (found := [each for each in queue.messages() if each.sender == ""]):
+                await asyncio.sleep(0.01)
+        report = email.message_from_bytes(queue.content(found[0])).as_string()
+        assert [each.sender for each in queue.messages()] == ["me@b.example", ""]  # what waits is still there
+    assert "Subject: Mail Delivery Status Report" in report
+    assert report.count("Action: delayed") == 2
+
+
 async def test_sendmail_bv_mails_a_report(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["-bv", "-C", str(stack.config.confdir), "-f", "me@b.example", "yes@b.example", "alias@b.example"]
     assert await asyncio.to_thread(command.run, options.parse(arguments), io.BytesIO()) == os.EX_OK
