@@ -16,6 +16,7 @@ from auth.worker.client import WorkerError, ask
 
 from .base import BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase, Verdict
 from .checkpassword import CheckpasswordPassdb, CheckpasswordUserdb
+from .dictionary import DictPassdb, DictSource, DictUserdb
 from .passwd_file import PasswdFile, PasswdFilePassdb, PasswdFileUserdb
 from .saslauthd import SaslauthdPassdb
 from .sql import SqlPassdb, SqlSource, SqlUserdb
@@ -56,8 +57,10 @@ class Databases:
         self._tokens: list[OAuth2Passdb] = []
         self._sources: dict[str, SqlSource] = {}
         self._directories: dict[str, LdapSource] = {}
+        self._dictionaries: dict[str, DictSource] = {}
         self._passdbs: Mapping[str, Callable[[str], PassDatabase]] = {
             "checkpassword": lambda args: CheckpasswordPassdb(args, self._ask),
+            "dict": lambda args: DictPassdb(self._dictionary(args)),
             "ldap": lambda args: _ldap().LdapPassdb(self._directory(args)),
             "oauth2": self._oauth2,
             "pam": lambda args: PamPassdb(args, self._ask),
@@ -71,6 +74,7 @@ class Databases:
         alone = len(settings.userdbs) == 1
         self._userdbs: Mapping[str, Callable[[str], UserDatabase]] = {
             "checkpassword": lambda args: CheckpasswordUserdb(args, self._ask),
+            "dict": lambda args: DictUserdb(self._dictionary(args)),
             "ldap": lambda args: _ldap().LdapUserdb(self._directory(args)),
             "passwd": lambda args: PasswdUserdb(args, self._ask, settings.valid_ids),
             "passwd-file": lambda args: PasswdFileUserdb(self._file(args, userdb=True), alone=alone),
@@ -101,7 +105,8 @@ class Databases:
         """The files the opened databases read at any time; of a path with variables, the directory before them."""
         passwd = (Path(file.path) if file.fixed else file.directory for file in self._files.values())
         keys = (passdb.keys for passdb in self._tokens if passdb.keys is not None)
-        return sorted({*passwd, *keys, *(source.file for source in self._sources.values() if source.file)})
+        tables = [source.file for source in self._sources.values() if source.file]
+        return sorted({*passwd, *keys, *tables, *(source.file for source in self._dictionaries.values())})
 
     def close(self) -> None:
         """Give up the threads."""
@@ -132,6 +137,11 @@ class Databases:
         if args not in self._directories:
             self._directories[args] = _ldap().LdapSource(args)
         return self._directories[args]
+
+    def _dictionary(self, args: str) -> DictSource:
+        if args not in self._dictionaries:
+            self._dictionaries[args] = DictSource(args)
+        return self._dictionaries[args]
 
     async def _ask(self, request: AuthRequest, question: Mapping[str, object]) -> dict[str, Any]:
         """Ask the auth worker, when the client's address has its turn. Raises DatabaseError."""

@@ -16,10 +16,10 @@ NAMES = sorted(path.name for path in DIALOGUES.iterdir() if path.is_dir())
 
 
 def configuration(name: str, directory: Path) -> str:
-    """Copy a dialogue's files to ``directory``; the text of its dovecot.conf with ``@DIR@`` replaced."""
+    """Copy a dialogue's files to ``directory``; the text of its dovecot.conf. ``@DIR@`` is replaced in all."""
     for source in (DIALOGUES / name).iterdir():
         if source.name not in ("dovecot.conf", "dialogue.txt"):
-            (directory / source.name).write_text(source.read_text())
+            (directory / source.name).write_text(source.read_text().replace("@DIR@", str(directory)))
             (directory / source.name).chmod(0o644)
     return (DIALOGUES / name / "dovecot.conf").read_text().replace("@DIR@", str(directory))
 
