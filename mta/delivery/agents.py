@@ -13,7 +13,7 @@ from mta.config import ConfigErrors
 from mta.delivery.host.agent import HostAgent
 from mta.delivery.host.forwarder import Forwarder
 from mta.delivery.host.link import Remote
-from mta.delivery.host.report import Deliverer
+from mta.delivery.host.report import Deliverer, Report
 from mta.delivery.request import Agent, Request
 from mta.delivery.result import UNAVAILABLE, Dsn, Result, Status, log_result
 from mta.delivery.simple import DiscardAgent, ErrorAgent
@@ -114,22 +114,32 @@ def _agent(
             return _host_agent(service, config, surroundings, find)
 
 
+class Alone:
+    """A Deliverer in this very process, for a queue run in the foreground; made when there is mail for it."""
+
+    def __init__(self, service: MasterService, config: MainConfig, surroundings: Surroundings) -> None:
+        self._service, self._config, self._surroundings = service, config, surroundings
+        self._made: Deliverer | None = None
+
+    async def reports(self, request: Request) -> list[Report]:
+        """See Deliverer. A line that cannot work is a transport that is not there."""
+        from mta.delivery.host import build  # a daemon leaves this to a process of its own
+
+        if self._made is None:
+            service, around = self._service, self._surroundings
+            try:
+                self._made = build.deliverer(service, self._config, around.resolver, clock=around.clock)
+            except (ConfigErrors, ValueError) as error:
+                raise OSError(f"{service.where}: {error}") from error
+        return await self._made.reports(request)
+
+
 def _host_agent(
     service: MasterService, config: MainConfig, surroundings: Surroundings, find: Callable[[str], Agent]
 ) -> Agent:
     """Behind the socket of the process that may become the recipient; without one, as far as we ourselves may."""
     clock, path = surroundings.clock, Path(config.str("queue_directory"), "private", service.name)
-    deliverer: Deliverer
-    try:
-        if path.is_socket():
-            deliverer = Remote(path)
-        else:
-            from mta.delivery.host import build  # a daemon leaves this to a process of its own
-
-            deliverer = build.deliverer(service, config, surroundings.resolver, clock=clock)
-    except (ConfigErrors, OSError, ValueError) as error:
-        logger.warning("%s: %s: %s", service.where, service.name, error)
-        return UnavailableAgent(clock)
+    deliverer: Deliverer = Remote(path) if path.is_socket() else Alone(service, config, surroundings)
     chosen = status_filter(config, service.command)
     return HostAgent(service.name, service.command, deliverer, find, surroundings.forwarder, clock, chosen)
 
