@@ -50,6 +50,15 @@ class Trace(enum.IntFlag):
 NO_TRACE: Final = Trace(0)
 PROBES: Final = Trace.MTA_VERIFY | Trace.USER_VERIFY
 
+
+def trace_of(attributes: Mapping[str, str]) -> Trace:
+    """The attribute trace_flags; what is no number counts as none."""
+    value = attributes.get("trace_flags", "")
+    if not value:
+        return NO_TRACE
+    return Trace(int(value) & sum(Trace)) if value.isascii() and value.isdigit() and len(value) < 6 else NO_TRACE
+
+
 _NOTIFY_WORDS: Final = {
     "NEVER": Notify.NEVER,
     "SUCCESS": Notify.SUCCESS,
@@ -173,11 +182,8 @@ class QueuedMessage:
 
     @property
     def trace(self) -> Trace:
-        """trace_flags; what is no number counts as none."""
-        value = self.attributes.get("trace_flags", "")
-        if not value:
-            return NO_TRACE
-        return Trace(int(value) & sum(Trace)) if value.isascii() and value.isdigit() and len(value) < 6 else Trace(0)
+        """What is to be reported of this message's deliveries."""
+        return trace_of(self.attributes)
 
     @property
     def is_probe(self) -> bool:

@@ -110,8 +110,7 @@ def enqueue(config: MainConfig, options: Options, source: BinaryIO) -> int:
         trace=int(Trace.RECORD) if options.verbose else 0,
         attributes={"uid": str(os.getuid())},
     )
-    _keep(config, drop)
-    if drop.trace:
+    if _keep(config, drop) and drop.trace:
         print(STATUS_REPORT.format(drop.sender))
     return os.EX_OK
 
@@ -151,7 +150,8 @@ def _recipients(options: Options, content: bytes) -> list[str]:
     return recipients
 
 
-def _keep(config: MainConfig, drop: Drop) -> None:
+def _keep(config: MainConfig, drop: Drop) -> bool:
+    """Into the maildrop, or, where this user may not write there, to the daemon: then nobody reports (False)."""
     if config.str("local_login_sender_maps") != senders.EVERYBODY:
         asyncio.run(senders.check(config, drop.sender, os.getuid()))
     directory = Path(config.str("queue_directory"))
@@ -162,10 +162,11 @@ def _keep(config: MainConfig, drop: Drop) -> None:
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM) and not drop.trace & Trace.USER_VERIFY:
             submission.submit(config, drop)
-            return
+            return False
         raise Fatal(f"queue file write error: {error}", os.EX_TEMPFAIL) from error
     # The mail is safe; a daemon that does not run will find it when it does.
     control.send(directory, SCAN_INCOMING)
+    return True
 
 
 def _read(source: BinaryIO, dot_ends: bool, limit: int) -> bytes:

@@ -15,6 +15,7 @@ from mta.milter import Chain, Filters, Verdict
 from mta.milter.macros import bare, site_values
 from mta.milter.message import changed, edits_of
 from mta.queue import NewMessage
+from mta.queue.message import PROBES, trace_of
 
 logger = logging.getLogger("postfix.cleanup")
 
@@ -43,7 +44,7 @@ class Filtering:
     async def process(self, submission: Submission) -> NewMessage | None:
         """As Cleanup.process, then the filters. Raises Rejected: 4xx leaves the mail where it is, 5xx returns it."""
         message = await self.cleanup.process(submission)
-        if message is None or not self.filters or message.attributes.get("trace_flags"):
+        if message is None or not self.filters or trace_of(message.attributes) & PROBES:
             return message
         macros = dict(self.values)
         chain = self.filters.chain(lambda name: macros.get(bare(name)), brackets=False)

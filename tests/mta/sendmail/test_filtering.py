@@ -13,6 +13,7 @@ import pytest
 from mta.config import MainConfig
 from mta.milter.protocol import Packet
 from mta.queue import QueueName
+from mta.queue.message import NO_TRACE, Trace
 from mta.queue.service import Service, make_plan
 from mta.sendmail import maildrop
 from mta.sendmail.maildrop import Drop
@@ -40,13 +41,15 @@ async def send(confdir: Confdir, peer: Filter) -> AsyncIterator[Callable[..., ob
     """`await send(setting=value)`: one mail by sendmail; the service whose queue it may be in, and its file."""
     made: list[Service] = []
 
-    async def run(pickup: str = "", **settings: str) -> tuple[Service, Path]:
+    async def run(pickup: str = "", trace: Trace = NO_TRACE, **settings: str) -> tuple[Service, Path]:
         directory = confdir(**{"non_smtpd_milters": f"inet:127.0.0.1:{peer.port}", **settings})
         master = directory / "master.cf"
         master.write_text(master.read_text().replace("1 pickup\n", f"1 pickup {pickup}\n"))
         service = Service(make_plan(MainConfig.load(directory)))
         made.append(service)
-        drop = Drop("alice@example.org", ("bob@example.net", "carol@example.net"), b"Subject: x\n\nbody\n")
+        drop = Drop(
+            "alice@example.org", ("bob@example.net", "carol@example.net"), b"Subject: x\n\nbody\n", trace=int(trace)
+        )
         path = maildrop.write(service.queue.directory, drop)
         async with asyncio.timeout(10):
             while await service.manager._pickup():
@@ -142,6 +145,13 @@ async def test_discarded_mail_is_gone(send, peer: Filter) -> None:
     service, path = await send()
     assert not path.exists()
     assert list(service.queue.messages()) == []
+
+
+async def test_probes_have_no_content_to_filter_but_a_report_changes_nothing(send, peer: Filter) -> None:
+    await send(trace=Trace.USER_VERIFY)
+    assert peer.letters() == ""
+    await send(trace=Trace.RECORD)
+    assert peer.letters().startswith("O")
 
 
 async def test_pickup_can_do_without(send, peer: Filter) -> None:
