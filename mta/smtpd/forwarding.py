@@ -119,7 +119,7 @@ def _peer(session: Session, attributes: dict[str, str]) -> Peer:
     if "NAME" in attributes:
         name, status = _name(attributes["NAME"], "NAME")
         peer = replace(peer, name=name, name_status=status)
-        if "REVERSE_NAME" not in attributes:
+        if status is NameStatus.FOUND and "REVERSE_NAME" not in attributes:
             peer = replace(peer, reverse_name=name, reverse_status=status)
     if "REVERSE_NAME" in attributes:
         name, status = _name(attributes["REVERSE_NAME"], "REVERSE_NAME")

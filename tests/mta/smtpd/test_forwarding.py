@@ -46,6 +46,29 @@ async def test_xclient_makes_the_client_another(start: Any) -> None:
     assert message.attributes["sasl_username"] == "alice"
 
 
+async def test_the_reverse_name_follows_a_name_that_is_known(start: Any) -> None:
+    site = await start(
+        """
+        smtpd_authorized_xclient_hosts = 127.0.0.0/8
+        smtpd_client_restrictions =
+            check_reverse_client_hostname_access inline:{{a.example = REJECT a}, {b.example = REJECT b}}
+        """
+    )
+    asked = "C: EHLO x\nS: 250-*\nC: MAIL FROM:<a@b.example>\nS: 250 *\nC: RCPT TO:<alice@example.com>\nS: {0}\n"
+    reset = "C: RSET\nS: 250 *\n"
+    await site.say(
+        "C: EHLO x\nS: 250-*\nC: XCLIENT NAME=a.example\nS: 220 *\n"
+        + asked.format("554 5.7.1 <a.example>: Unverified Client host rejected: a")
+        + reset
+        + "C: XCLIENT NAME=[UNAVAILABLE]\nS: 220 *\n"
+        + asked.format("554 5.7.1 <a.example>: Unverified Client host rejected: a")
+        + reset
+        + "C: XCLIENT NAME=c.example REVERSE_NAME=b.example\nS: 220 *\n"
+        + asked.format("554 5.7.1 <b.example>: Unverified Client host rejected: b"),
+        source="127.0.0.2",
+    )
+
+
 async def test_xclient_refusals(start: Any) -> None:
     site = await start("smtpd_authorized_xclient_hosts = 127.0.0.1")
     await site.say(
