@@ -238,10 +238,13 @@ async def test_flush_by_the_control_socket(qmgr, monkeypatch) -> None:
         [message] = queue.messages()
         assert control.send(running.spool, f"retry {message.queue_id}".encode())
         await running.until(lambda: [each.attempts for each in queue.messages()] == [3])
-        for junk in (b"", b"\xff\xfe", b"retry ../../x", b"retry " + b"A" * 200, b"x" * 256):
+        assert control.flush_site(running.spool, "other.example")
+        assert control.flush_site(running.spool, "Example.Net")
+        await running.until(lambda: [each.attempts for each in queue.messages()] == [4])
+        for junk in (b"", b"\xff\xfe", b"site ", b"site \xff%", b"retry ../../x", b"retry " + b"A" * 200, b"x" * 256):
             control.send(running.spool, junk)
         assert control.send(running.spool, b"A")
-        await running.until(lambda: [each.attempts for each in queue.messages()] == [4])
+        await running.until(lambda: [each.attempts for each in queue.messages()] == [5])
 
 
 async def test_any_number_of_active_messages_is_told(qmgr, monkeypatch) -> None:

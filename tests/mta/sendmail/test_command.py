@@ -256,6 +256,16 @@ def test_postqueue_json(filled, capsys) -> None:
     assert listed[1]["recipients"] == [{"address": "carol@example.net"}, {"address": "dave@x"}]
 
 
+def test_postqueue_flushes_only_sites_that_it_keeps_track_of(filled, capsys) -> None:
+    directory, _ = filled
+    with (Path(directory) / "main.cf").open("a") as file:
+        file.write("fast_flush_domains = tracked.example\n")
+    assert postqueue.main(["-c", directory, "-s", "other.example"]) == os.EX_UNAVAILABLE
+    assert 'Flush service is not configured for destination "other.example"' in capsys.readouterr().err
+    assert postqueue.main(["-c", directory, "-s", "tracked.example"]) == os.EX_UNAVAILABLE
+    assert "Cannot flush mail queue - mail system is down" in capsys.readouterr().err
+
+
 def test_postqueue_flush_without_a_daemon_says_so(filled, capsys) -> None:
     directory, _ = filled
     assert postqueue.main(["-c", directory, "-f"]) == os.EX_UNAVAILABLE
