@@ -164,6 +164,8 @@ class Manager:
         self._admission.begin_run(now)
         self._look()
         self.deliveries.forget_quiet()
+        if not self.deliveries:
+            self._queue.compact()
 
     async def _sleep(self, draining: asyncio.Task[bool]) -> None:
         # The clock may be simulated: waits are short enough to notice that it was moved.

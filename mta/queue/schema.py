@@ -28,6 +28,9 @@ FIRST_NUMBER: Final = 0x40000
 BUSY_SECONDS: Final = 30.0
 """How long SQLite waits for a foreign writer (our own wait in flock); a sqlite3 shell left in a transaction, say."""
 
+LARGE_DATABASE: Final = 64 * 1024 * 1024
+"""Octets from which a database whose messages are gone is worth the trouble."""
+
 # A text of the wire (sender, address, original, orcpt, reason) is a BLOB if it is not UTF-8: see texts.py.
 TABLES: Final = """
 CREATE TABLE messages (
@@ -131,6 +134,21 @@ def repair(directory: Path, fault: str) -> None:
             _replace(directory, path, fault)
     except (OSError, sqlite3.Error) as error:
         raise typed(error, path) from error
+
+
+def compact(directory: Path) -> bool:
+    """Give the room of a large database back to the file system if nothing is in it. Raises OSError, sqlite3.Error."""
+    path = directory / layout.DATABASE
+    if path.stat().st_size < LARGE_DATABASE:
+        return False
+    with locked(directory / layout.WRITE_LOCK), contextlib.closing(connect(path)) as connection:
+        if connection.execute("SELECT 1 FROM messages LIMIT 1").fetchone() is not None:
+            return False
+        # There is nothing to copy; and no other directory may be written to.
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return True
 
 
 def _replace(directory: Path, path: Path, fault: str) -> None:

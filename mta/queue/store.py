@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from mta.queue.writer import Writer
 
 if TYPE_CHECKING:
     from mta.config import MainConfig
+
+logger = logging.getLogger("postfix.queue")
 
 LARGE_BODY: Final = 128 * 1024
 """Octets from which a content is a file of its own: SQLite writes every octet twice (log, then database)."""
@@ -211,6 +215,14 @@ class Queue:
     def repair(self, fault: str) -> None:
         """The database is torn: set it aside, go on with what can be read. Raises QueueError."""
         schema.repair(self.directory, fault)
+
+    def compact(self) -> None:
+        """After a flood of mail: an empty database gives its room back. A failure is only told."""
+        try:
+            if schema.compact(self.directory):
+                logger.info("%s: its room is given back", layout.DATABASE)
+        except (OSError, sqlite3.Error) as error:
+            logger.warning("%s: %s", layout.DATABASE, error)
 
     # --- changing --------------------------------------------------------------------------------------------------
 

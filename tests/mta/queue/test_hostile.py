@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.queue import Queue, QueueError, layout, wal, writer
+from mta.queue import Queue, QueueError, layout, schema, wal, writer
 from mta.queue.bodies import remove_orphans
 from mta.queue.changes import Put
 from mta.queue.store import LARGE_BODY
@@ -103,6 +103,26 @@ async def test_the_log_does_not_grow_for_ever_under_constant_readers(
             thread.join()
     # 16 MB went through it.
     assert max(sizes) < 5 << 20
+
+
+async def test_the_room_of_a_flood_is_given_back(queue: Queue, letter, monkeypatch) -> None:
+    monkeypatch.setattr(schema, "LARGE_DATABASE", 1 << 20)
+    database = queue.directory / layout.DATABASE
+    with Queue.open(queue.directory) as other:
+        ids = [await queue.put(letter(body="x" * 60_000)) for _ in range(60)]
+        with contextlib.closing(schema.connect(database)) as raw:
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        full = database.stat().st_size
+        queue.compact()
+        assert len(list(other.messages())) == 60  # not empty: left alone
+        await queue.change(*(queue.remove(message) for message in queue.messages()))
+        queue.compact()
+        assert full > 3 << 20 and database.stat().st_size < 1 << 20
+        for opened in (queue, other):
+            new = await opened.put(letter())
+            assert new not in ids
+        sequences = [message.sequence for message in other.messages()]
+        assert min(sequences) > 60
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has something that a link could lead to")
