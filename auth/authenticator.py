@@ -130,7 +130,7 @@ class Authenticator:
                 continue
             scheme, stored = schemes.split(sample, passdb.database.default_scheme)
             try:
-                await self.hasher.verify(scheme, stored, password + b"\0", "", request.parameters.rip)
+                await self.hasher.verify(scheme, stored, password + b"x", "", request.parameters.rip)
             except schemes.SchemeError:
                 continue
             return

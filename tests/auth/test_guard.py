@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from auth import schemes
 from auth.addresses import client_of
 from auth.lockout import Lockouts
 
@@ -193,3 +194,15 @@ async def test_log_only_changes_nothing(start: Start, policy: PolicyServer, tmp_
     peer = await policed(start, policy, tmp_path, "auth_policy_log_only = yes\n")
     policy.answer = '{"status":-1}'
     assert (await login(peer, 1, "alice", "secret"))[0] == "OK"
+
+
+async def test_an_unknown_user_costs_a_hash_too(start: Start, tmp_path: Any) -> None:
+    stored = schemes.generate("SHA512-CRYPT", b"secret", rounds=150_000)
+    running = await start(PASSDB % tmp_path, users=f"alice:{{SHA512-CRYPT}}{stored}\n")
+    peer = await running.connect()
+    seconds: dict[str, float] = {}
+    for number, user in enumerate(["alice", "nobody"] * 3, 1):
+        before = time.monotonic()
+        assert (await login(peer, number, user, "wrong"))[0] == "FAIL"
+        seconds[user] = min(time.monotonic() - before, seconds.get(user, 60))
+    assert 0.5 < seconds["nobody"] / seconds["alice"] < 2
