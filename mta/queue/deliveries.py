@@ -13,6 +13,7 @@ from typing import Final
 from mta.address import quote_822
 from mta.delivery.request import Request
 from mta.delivery.result import UNAVAILABLE, Dsn, Result, Status, Times, log_result
+from mta.queue import clog
 from mta.queue.active import Active
 from mta.queue.changes import Change, Defer
 from mta.queue.completion import Completion
@@ -216,6 +217,7 @@ class Deliveries:
                 if flush:
                     transport.revive(destination)
                 transport.add(destination, Entry(active, portion, route.nexthop), jobs[route.transport])
+                clog.warn(transport, destination, len(self._active), self._settings, now)
         for job in jobs.values():
             job.unread = active.message.unread
         active.entries -= 1

@@ -64,6 +64,8 @@ class Destination(Generic[E]):
     resting_until: float = 0.0
     """destination_rate_delay"""
     last_done: float = 0.0
+    next_warning: float = 0.0
+    """When it may be warned of again (clog.warn)."""
 
     def __post_init__(self) -> None:
         self.window = self.settings.initial_concurrency

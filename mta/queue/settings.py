@@ -150,6 +150,8 @@ class ManagerSettings:
     defer_transports: frozenset[str] = frozenset()
     transport_retry: float = 60.0
     """Seconds until a transport is tried again that nobody serves (transport_retry_time)."""
+    clog_warn: float = 300.0
+    """Seconds between warnings of a destination that fills the active queue; 0 for none."""
     filter_nexthop: str = ""
     """default_filter_nexthop: where filtered mail goes if the filter has no next hop; empty: to its domain."""
 
@@ -171,6 +173,7 @@ class ManagerSettings:
             refill_delay=config.seconds("default_recipient_refill_delay"),
             defer_transports=frozenset(config.list("defer_transports")),
             transport_retry=config.seconds("transport_retry_time"),
+            clog_warn=config.seconds("qmgr_clog_warn_time") if config.bool("helpful_warnings") else 0.0,
             filter_nexthop=config.str("default_filter_nexthop"),
         )
 

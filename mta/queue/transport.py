@@ -40,6 +40,10 @@ class Transport(Generic[E]):
         self._resting_from = self._resting_until = 0.0
         """transport_rate_delay"""
 
+    def __len__(self) -> int:
+        """Destinations that are known."""
+        return len(self._destinations)
+
     def destination(self, name: str, nexthop: str) -> Destination[E]:
         """The destination of that name, a fresh one if it is not known."""
         found = self._destinations.get(name)

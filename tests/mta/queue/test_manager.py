@@ -555,6 +555,30 @@ async def test_no_more_messages_are_active_than_the_limit_says(start, queue, let
     assert 5 <= most <= 7 + 3
 
 
+@pytest.mark.parametrize("helpful", [300.0, 0.0])
+async def test_a_destination_that_fills_the_active_queue_is_warned_of(start, queue, letter, caplog, helpful) -> None:
+    bench = start(replace(SETTINGS, active_limit=50, clog_warn=helpful))
+    bench.agent.gate = asyncio.Event()
+    for number in range(20):
+        queue.put_blocking(letter("ok@clogged.example" if number % 2 else f"ok@{number}.example"))
+    queue.put_blocking(letter("ok@clogged.example"))
+    bench.manager.wake()
+    await bench.until(lambda: len(bench.manager.active_ids) == 21 and len(bench.agent.deliveries) == 15)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == (
+        [
+            "mail for clogged.example is using up 11 of 21 active queue entries",
+            "this may slow down other mail deliveries",
+            "you may need a separate master.cf transport for clogged.example",
+            "please avoid flushing the whole queue when you have",
+            "lots of deferred mail, that is bad for performance",
+            "to turn off these warnings specify: qmgr_clog_warn_time = 0",
+        ]
+        if helpful
+        else []
+    )
+
+
 async def test_a_slow_recipient_does_not_hold_up_the_rest_of_a_large_message(start, queue, letter) -> None:
     bench = start(FRUGAL)
     slow, real = asyncio.Event(), FakeAgent.deliver
