@@ -121,7 +121,7 @@ class _Reader:
         wants_queue = False
         lines = list(lines)
         proxies = [line for line in lines if line.type == "unix" and line.command == "proxymap"]
-        self.proxied = bool(proxies) and mentions_proxy(self.config)
+        self.proxied = bool(proxies) and (mentions_proxy(self.config) or asks_for_users(self.config))
         policies = [line for line in lines if is_policy(line)]
         behind = [line.maxproc for line in lines if line.type == "pass" and line.command == "smtpd"]
         self.behind_postscreen = behind[0] if behind else self.config.int("default_process_limit")
@@ -266,8 +266,13 @@ class _Reader:
             config=self.config,
             listeners=listeners,
             identity=self.owner,
-            rules=replace(rules, write=(Path(self.config.str("data_directory")),)),
+            rules=replace(
+                rules,
+                read=(*rules.read, python_paths.ACCOUNTS_DIRECTORY),
+                write=(Path(self.config.str("data_directory")),),
+            ),
             log=self.log(self.config),
+            on_demand=not mentions_proxy(self.config),  # then it is for local_recipient_maps alone
             outlives=True,
             instance=self.name,
         )
@@ -330,7 +335,14 @@ class _Reader:
         elsewhere = self.proxied if proxied is None else proxied
         queue, data = Path(config.str("queue_directory")), Path(config.str("data_directory"))
         return Rules(
-            read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *named_paths(config, elsewhere), *read),
+            read=(
+                *python_paths.SYSTEM,
+                *python_paths.NETWORK,
+                *(python_paths.ACCOUNTS if asks_for_users(config) else ()),
+                self.confdir,
+                *named_paths(config, elsewhere),
+                *read,
+            ),
             write=(queue, data),
             connect=True if connect or _reaches_out(config, elsewhere) else _dns_ports(config),
             landlock=config.bool("hardmail_landlock"),
@@ -420,6 +432,11 @@ def _files(text: str) -> Iterator[Path]:
                 yield path
                 if path.is_symlink():
                     yield path.resolve()
+
+
+def asks_for_users(config: MainConfig) -> bool:
+    """Whether smtpd asks for the system's users (local_recipient_maps): where this host has mail domains of its own."""
+    return bool(config.str("mydestination")) and "unix:" in config.str("local_recipient_maps")
 
 
 def mentions_proxy(config: MainConfig) -> bool:

@@ -5,6 +5,7 @@ import logging
 import os
 import pwd
 from collections.abc import Iterator
+from pathlib import Path
 
 from mta.config.lines import SPACE, split_list, split_setting
 from mta.config.mastercf import strip_braces
@@ -117,6 +118,9 @@ def open_environ(name: str, _options: Options) -> Table:
     return EnvironTable(name)
 
 
+ACCOUNTS = Path("/etc/passwd")
+
+
 class UnixTable(Table):
     """unix:passwd.byname and unix:group.byname: the system's own users and groups."""
 
@@ -130,7 +134,19 @@ class UnixTable(Table):
             group = grp.getgrnam(key)
             return f"{group.gr_name}:x:{group.gr_gid}:{','.join(group.gr_mem)}"
         except (KeyError, ValueError):
+            self._demand_database()
             return None
+
+    @staticmethod
+    def _demand_database() -> None:
+        """Nobody is unknown where nobody can be looked up: useradd(8) replaces the file, a jail knows the old one."""
+        try:
+            with ACCOUNTS.open("rb"):
+                return
+        except FileNotFoundError:
+            return  # a system with users elsewhere
+        except OSError as error:
+            raise TableError(f"{ACCOUNTS}: {error.strerror}; have the mail system reloaded") from error
 
 
 def open_unix(name: str, _options: Options) -> Table:

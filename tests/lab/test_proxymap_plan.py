@@ -71,5 +71,7 @@ def test_without_it_the_services_read_the_files_themselves(stand: Path) -> None:
 
 def test_without_a_proxied_table_it_is_not_started(stand: Path) -> None:
     main = stand / "conf" / "main.cf"
-    main.write_text("\n".join(line for line in main.read_text().splitlines() if "proxy:" not in line) + "\n")
+    main.write_text("\n".join(line for line in main.read_text().splitlines() if "proxy:" not in line))
+    with main.open("a") as file:
+        file.write("\nlocal_recipient_maps =\n")  # its default is proxy:unix:passwd.byname
     assert "proxymap" not in services(stand, MASTER + PROXYMAP)

@@ -28,6 +28,7 @@ logger = logging.getLogger("postfix.master")
 Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
 
 _PR_SET_PDEATHSIG: Final = 1
+ACCOUNTS = Path("/etc/passwd")
 
 
 class Bound(Protocol):
@@ -73,22 +74,47 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
         os.chdir(queue)  # where commands start, if nothing else is said
         lower(owner)
         tasks: set[asyncio.Task[None]] = set()
+        accounts, stale = _accounts(), asyncio.Event()
+
+        def up_to_date() -> bool:
+            if _accounts() != accounts:
+                stale.set()
+            return not stale.is_set()
+
         for bound, found in deliverers:
-            _listen(bound.socket, found, tasks)
+            _listen(bound.socket, found, tasks, up_to_date)
         ready()
-        await drain.wait()
+        ends = [asyncio.create_task(event.wait()) for event in (drain, stale)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for bound, _ in deliverers:
             asyncio.get_running_loop().remove_reader(bound.socket)
         if tasks:
             await asyncio.wait(tasks)
+        if stale.is_set():
+            logger.info("the user database was replaced: starting anew")
+        for end in ends:
+            end.cancel()
 
     return serve
 
 
-def _listen(listener: socket.socket, found: Deliverer, tasks: set[asyncio.Task[None]]) -> None:
+def _accounts() -> tuple[int, int]:
+    """Which file is the user database: a new one stands outside the rules that the kernel was given for the old."""
+    try:
+        status = ACCOUNTS.stat()
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
+
+
+def _listen(
+    listener: socket.socket, found: Deliverer, tasks: set[asyncio.Task[None]], up_to_date: Callable[[], bool]
+) -> None:
     loop = asyncio.get_running_loop()
 
     def accept() -> None:
+        if not up_to_date():
+            return  # the next process finds the client still waiting
         with contextlib.suppress(BlockingIOError, ConnectionError):
             connection, _ = listener.accept()
             task = loop.create_task(_answer(connection, found))

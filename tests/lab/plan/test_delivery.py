@@ -14,6 +14,7 @@ from lab.supervisor.service import Service
 MASTER = """\
 127.0.0.1:2525 inet n - n - 1 smtpd
 qmgr unix n - n 300 1 qmgr
+proxymap unix - - n - - proxymap
 local unix - n n - - local
 virtual unix - n n - - virtual
 one unix - n n - - pipe user=nobody argv=/bin/cat
@@ -71,6 +72,20 @@ def test_secrets_of_etc_are_out_of_reach(services: dict[str, Service]) -> None:
     read = {str(path) for path in services["local"].rules.read}
     assert "/etc/passwd" in read
     assert not {"/etc", "/etc/shadow", "/etc/gshadow"} & read
+
+
+def test_who_sees_users_come_and_go(services: dict[str, Service], tmp_path: Path) -> None:
+    """useradd(8) replaces /etc/passwd: proxymap, which is not root, may read what everybody may; smtpd asks it."""
+    proxymap = services["proxymap"]
+    assert proxymap.on_demand
+    assert Path("/etc") in proxymap.rules.read
+    assert not any(Path("/etc") in services[name].rules.read for name in services if name != "proxymap")
+    assert Path("/etc/passwd") in services["smtpd"].rules.read
+    with (tmp_path / "conf/main.cf").open("a") as file:
+        file.write("mydestination =\n")
+    found = {service.name: service for service in plan.load(tmp_path / "conf").services}
+    assert "proxymap" not in found
+    assert Path("/etc/passwd") not in found["smtpd"].rules.read
 
 
 def test_only_what_everybody_may_read(tmp_path: Path) -> None:

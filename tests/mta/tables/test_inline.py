@@ -1,12 +1,13 @@
 """Tables without a file, and tables made of tables."""
 
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mta.tables import SpecError, TableError, open_table
+from mta.tables import SpecError, TableError, inline, open_table
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,21 @@ def test_only_the_typed_error_escapes(text: str) -> None:
 def test_nesting_is_bounded() -> None:
     with pytest.raises(SpecError):
         open_table("unionmap:{" * 50 + "static:a" + "}" * 50)
+
+
+async def test_nobody_is_unknown_where_the_user_database_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = open_table("unix:passwd.byname")
+    assert await found.lookup("no-such-user-here") is None
+    closed = SimpleNamespace(open=raiser(PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(inline, "ACCOUNTS", closed)
+    with pytest.raises(TableError, match="have the mail system reloaded"):
+        await found.lookup("no-such-user-here")
+    monkeypatch.setattr(inline, "ACCOUNTS", SimpleNamespace(open=raiser(FileNotFoundError())))
+    assert await found.lookup("no-such-user-here") is None
+
+
+def raiser(error: Exception):
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail

@@ -177,8 +177,22 @@ async def test_whoever_does_not_answer_costs_no_mail(error: Exception, reason: s
 # --- the process -----------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class Process:
+    """The service at work."""
+
+    task: asyncio.Task[None]
+    accounts: Path
+
+
 @pytest.fixture
-async def served(place: Path) -> AsyncIterator[Path]:
+async def process(served: Path) -> Process:
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == "the process"]
+    return Process(task, served.parent / "passwd")
+
+
+@pytest.fixture
+async def served(place: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
     """A queue directory with the sockets of a local, a broken and a pipe line."""
     spool, private = place / "mail", place / "private"
     spool.mkdir()
@@ -201,7 +215,9 @@ async def served(place: Path) -> AsyncIterator[Path]:
     serve = service.prepare(MainConfig.load(place), bound)
     drain, ready = asyncio.Event(), asyncio.Event()
     before = Path.cwd()
-    task = asyncio.create_task(serve(drain, ready.set))
+    (place / "passwd").touch()
+    monkeypatch.setattr(service, "ACCOUNTS", place / "passwd")
+    task = asyncio.create_task(serve(drain, ready.set), name="the process")
     await ready.wait()
     yield private
     drain.set()
@@ -222,6 +238,16 @@ async def test_the_process_delivers(served: Path) -> None:
 async def test_a_line_that_cannot_work_keeps_its_mail(served: Path, name: str) -> None:
     [report] = await Remote(served / name).reports(request("a@example.com"))
     assert [(step.dsn, step.reason) for step in report.steps] == [("4.3.5", "mail system configuration error")]
+
+
+async def test_a_new_user_database_ends_the_process_before_it_takes_more(served: Path, process: Process) -> None:
+    await Remote(served / "local").reports(request("nosuch@example.com"))
+    (served / "new").touch()
+    (served / "new").replace(process.accounts)
+    waiting = asyncio.create_task(Remote(served / "local").reports(request("nosuch@example.com")))
+    await asyncio.wait_for(process.task, 10)
+    assert not waiting.done()  # the next process will answer
+    waiting.cancel()
 
 
 async def test_rubbish_is_no_request(served: Path) -> None:
