@@ -35,7 +35,7 @@ class HttpClient:
 
     def __init__(self, timeout: float, *, context: ssl.SSLContext | None = None) -> None:
         self._timeout = timeout
-        self._context = context
+        self._context = context or ssl.create_default_context()  # read now: later its files may be out of reach
         self._threads = ThreadPoolExecutor(THREADS, "http")
 
     async def ask(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -68,8 +68,7 @@ class HttpClient:
 
     def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
         if scheme == "https":
-            context = self._context or ssl.create_default_context()
-            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=context)
+            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=self._context)
         if scheme != "http":
             raise ValueError(f"unknown scheme {scheme}")
         return http.client.HTTPConnection(host, port, timeout=self._timeout)
