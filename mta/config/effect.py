@@ -30,7 +30,7 @@ _NEEDLESS = """
     connection_cache_status_update_time connection_cache_ttl_limit daemon_table_open_error_is_fatal daemon_timeout
     default_extra_recipient_limit default_recipient_limit dnsblog_reply_delay fast_flush_purge_time
     fast_flush_refresh_time fork_attempts fork_delay in_flow_delay ipc_idle ipc_timeout ipc_ttl max_use
-    postlogd_watchdog_timeout postscreen_watchdog_timeout qmgr_clog_warn_time qmgr_daemon_timeout qmgr_fudge_factor
+    postlogd_watchdog_timeout postscreen_watchdog_timeout qmgr_daemon_timeout qmgr_fudge_factor
     qmgr_ipc_timeout service_throttle_time smtpd_history_flush_threshold trigger_timeout
 
     backwards_bounce_logfile_compatibility berkeley_db_create_buffer_size berkeley_db_read_buffer_size biff

@@ -56,7 +56,8 @@ class Rules:
     recipient_bcc: Lookup | None = None
     always_bcc: str = ""
     masquerade_domains: tuple[str, ...] = ()
-    masquerade_exceptions: frozenset[str] = frozenset()
+    keeps_host: Callable[[str], Awaitable[bool]] | None = None
+    """Whether addresses with this local part are not masqueraded (masquerade_exceptions). Raises TableError."""
     masquerade_classes: frozenset[str] = frozenset()
     checks: Checks = field(default_factory=Checks)
     strictness: Strictness = field(default_factory=Strictness)
@@ -191,9 +192,14 @@ class Cleanup:
         for mapping in rules.canonical:
             if getattr(mapping, scope):
                 address = await expansion.map_one(address, mapping.find)
-        if rules.masquerade_domains and scope in rules.masquerade_classes:
-            address = rewriting.masquerade(address, list(rules.masquerade_domains), rules.masquerade_exceptions)
-        return address
+        if not rules.masquerade_domains or scope not in rules.masquerade_classes:
+            return address
+        try:
+            exempt = rules.keeps_host is not None and await rules.keeps_host(address.rpartition("@")[0].lower())
+        except TableError as error:
+            log.warning("masquerade_exceptions lookup problem for %s: %s", address, error)
+            raise Rejected(*expansion.MAPPING_PROBLEM) from None
+        return address if exempt else rewriting.masquerade(address, rules.masquerade_domains)
 
     # Recipients.
 

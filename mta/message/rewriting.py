@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from mta.message.headers import Field
@@ -76,10 +76,10 @@ async def rewrite_fields(
     return output
 
 
-def masquerade(address: str, domains: list[str], exceptions: frozenset[str]) -> str:
-    """Hide hosts behind their domain (masquerade_domains, masquerade_exceptions); `!domain` is left alone."""
+def masquerade(address: str, domains: Sequence[str]) -> str:
+    """Hide hosts behind their domain (masquerade_domains); `!domain` is left alone."""
     local, at, domain = address.rpartition("@")
-    if not at or local.lower() in exceptions:
+    if not at:
         return address
     folded = domain.lower()
     for pattern in domains:

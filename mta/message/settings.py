@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from mta.address import AddressSearch, Domains, Rewriter
+from mta.address import AddressSearch, Domains, Rewriter, string_list
 from mta.address.header import address_list, map_addresses
 from mta.address.quoting import quote_822
 from mta.config import ConfigError, ConfigErrors, MainConfig
@@ -84,7 +84,7 @@ def _all_rules(config: MainConfig) -> Rules:
         recipient_bcc=_copies(config, search, "recipient_bcc_maps"),
         always_bcc=config.str("always_bcc"),
         masquerade_domains=tuple(config.list("masquerade_domains")),
-        masquerade_exceptions=frozenset(name.lower() for name in config.list("masquerade_exceptions")),
+        keeps_host=string_list(config, "masquerade_exceptions").match,
         masquerade_classes=frozenset(config.list("masquerade_classes")),
         checks=Checks(
             header=header,
