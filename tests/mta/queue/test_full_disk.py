@@ -82,13 +82,13 @@ queue = Queue.open(spool, QueueOptions(message_size_limit=0))
 kept = [queue.put_blocking(letter()), queue.put_blocking(letter(200_000))]
 queue.new_id()
 queue.close()
-subprocess.run(["mount", "-o", "remount,ro", sys.argv[1]], check=True)
+subprocess.run(["mount", "-o", "remount,ro", "tmpfs", sys.argv[1]], check=True)
 replies = []
 try:
     Queue.open(spool)
 except QueueError as error:
     replies.append(error.reply)
-subprocess.run(["mount", "-o", "remount,rw", sys.argv[1]], check=True)
+subprocess.run(["mount", "-o", "remount,rw", "tmpfs", sys.argv[1]], check=True)
 with Queue.open(spool) as queue:
     ok = whole(queue, kept)
 print(json.dumps([replies, ok, [path.name for path in (spool / "corrupt").iterdir()]]))
