@@ -15,6 +15,7 @@ from mta.config.maincf import READ_ONLY, MainConfig, Setting, declared, read_set
 from mta.config.mastercf import MasterConfig, MasterService
 from mta.config.parameter import Kind
 from mta.config.parameters import PARAMETERS
+from mta.config.parameters.transports import service_names
 from mta.config.showmaster import FIELDS, INDENT, LINE_LIMIT, entry_line, field_line, matches, service_space
 from mta.config.usage import Usage, analyse, known_names
 
@@ -194,7 +195,7 @@ def _show_main(options: Options) -> int:
     usage = Usage() if defaults_only else analyse(config, services)
     _flag_undefined(config, usage, options)
     shown = known_names(services) | set(usage.user_defined)
-    for name in options.names or sorted(_of_classes(shown, usage, options)):
+    for name in options.names or sorted(_of_classes(shown, usage, services, options)):
         if name not in shown:
             _warn(f"{name}: unknown parameter")
         elif (line := _main_line(name, config, options)) is not None:
@@ -203,9 +204,15 @@ def _show_main(options: Options) -> int:
     return 0
 
 
-def _of_classes(names: Iterable[str], usage: Usage, options: Options) -> Iterable[str]:
+def _of_classes(
+    names: Iterable[str], usage: Usage, services: Sequence[MasterService], options: Options
+) -> Iterable[str]:
+    made = set().union(*(service_names(service.name, service.command) for service in services))
+
     def kind(name: str) -> str:
-        return "user" if name in usage.user_defined else "builtin" if name in PARAMETERS else "service"
+        if name in usage.user_defined:
+            return "user"
+        return "service" if name in made else "builtin" if name in PARAMETERS else "service"
 
     return (name for name in names if "all" in options.classes or kind(name) in options.classes)
 

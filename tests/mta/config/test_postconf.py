@@ -56,6 +56,7 @@ CALLS = [
     ["-d", "-x", "relay_domains", "append_dot_mydomain"],
     ["-C", "user"],
     ["-C", "service", "-n"],
+    ["-C", "service", "-d"],
     ["no_such_parameter", "nowhere"],
     ["-o", "helper=9", "-x", "smtpd_recipient_limit"],
     ["-M"],
