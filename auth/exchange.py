@@ -83,7 +83,7 @@ class Exchange:
         self._result = Result.UNKNOWN
         self._steps = entry.start(environment)
         self._nuls = entry.nuls
-        self._started = False
+        self._started = self._admitted = False
         self._binding: bytes | None = None
 
     def __repr__(self) -> str:
@@ -128,9 +128,10 @@ class Exchange:
         if isinstance(question, VerifyPassword):
             self.password = question.password
             self.password_sum = hash((request.user, question.password)) & 0xFFFFFFFF
-        if not await self._guard.admit(request, self.password):
+        if not self._admitted and not await self._guard.admit(request, self.password):
             self._steps.close()
             return Outcome(False, Result.MISMATCH)
+        self._admitted = True
         match question:
             case VerifyPassword(password):
                 self._result = await authenticator.verify(request, password)
