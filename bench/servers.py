@@ -288,7 +288,8 @@ def reap(but: int) -> None:
 
 def python_version() -> str:
     """Of the interpreter that hardmail runs on."""
-    words = [str(ROOT / ".venv/bin/python"), "-c", "import platform; print(platform.python_version())"]
+    environment = Path(os.environ.get("HARDMAIL_VENV") or ROOT / ".venv")
+    words = [str(environment / "bin/python"), "-c", "import platform; print(platform.python_version())"]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
