@@ -51,14 +51,14 @@ class Disk:
             process.stdin.close()
             await process.wait()
 
-    async def fill_up(self, seconds: float) -> None:
-        """Leave no free block, also of what is freed meanwhile."""
+    async def fill_up(self, seconds: float, enough: Callable[[], bool]) -> None:
+        """Leave no free block, also of what is freed meanwhile, for so long and until it is enough."""
         path = self.directory / "filler"
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         with path.open("wb", buffering=0) as file:
             size = 0
-            while loop.time() < until:
+            while loop.time() < until or not enough():
                 status = os.statvfs(self.directory)
                 with contextlib.suppress(OSError):
                     if status.f_bavail:

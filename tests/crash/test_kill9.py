@@ -41,16 +41,16 @@ async def storm(stack: Stack, seed: int, mails: int, kills: int, disk: Disk | No
         for turn in range(1, SOAK_FULL + 1):
             while struck.total() < kills * turn // (SOAK_FULL + 1):
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
-            full = True
+            full, refused = True, load.replies.total()
             assert disk is not None
-            await disk.fill_up(FULL_SECONDS)
+            await disk.fill_up(FULL_SECONDS, lambda before=refused: load.replies.total() >= before + CONNECTIONS)
             full = False
 
     over = asyncio.Event()
 
     def allowed() -> float:
         # The mail is spread over the kills.
-        return mails * (struck.total() + 1) / kills if kills else math.inf
+        return mails * (struck.total() + 1) / kills if kills and not full else math.inf
 
     senders = [asyncio.create_task(load.send(over.is_set, allowed)) for _ in range(CONNECTIONS)]
     filling = asyncio.create_task(fill_up()) if disk else None
