@@ -57,20 +57,23 @@ class Authenticator:
                 hashed = True
                 verdict = await passdb.database.verify(request, password)
                 return self._judged(request, passdb, verdict)
+            anybody = "nopassword" in request.extra  # by default_fields: whatever the entry says
             entry, cached = await self._entry(request, passdb)
-            result = await check(passdb, entry)
+            result = await check(passdb, entry, anybody)
             if cached and result is Result.MISMATCH:
                 entry, _ = await self._entry(request, passdb, fresh=True)  # it may have changed meanwhile
-                result = await check(passdb, entry)
+                result = await check(passdb, entry, anybody)
             return result
 
-        async def check(passdb: Passdb, entry: Entry | Verdict) -> Result:
+        async def check(passdb: Passdb, entry: Entry | Verdict, anybody: bool) -> Result:
             nonlocal hashed
             if isinstance(entry, Verdict):
                 return self._judged(request, passdb, entry)
             self._take_fields(request, passdb, entry.fields)
             if "noauthenticate" in request.extra:
                 return Result.NEXT
+            if anybody and not passdb.settings.deny:
+                return Result.OK
             hashed = hashed or entry.password is not None
             return await self._check(request, passdb, entry, password)
 

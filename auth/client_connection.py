@@ -125,6 +125,13 @@ class ClientConnection(Connection):
         if core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
             self._machine.send_fail(begin.id, ["reason=Client didn't present valid SSL certificate"])
             self._end(begin.id)
+        elif (
+            core.settings.ssl_require_client_cert
+            and core.settings.ssl_username_from_cert
+            and not parameters.cert_username
+        ):
+            self._machine.send_fail(begin.id, ["reason=SSL certificate didn't contain username"])
+            self._end(begin.id)
         elif (wait := self._penalty(parameters)) > 0:
             self._later(live, wait, lambda: self._advance(begin.id, live))
         else:

@@ -26,8 +26,8 @@ DELAY_MAX = 300
 """Seconds a passdb may hold a log-in back with ``delay_until``."""
 
 
-class UnknownVariable(Exception):
-    """A setting or field has a ``%`` variable that does not exist; the text is for the log."""
+UnknownVariable = variables.VariableError
+"""A setting or field has a ``%`` variable that does not exist, or that is written wrongly; the text is for the log."""
 
 
 class BadUsername(Exception):

@@ -63,7 +63,6 @@ def _of_connection(request: AuthRequest, name: str) -> str | None:
     values = {
         "master_user": request.master_user or "",
         "service": given.service or "",
-        "protocol": given.service or "",
         "lip": given.lip,
         "rip": given.rip,
         "lport": str(given.lport),
@@ -77,10 +76,12 @@ def _of_connection(request: AuthRequest, name: str) -> str | None:
         "session_pid": "",
         "client_id": given.client_id,
         "mech": request.mechanism,
-        "secured": "secured" if given.secured else "",
+        "secured": {"": "", "tls": "TLS"}.get(given.secured, "secured"),
         "cert": "valid" if given.valid_client_cert else "",
-        "pid": str(os.getpid()),
-        "home": _field(request.userdb, "home"),
+        "pid": "0",  # that of the client's process, which is none of the protocol
+        "uid": str(os.geteuid()),
+        "gid": str(os.getegid()),
+        "home": "",
         "hostname": request.settings.hostname,
     }
     return values.get(name)
