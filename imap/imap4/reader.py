@@ -177,7 +177,7 @@ class CommandReader:
         self._size += len(line)
         if self._too_long(self._size, line):
             return self._refused(line, ParseError("Too long argument."))
-        announced = _LITERAL.search(line)
+        announced = _LITERAL.search(line) if line.endswith(b"}") else None
         if announced is None or not _BALANCED.match(line):
             if self._refusal is not None:
                 return self._refused(line, self._refusal)

@@ -60,9 +60,9 @@ class FakeAuth:
             if digest != hashlib.md5(made + PASSWORD).digest():
                 raise AuthFailed({"user": name.decode()})
             return AuthSuccess(name.decode(), {})
-        _, user, password = response.split(b"\0")
+        _, user, password = response.split(b"\0") if response.count(b"\0") == 2 else (b"", b"", b"")
         if password != PASSWORD:
-            raise AuthFailed({"user": user.decode()})
+            raise AuthFailed({"user": user.decode("utf-8", "replace")})
         return AuthSuccess(user.decode(), {})
 
 
