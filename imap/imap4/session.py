@@ -135,7 +135,7 @@ class Session(session.Session):
             if event.fatal or (not self.logged_in and isinstance(event.error, ParseError)):
                 raise Disconnect(event.error.text)
             tag, name = _names(event.start)
-            self._fail(tag, name, event.error, time.monotonic())
+            self._fail(tag if _is_tag(tag) else b"", name, event.error, time.monotonic())
         else:
             self._command(event)
         return True

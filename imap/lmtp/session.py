@@ -271,6 +271,8 @@ class Session(LMTP):
         await self.reply("221 2.0.0 Bye")
 
     async def _xclient(self, argument: str) -> None:
+        if self._transaction is not None:
+            raise CommandError("503 5.5.0 XCLIENT not permitted during a mail transaction")
         await self.reply("550 5.7.14 You are not from trusted IP")
 
     async def _auth(self, argument: str) -> None:

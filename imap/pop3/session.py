@@ -123,12 +123,13 @@ class Session(session.Session):
             if error.reason:
                 self.log.error("%s: %s", self.login.who(), error.reason)
             error = Error(error.text, "SYS/TEMP")
-        if bad:
-            self._bad += 1
-            if self._bad > (MAX_BAD if self.drop is not None else MAX_BAD_BEFORE_LOGIN):
-                raise Disconnect("Too many bad commands.")
-        code = f"[{error.code}] " if error.code else ""
-        self.write(f"-ERR {code}{error.text}\r\n".encode("utf-8", "surrogateescape"))
+        self._bad += bad
+        too_many = self._bad > (MAX_BAD if self.drop is not None else MAX_BAD_BEFORE_LOGIN)
+        if not too_many or self.drop is not None:  # after log-in the last one is answered too, as Dovecot does
+            code = f"[{error.code}] " if error.code else ""
+            self.write(f"-ERR {code}{error.text}\r\n".encode("utf-8", "surrogateescape"))
+        if bad and too_many:
+            raise Disconnect("Too many bad commands.")
 
     # Answers
 

@@ -80,6 +80,13 @@ async def test_three_bad_commands_before_login_end_the_connection(connect: Any) 
     assert client.wire.closed
 
 
+async def test_what_is_no_tag_is_not_repeated(connect: Any) -> None:
+    """RFC 3501 section 7.1.3: what cannot be tied to a command is answered untagged."""
+    client = await connect()
+    answers = [await client.send(line) for line in (b"a(b NOOP\r\n", b"a(~{2+}\r\nxx\r\n", b"(b NOOP {99999999+}\r\n")]
+    assert [answer[:6] for answer in answers] == [b"* BAD ", b"* BAD ", b"* BYE "]
+
+
 async def test_no_big_literal_before_login(connect: Any) -> None:
     client = await connect(user=None)
     assert await client.send(b"a LOGIN {5}\r\n") == b"+ OK\r\n"
