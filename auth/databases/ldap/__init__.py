@@ -10,6 +10,7 @@ from typing import cast
 
 from sansldap import LDAPFilter
 
+from auth import variables
 from auth.databases.base import UNKNOWN, BadArguments, DatabaseError, Entry, Pairs, PassDatabase, UserDatabase, Verdict
 from auth.databases.extfile import flat, yes
 from auth.databases.fields import entry_of
@@ -91,6 +92,9 @@ class LdapSource:
         self.scope = self._one_of("scope", SCOPES)
         self.dereference = self._one_of("deref", DEREFERENCES)
         self.scheme = found["default_pass_scheme"].upper()
+        self.depends_on = tuple(
+            dict.fromkeys(variables.names(found["base"] + found["pass_filter"] + found["pass_attrs"]))
+        )
         self.auth_bind = yes(found, "auth_bind", self.path)
         self.bind_name = found["auth_bind_userdn"]
         self.pass_filter, self.pass_attrs = found["pass_filter"], Attributes.parse(found["pass_attrs"])
@@ -172,6 +176,9 @@ class LdapPassdb(PassDatabase):
         super().__init__(source.scheme)
         self._source = source
         self.verifies = source.auth_bind
+
+    def cache_key(self, request: AuthRequest) -> str | None:
+        return "\0".join(request.variable(name) or "" for name in self._source.depends_on)
 
     async def lookup(self, request: AuthRequest) -> Entry | Verdict:
         source = self._source

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from sansldap import FilterAnd, FilterEquality, LDAPFilter
 
 from auth import variables
+from auth.cyrus import backends
 from auth.databases import BadArguments
 from auth.databases.extfile import flat, settings, yes
-from auth.databases.ldap import LdapSource, escape
+from auth.databases.ldap import LdapPassdb, LdapSource, escape
 from auth.databases.ldap.attributes import Attributes, Field
 from auth.databases.sql import SqlSource
 from auth.databases.sql.query import Bind, Query
+from auth.protocol import Parameters
+from auth.request import AuthRequest
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 
@@ -135,3 +138,19 @@ def test_ldap_settings_that_cannot_be(tmp_path: Path, text: str, error: str) -> 
     (tmp_path / "ldap").write_text(text)
     with pytest.raises(BadArguments, match=error):
         LdapSource(str(tmp_path / "ldap"))
+
+
+def test_an_ldap_answer_is_remembered_for_what_it_depends_on(tmp_path: Path) -> None:
+    (tmp_path / "ldap").write_text(
+        "base = dc=%d\nhosts = x\npass_filter = (uid=%n)\npass_attrs = mail=mail=%{rip}:%$\n"
+    )
+    passdb = LdapPassdb(LdapSource(str(tmp_path / "ldap")))
+    settings = backends.settings([])
+
+    def key(user: str, rip: str) -> str | None:
+        request = AuthRequest(settings, Parameters(service="imap", rip=rip))
+        request.set_user(user)
+        return passdb.cache_key(request)
+
+    assert key("alice@x.test", "10.0.0.1") == "x.test\0alice\x0010.0.0.1\0"
+    assert key("alice@x.test", "10.0.0.2") != key("alice@x.test", "10.0.0.1")
