@@ -82,6 +82,13 @@ class Active:
             else:
                 self.done.add(position)
 
+    def give_up(self, recipients: Iterable[QueuedRecipient], status: str, reason: str) -> None:
+        """No attempt is made: whoever waited waits for the reason that he had, or for this one."""
+        for recipient in recipients:
+            outcome = Outcome(recipient.dsn or status, recipient.reason or reason, "delayed", recipient.record)
+            self.waiting[recipient.position] = outcome
+            self.unwritten.add(recipient.position)
+
     def progress(self, positions: Iterable[int]) -> Progress:
         """The same for the database, of these recipients."""
         positions = list(positions)

@@ -14,7 +14,7 @@ from typing import Final
 
 from mta.queue import layout
 from mta.queue.errors import QueueError
-from mta.queue.message import NewMessage, QueueName, Recipient
+from mta.queue.message import FORCED_EXPIRE, NewMessage, QueueName, Recipient
 from mta.queue.texts import to_column
 
 
@@ -261,6 +261,19 @@ class Forget(Change):
 
     def apply(self, connection: sqlite3.Connection) -> None:
         connection.executemany("DELETE FROM recipients WHERE sequence = ? AND position = ?", self._rows)
+
+
+class Expire(Change):
+    """postsuper(1) -e and -f: the message is returned when its next attempt is due."""
+
+    def __init__(self, sequence: int) -> None:
+        self._sequence = sequence
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "UPDATE messages SET envelope = json_set(envelope, ?, '1') WHERE sequence = ?",
+            (f"$.attributes.{FORCED_EXPIRE}", self._sequence),
+        )
 
 
 class Move(Change):

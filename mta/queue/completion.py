@@ -53,7 +53,8 @@ class Completion:
             made += await self.notices.success(message, active.notices(active.succeeded), content)
         if expired_now:
             sender = quote_822(message.sender) if message.sender else ""
-            logger.info("%s: from=<%s>, status=expired, returned to sender", message.queue_id, sender)
+            word = "force-expired" if message.forced_expire else "expired"
+            logger.info("%s: from=<%s>, status=%s, returned to sender", message.queue_id, sender, word)
             expired = {position: replace(outcome, action="failed") for position, outcome in active.waiting.items()}
             made += await self.notices.failure(message, active.notices(expired), content)
         elif self._warns(active, now):
@@ -83,7 +84,8 @@ class Completion:
         message = active.message
         lifetime = self.settings.lifetime(message.sender)
         # In whole seconds: with a lifetime of 0 the first attempt is the last (maximal_queue_lifetime).
-        return bool(active.waiting) and int(now) >= int(message.arrival) + lifetime
+        over = message.forced_expire or int(now) >= int(message.arrival) + lifetime
+        return bool(active.waiting) and over
 
     def _warns(self, active: Active, now: float) -> bool:
         message, after = active.message, self.settings.delay_warning

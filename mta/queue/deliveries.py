@@ -193,6 +193,11 @@ class Deliveries:
 
     async def _sort(self, active: Active, fresh: Sequence[QueuedRecipient], *, flush: bool = False) -> None:
         """Queue a delivery for each route."""
+        if active.message.forced_expire:
+            active.give_up(fresh, "4.7.0", "message is administratively expired")
+            self._hold(active, -len(fresh))
+            await self._ended(active)
+            return
         resolver = self._probe_resolver if active.message.trace & Trace.MTA_VERIFY else self._resolver
         active.entries += 1  # so that a delivery that ends meanwhile is not taken for the last
         found = await routes(active.message, fresh, resolver, self._settings)

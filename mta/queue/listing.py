@@ -26,6 +26,7 @@ class Listed:
     sender: str
     recipients: tuple[tuple[str, str], ...]
     """(address, reason of the last delay)"""
+    forced_expire: bool = False
 
 
 def listed(queue: Queue, active: set[str]) -> Iterator[Listed]:
@@ -33,7 +34,9 @@ def listed(queue: Queue, active: set[str]) -> Iterator[Listed]:
     for message in queue.messages():
         name = "active" if message.queue_id in active and message.queue != QueueName.HOLD else str(message.queue)
         waiting = tuple((r.recipient.address, r.reason) for r in message.recipients if not r.outcome)
-        yield Listed(name, message.queue_id, message.arrival, message.size, message.sender, waiting)
+        yield Listed(
+            name, message.queue_id, message.arrival, message.size, message.sender, waiting, message.forced_expire
+        )
     yield from _dropped(queue.directory)
 
 
@@ -65,7 +68,7 @@ def columns(messages: Iterable[Listed], long_ids: bool) -> Iterator[str]:
         count, total = count + 1, total + message.size
         mark = {"active": "*", "hold": "!"}.get(message.queue_name, "")
         date = time.asctime(time.localtime(message.arrival))[:date_width]
-        label = f"{message.queue_id}{mark}"
+        label = f"{message.queue_id}{mark}{'#' if message.forced_expire else ''}"
         yield f"{label:<{width}} {message.size:>{size_width}} {date:<{date_width}} {_external(message.sender)}"
         reason = ""
         for address, why in message.recipients:
@@ -89,7 +92,7 @@ def json_lines(messages: Iterable[Listed]) -> Iterator[str]:
                 "queue_id": message.queue_id,
                 "arrival_time": int(message.arrival),
                 "message_size": message.size,
-                "forced_expire": False,
+                "forced_expire": message.forced_expire,
                 "sender": _external(message.sender),
                 "recipients": [
                     {"address": _external(address)} | ({"delay_reason": _printable(why)} if why else {})

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 NULL_SENDER: Final = ""
+FORCED_EXPIRE: Final = "forced_expire"
+"""The attribute that postsuper(1) -e sets."""
 
 
 class Notify(enum.IntFlag):
@@ -184,6 +186,11 @@ class QueuedMessage:
     def trace(self) -> Trace:
         """What is to be reported of this message's deliveries."""
         return trace_of(self.attributes)
+
+    @property
+    def forced_expire(self) -> bool:
+        """It is to be returned without another attempt (postsuper -e)."""
+        return self.attributes.get(FORCED_EXPIRE) == "1"
 
     @property
     def is_probe(self) -> bool:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from mta.queue import control
-from mta.queue.changes import Change, Move
+from mta.queue.changes import Change, Expire, Move, Sequel
 from mta.queue.errors import QueueError
 from mta.queue.ids import is_queue_id
 from mta.queue.message import QueuedMessage, QueueName
@@ -18,15 +18,23 @@ from mta.queue.tool import Fatal, as_owner, fail, load_config, open_queue, to_st
 from mta.queue.wakeup import SCAN_DEFERRED
 
 USAGE = """\
-usage: postsuper [-c config_dir] [-d|-h|-H|-r queue_id|ALL|-]... [queue_name...]
+usage: postsuper [-c config_dir] [-d|-e|-f|-h|-H|-r queue_id|ALL|-]... [queue_name...]
   -d  delete    -h  put on hold    -H  release from hold    -r  try again at once, as if new
+  -e  return to the sender with the next queue run    -f  the same, also from hold
   queue_id: ALL is every message; - reads ids from standard input; queue_name: hold, incoming or deferred, with ALL
 example: postsuper -d ALL deferred"""
 
 PORTION = 200
 """Messages changed in one transaction."""
 
-WORDS = {"-d": "Deleted", "-h": "Placed on hold", "-H": "Released from hold", "-r": "Requeued"}
+WORDS = {
+    "-d": "Deleted",
+    "-e": "Force-expired",
+    "-f": "Force-expired",
+    "-h": "Placed on hold",
+    "-H": "Released from hold",
+    "-r": "Requeued",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -45,7 +53,7 @@ def main(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     try:
-        options, names = getopt.getopt(argv, "c:d:h:H:psr:Sv")
+        options, names = getopt.getopt(argv, "c:d:e:f:h:H:psr:Sv")
     except getopt.GetoptError as error:
         raise Fatal(f"{error}\n{USAGE}") from error
     known = {str(name) for name in QueueName}
@@ -94,10 +102,22 @@ def _maker(queue: Queue, option: str) -> Callable[[QueuedMessage], Change | None
                 if message.queue is not QueueName.HOLD:
                     return None
                 return Move(message.sequence, QueueName.DEFERRED, now, QueueName.HOLD)
+            case "-e":
+                return None if message.forced_expire else Expire(message.sequence)
+            case "-f":
+                return _expire_and_release(message, now)
             case _:
                 return Move(message.sequence, QueueName.DEFERRED, 0.0)
 
     return make
+
+
+def _expire_and_release(message: QueuedMessage, now: float) -> Change | None:
+    held = message.queue is QueueName.HOLD
+    if message.forced_expire and not held:
+        return None
+    release = [Move(message.sequence, QueueName.DEFERRED, now, QueueName.HOLD)] if held else []
+    return Sequel([Expire(message.sequence), *release])
 
 
 def _chosen(queue: Queue, value: str, queues: set[QueueName]) -> Iterator[QueuedMessage]:
@@ -126,7 +146,14 @@ def _portions(messages: Iterator[QueuedMessage]) -> Iterator[list[QueuedMessage]
 
 
 def _done(option: str) -> str:
-    return {"-d": "removed", "-h": "placed on hold", "-H": "released from hold", "-r": "requeued"}[option]
+    return {
+        "-d": "removed",
+        "-e": "expired",
+        "-f": "expired",
+        "-h": "placed on hold",
+        "-H": "released from hold",
+        "-r": "requeued",
+    }[option]
 
 
 def _tell(text: str) -> None:

@@ -24,7 +24,8 @@ from pathlib import Path
 import pytest
 
 from mta.config import MainConfig
-from mta.queue import NewMessage, Notify, Recipient, layout, service
+from mta.queue import NewMessage, Notify, Recipient, layout, postsuper, service
+from mta.queue.listing import columns, listed
 from tests.mta.queue.conftest import Clock
 
 HOUR, DAY = 3600, 86400
@@ -224,3 +225,25 @@ async def test_a_lifetime_of_nothing_means_one_attempt(place: Path, port: int) -
         await running.settle()
         assert running.times(f"{letter}: to=<bob@example.net>.*status=deferred") == [0]
         assert running.times(f"{letter}: from=<a@example.org>, status=expired, returned to sender") == [0]
+
+
+async def test_a_message_can_be_expired_by_hand(place: Path, port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    async with world(place, port) as running:
+        queue = running.service.queue
+        tried = await queue.put(NewMessage("a@example.org", [Recipient("bob@example.net")], LETTER))
+        held = await queue.put(NewMessage("b@example.org", [Recipient("bob@example.net")], LETTER, hold=True))
+        await running.settle()
+        for message, change in zip(queue.messages(), ("-e", "-f"), strict=True):
+            made = postsuper._maker(queue, change)(message)
+            assert made is not None
+            await queue.change(made)
+        listing = list(columns(listed(queue, set()), long_ids=False))
+        assert sum(f"{queue_id}#" in line for queue_id in (tried, held) for line in listing) == 2
+        await running.until(600)
+        assert running.times(f"{tried}: from=<a@example.org>, status=force-expired, returned to sender") == [300]
+        assert len(running.times(f"{held}: from=<b@example.org>, status=force-expired, returned to sender")) == 1
+        assert running.times(f"{tried}: to=") == [0]  # no attempt after that
+        assert running.times(f"{held}: to=") == []
+        reports = [queue.content(message) for message in queue.messages() if not message.sender]
+        assert any(b"Connection refused" in report for report in reports)
+        assert any(b"message is administratively expired" in report for report in reports)
