@@ -92,6 +92,11 @@ class Items:
         return any(item.sets_seen for item in self._items.values())
 
     @property
+    def wants_uid(self) -> bool:
+        """Whether UID is among them."""
+        return "UID" in self._items
+
+    @property
     def cache_keys(self) -> list[str]:
         """The keys of cached values that are asked for."""
         return [item.cache_key for item in self._items.values() if item.cache_key is not None]

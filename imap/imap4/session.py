@@ -249,14 +249,18 @@ class Session(session.Session):
             except StoreError as error:
                 failed[answer] = error
         self.tell_news(view, expunges=expunges, uid=any(answer.command.news_with_uid for answer in answers))
-        code = f"HIGHESTMODSEQ {view.mailbox.highest_modseq}" if view.vanished_told else None
-        view.vanished_told = False
+        modseq = view.modseq_to_tell()
+        code = None if modseq is None else f"HIGHESTMODSEQ {modseq}"
+        last = answers[-1].reply
+        if code is not None and (last.code is not None or last.status != "OK"):
+            self.write(f"* OK [{code}] Highest\r\n".encode())
         for answer in answers:
             reply = answer.reply
             if failed and answer in failed:
                 self._fail(answer.command.tag, answer.command.name, failed[answer], answer.started)
             else:
-                self._tagged(answer.command.tag, reply.status, reply.text, reply.code or code, answer.started)
+                own = code if reply is last else None
+                self._tagged(answer.command.tag, reply.status, reply.text, reply.code or own, answer.started)
 
     def tell_news(self, view: View, *, expunges: bool = True, uid: bool = False) -> None:
         """Tell what happened to the selected mailbox. Raises Disconnect when it is no longer there."""

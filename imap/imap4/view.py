@@ -43,7 +43,8 @@ class View:
         self.updates = Updates(self)
         self._touched: set[int] = set()  # flags changed by this session itself since the last sync
         self.saved: list[int] = []  # UIDs of the last SEARCH RETURN (SAVE), RFC 5182
-        self.vanished_told = False  # whether VANISHED was sent since the last tagged answer
+        self._whole_modseq = mailbox.highest_modseq  # up to which the client has been told everything
+        self._told_modseq = 0  # the highest MODSEQ sent since the last sync
         self._written: dict[tuple[frozenset[str], bool], bytes] = {}  # FLAGS lists by what they say
         self._gone: list[int] = []  # expunged, the client not yet told
 
@@ -120,6 +121,7 @@ class View:
                 continue
             with_uid = b"UID %d " % each if uid or self.qresync else b""
             modseq = b"MODSEQ (%d) " % message.modseq if self.condstore else b""
+            self._told_modseq = max(self._told_modseq, message.modseq)
             write(b"* %d FETCH (%b%bFLAGS %b)\r\n" % (number, with_uid, modseq, self.flags(message)))
 
     def sync(self, write: Write, *, expunges: bool, uid: bool = False) -> tuple[int, ...]:
@@ -147,6 +149,22 @@ class View:
         self._touched.clear()
         return changes.appended
 
+    def told_modseq(self, modseq: int) -> None:
+        """Note that a FETCH response had this MODSEQ."""
+        self._told_modseq = max(self._told_modseq, modseq)
+
+    def modseq_to_tell(self) -> int | None:
+        """The HIGHESTMODSEQ that a QRESYNC client must hear of after a sync, None where it can tell by itself.
+
+        With expunges held back it is the one before them: a client that remembers a later one would never hear of them.
+        """
+        told, self._told_modseq = self._told_modseq, 0
+        if self._gone:
+            return self._whole_modseq if self.qresync and told > self._whole_modseq else None
+        before, self._whole_modseq = self._whole_modseq, self.mailbox.highest_modseq
+        news = self.qresync and self._whole_modseq > max(before, told)
+        return self._whole_modseq if news else None
+
     def tell_recent(self, write: Write) -> None:
         """RECENT, when it changed."""
         if self.recent != self._recent_told:
@@ -170,7 +188,6 @@ class View:
         self.updates.expunging(write, gone)
         if self.qresync:
             write(b"* VANISHED " + sequence.write(gone) + b"\r\n")
-            self.vanished_told = True
         for uid in reversed(gone):
             number = self.number(uid)
             if not self.qresync:

@@ -103,6 +103,8 @@ class Fetch(Command):
         texts = items.known(messages, {key: view.mailbox.cached(key, uids) for key in items.cache_keys})
         if texts is None:
             return False
+        if items.wants_modseq:
+            view.told_modseq(max(message.modseq for message in messages))
         session.write(b"".join([b"* %d FETCH (%b)\r\n" % pair for pair in zip(numbers, texts, strict=True)]))
         return True
 
@@ -126,12 +128,17 @@ class Fetch(Command):
             content = Content(view.mailbox, message, number)
             text = items.render(content, known, await items.prepare(content, known))
             missing |= content.expunged
+            if items.wants_modseq:
+                view.told_modseq(message.modseq)
             for key in known.keys() - had:
                 fresh[key][message.uid] = known[key]
             if message.uid in newly_seen and not items.wants_flags:
                 text += b" FLAGS " + view.flags(message)
                 if view.condstore and not items.wants_modseq:
                     text += b" MODSEQ (%d)" % message.modseq
+                    view.told_modseq(message.modseq)
+                if view.qresync and not items.wants_uid:
+                    text += b" UID %d" % message.uid
             session.write(b"* %d FETCH (%b)\r\n" % (number, text))
             if session.out_of_breath():
                 await session.breathe()

@@ -93,6 +93,7 @@ class Store(Command):
         for uid in uids:
             message = view.mailbox.messages.get(uid)
             if message is not None:
+                view.told_modseq(message.modseq)
                 with_uid = b"UID %d " % uid if self.uid or view.qresync else b""
                 number = view.number(uid)
                 session.write(b"* %d FETCH (%bMODSEQ (%d))\r\n" % (number, with_uid, message.modseq))

@@ -117,11 +117,12 @@ class Resync:
         gone = mailbox.vanished(self.modseq)
         if gone is None:
             gone = [uid for uid in range(1, mailbox.uidnext) if uid not in mailbox.messages]
-        if self.known is not None:
+        changed = [uid for uid, message in mailbox.messages.items() if message.modseq > self.modseq]
+        if self.known is not None:  # only these are reported, whatever came or went
             gone = [uid for uid in gone if _contains(self.known, uid, mailbox.uidnext)]
+            changed = [uid for uid in changed if _contains(self.known, uid, mailbox.uidnext)]
         if gone:
             session.write(b"* VANISHED (EARLIER) " + sequence.write(gone) + b"\r\n")
-        changed = [uid for uid, message in mailbox.messages.items() if message.modseq > self.modseq]
         view.tell_flags(session.write, changed, uid=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -78,6 +79,25 @@ async def test_three_bad_commands_before_login_end_the_connection(connect: Any) 
     assert await client.lines("BAR") == ["BAD Error in IMAP command received by server."]
     assert await client.command("BAZ") == b"* BYE Too many invalid IMAP commands.\r\n"
     assert client.wire.closed
+
+
+async def test_qresync_clients_hear_of_the_modseq_that_they_cannot_tell(selected: Any, connect: Any, mail: Any) -> None:
+    """RFC 7162 section 3.2.7: after EXISTS or VANISHED with the tagged OK, not where a FETCH had it."""
+    client = await connect()
+    await client.command("ENABLE QRESYNC")
+    lines = await client.lines("SELECT INBOX")
+    (validity,) = [line.split()[3].rstrip("]") for line in lines if "UIDVALIDITY" in line]
+    mail.deliver("alice", MAIL)
+    assert re.fullmatch(r"OK \[HIGHESTMODSEQ \d+\] NOOP completed\.", (await client.lines("NOOP"))[-1])
+    await selected.command("STORE 1 +FLAGS.SILENT (\\Flagged)")
+    assert (await client.lines("NOOP"))[-1] == "OK NOOP completed."
+    answer = await client.command("FETCH 2 BODY[TEXT]<0.1>")
+    assert re.search(rb"FLAGS \(\\Seen\) MODSEQ \(\d+\) UID 2\)", answer)
+    assert b"HIGHESTMODSEQ" not in answer
+    for known in ("1:2", "1:3"):
+        await client.command("UNSELECT")
+        lines = await client.lines(f"SELECT INBOX (QRESYNC ({validity} 1 {known}))")
+        assert any("UID 3 " in line for line in lines if " FETCH " in line) is (known == "1:3")
 
 
 async def test_what_is_no_tag_is_not_repeated(connect: Any) -> None:
