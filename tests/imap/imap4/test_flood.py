@@ -1,6 +1,6 @@
 """A flood of hostile command streams, cut anywhere, before and after log-in: only tagged answers, and memory stays put.
 
-The suite sends a few hundred. The long run, in memory so that no disk is waited for:
+The suite sends a few hundred. The long run, in memory so that no disk is waited for; a million take about eight minutes:
 
     HARDMAIL_STREAMS=1000000 .venv/bin/pytest -n 0 --basetemp=/dev/shm/flood tests/imap/imap4/test_flood.py
 """
