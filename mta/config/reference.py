@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 
+from mta.config.effect import WITHOUT_EFFECT, is_needless
 from mta.config.parameter import Kind, Parameter
 from mta.config.parameters import PARAMETERS
 
@@ -10,10 +11,13 @@ HEAD = """# Parameters of main.cf
 
 Names, defaults and meaning are Postfix 3.7's; names that begin with `hardmail_` are hardmail's own. Every parameter is
 described at length in postconf(5); the manual page named here is that of the program that uses it. This page is made
-by `python -m mta.config.reference` from the table in `mta/config/parameters`.
+by `python -m mta.config.reference > docs/parameters.md` from the table in `mta/config/parameters`.
 
 A *time* is a number with a unit (`s`, `m`, `h`, `d`, `w`); without one it has the unit of the default. For every
 transport `foo` of master.cf there are also `foo_destination_concurrency_limit` and its like.
+
+Behind a meaning, *no effect* says that hardmail reads and shows the parameter and does not do what it asks for:
+`hardmail check` warns of it. *Not needed* says that it is for something that hardmail does not have, or does anyway.
 """
 
 
@@ -40,7 +44,13 @@ def _row(parameter: Parameter) -> str:
     kind = parameter.kind.value if parameter.kind is not Kind.RAW else "text, not expanded"
     default = f"`{_cell(parameter.default)}`" if parameter.default else "empty"
     slugs = ", ".join(parameter.serves)
-    return f"| `{parameter.name}` | {kind} | {default} | {_cell(parameter.meaning)} | {slugs} |"
+    return f"| `{parameter.name}` | {kind} | {default} | {_cell(parameter.meaning)}{_effect(parameter)} | {slugs} |"
+
+
+def _effect(parameter: Parameter) -> str:
+    if parameter.name in WITHOUT_EFFECT:
+        return " *No effect.*"
+    return " *Not needed.*" if is_needless(parameter.name) else ""
 
 
 def _cell(text: str) -> str:
