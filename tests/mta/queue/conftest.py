@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mta.queue import NewMessage, Queue, QueueOptions, Recipient
+from tests.mta.queue.managed import Bench, managers
 
 
 class Clock:
@@ -50,3 +51,10 @@ def letter() -> Letter:
         return NewMessage(sender, to, content, **more)
 
     return make
+
+
+@pytest.fixture
+async def start(queue: Queue, clock: Clock) -> AsyncIterator[Callable[..., Bench]]:
+    """Starts queue managers on the queue; its agents do as the test says."""
+    async with managers(queue, clock) as begin:
+        yield begin
