@@ -30,7 +30,8 @@ def run(arguments: list[str]) -> int:
     if arguments:  # a choice of the caller's
         return int(pytest.main([*parallel, *arguments]))
     # Quick tests first: a plain mistake shows within seconds.
-    return int(pytest.main([*parallel, "-m", "not slow and not soak"])) or int(pytest.main([*parallel, "-m", "slow"]))
+    tiers = ("not slow and not soak", "slow and not soak")
+    return next(filter(None, (int(pytest.main([*parallel, "-m", tier])) for tier in tiers)), 0)
 
 
 def _alone(arguments: list[str]) -> bool:

@@ -82,7 +82,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound]) -> Serve:
     wanted = drivers(config)
     limit = max(1, config.int("auth_worker_max_count"))
     auth = config.service("auth")
-    plain_user = auth.user or config.str("default_internal_user")
+    plain_user = _known(auth.user or config.str("default_internal_user"))
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
         worker = _Worker(wanted, limit, plain_user)
@@ -164,6 +164,14 @@ class _Worker:
         if pid == 0:
             _answer(accepted, self._wanted, self._plain_user, parent)
         return pid
+
+
+def _known(user: str) -> str:
+    """The user, or nobody where the machine has no such one, as it is for the auth service itself."""
+    try:
+        return pwd.getpwnam(user).pw_name
+    except KeyError:
+        return "nobody"
 
 
 def _answer(accepted: socket.socket, wanted: frozenset[str], plain_user: str, parent: int) -> NoReturn:

@@ -30,6 +30,7 @@ MECHANISMS = ("PLAIN", "LOGIN", "CRAM-MD5")
 @contextmanager
 def exim(directory: Path, port: int, auth: Path) -> Iterator[None]:
     """Exim on loopback with an authenticator for each mechanism."""
+    program = peers.find("exim4", "exim4-daemon-heavy", EXIM)  # before its user, who comes with it
     directory = directory / "exim"
     directory.mkdir(0o755)
     shutil.chown(directory, "Debian-exim", "Debian-exim")
@@ -46,7 +47,7 @@ def exim(directory: Path, port: int, auth: Path) -> Iterator[None]:
         "begin acl\nrcpt:\n  accept authenticated = *\n  deny message = relay not permitted\n"
         f"begin authenticators\n{authenticators}"
     )
-    command = [peers.find("exim4", "exim4-daemon-heavy", EXIM), "-C", str(configuration), "-bdf", "-oX", str(port)]
+    command = [program, "-C", str(configuration), "-bdf", "-oX", str(port)]
     with started(command, directory / "exim.err", lambda: _listens(port)):
         yield
 

@@ -40,6 +40,7 @@ class Smarthost:
 
 @contextmanager
 def exim(directory: Path, credentials: Credentials) -> Iterator[Smarthost]:
+    program = peers.find("exim4", "exim4-daemon-heavy", EXIM)  # before its user, who comes with it
     directory.mkdir(0o755)
     for file in (credentials.certificate_file, credentials.key_file):
         shutil.copy(file, directory / file.name)
@@ -57,7 +58,7 @@ def exim(directory: Path, credentials: Credentials) -> Iterator[Smarthost]:
         f"begin authenticators\nplain:\n  driver = plaintext\n  public_name = PLAIN\n  server_prompts = :\n"
         f'  server_condition = "{condition}"\n  server_set_id = $auth2\n'
     )
-    command = [peers.find("exim4", "exim4-daemon-heavy", EXIM), "-C", str(configuration), "-bdf", "-oX", str(port)]
+    command = [program, "-C", str(configuration), "-bdf", "-oX", str(port)]
     with started(command, directory / "exim.err", lambda: _listens(port)):
         yield Smarthost(port, directory / "mainlog", r"<= sender@client.example .* P=esmtpsa X=TLS.* A=plain:alice")
 
