@@ -1,57 +1,38 @@
-"""Carries IMAP and POP3 sessions on Twisted: accepting, TLS, back-pressure, time-outs, draining."""
+"""One connection on Twisted: it hands octets to its session, and is its session's wire."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ipaddress
-import os
-import socket
 import zlib
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, cast
-from typing import Protocol as Shape
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cryptography.x509 import Certificate
 from OpenSSL import SSL
-from twisted.internet import asyncioreactor, interfaces, protocol
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.internet import interfaces, protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped,unused-ignore]
 
 from imap.admission import Admission
-from imap.capacity import Capacity
 from imap.deflate import MAX_WAITING, Deflate
 from imap.session import Session
+from imap.transport.inactivity import Inactivity
 from tls.binding import EXPORTER, exporter
 from tls.starttls_twisted import handshake_error, upgrade_server
 from tls.verification import Verification
 
+if TYPE_CHECKING:
+    from imap.transport.server import Server
+
 # Seconds that a client has for the TLS handshake of an implicit-TLS port or behind STARTTLS.
 HANDSHAKE_TIMEOUT = 60.0
-
-
 # Seconds that sessions have to take their last words when the service ends.
 FAREWELL = 0.3
 
 # Dovecot's word to a client that makes way for a newer one.
 QUEUE_FULL = "Connection queue full"
 TOO_MANY = "Too many connections, try again later."
-
-
-MakeSession = Callable[["Connection"], Session]
-
-
-class Bound(Shape):
-    """A listening socket of the supervisor, its tag (``imap``, ``imaps`` ...) and its listener's settings."""
-
-    @property
-    def socket(self) -> socket.socket: ...
-    @property
-    def tag(self) -> str: ...
-    @property
-    def options(self) -> Any: ...
 
 
 @implementer(interfaces.IPushProducer, interfaces.IHandshakeListener)
@@ -67,9 +48,7 @@ class Connection(protocol.Protocol):
         self.local: tuple[str, int] = ("", 0)
         self.remote: tuple[str, int] = ("", 0)
         self.session: Session | None = None
-        self._timeout = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._last = 0.0
+        self._inactivity = Inactivity(factory.loop, self._silent)
         self._paused: asyncio.Future[None] | None = None
         self._greeted = False
         self._direct = False  # in the clear, and nothing waits to be sent
@@ -115,8 +94,7 @@ class Connection(protocol.Protocol):
             self._abort()
             return
         self.session.bye(QUEUE_FULL)
-        self._cancel_timer()
-        self._timer = self._loop.call_later(FAREWELL, self._abort)
+        self._inactivity.instead(FAREWELL, self._abort)
 
     async def _admit(self, admission: Admission) -> None:
         """Ask hosts.allow and hosts.deny; a client that they refuse hears no greeting."""
@@ -150,25 +128,22 @@ class Connection(protocol.Protocol):
             self.session.greet()
 
     def dataReceived(self, data: bytes) -> None:
-        self._last = self._loop.time()
+        self._inactivity.heard()
         session = self.session
         if self._deflate is not None:
             self._deflate.feed(data)
             self._inflate()
         elif session is not None:
             session.receive(data)
-            if session.is_full and not session.closed and not self._held_back:
-                self._held_back = True
-                self._transport.pauseProducing()
+            if session.is_full and not session.closed:
+                self._hold_back()
 
     def _inflate(self) -> None:
         """Hand on what is inflated, piece by piece, as long as the session can keep up."""
         session, deflate = self.session, self._deflate
         while deflate is not None and session is not None and not session.closed:
             if session.buffered > MAX_WAITING:
-                if not self._held_back:
-                    self._held_back = True
-                    self._transport.pauseProducing()
+                self._hold_back()
                 return
             try:
                 piece = deflate.next()
@@ -179,8 +154,14 @@ class Connection(protocol.Protocol):
                 return
             session.receive(piece)
 
+    def _hold_back(self) -> None:
+        """Read nothing more until a command is answered."""
+        if not self._held_back:
+            self._held_back = True
+            self._transport.pauseProducing()
+
     def connectionLost(self, reason: Failure = protocol.connectionDone) -> None:
-        self._cancel_timer()
+        self._inactivity.stop()
         if self._admission is not None:
             self._admission.cancel()
         self.server.connections.pop(self, None)
@@ -269,12 +250,11 @@ class Connection(protocol.Protocol):
 
     def close(self) -> None:
         """Send what is still to be sent, then close."""
-        self._cancel_timer()
         transport = self._transport
         transport.unregisterProducer()
         transport.loseConnection()
         # A peer that takes nothing any more would keep the connection for ever.
-        self._timer = self._loop.call_later(HANDSHAKE_TIMEOUT, self._abort)
+        self._inactivity.instead(HANDSHAKE_TIMEOUT, self._abort)
 
     def _abort(self) -> None:
         with contextlib.suppress(AttributeError):
@@ -282,26 +262,13 @@ class Connection(protocol.Protocol):
 
     def set_timeout(self, seconds: float) -> None:
         """Tell the session when nothing has come for so long."""
-        self._cancel_timer()
-        self._timeout = seconds
-        self._last = self._loop.time()
-        self._timer = self._loop.call_later(seconds, self._check)
+        self._inactivity.allow(seconds)
 
-    def _check(self) -> None:
-        """One timer per connection, looked at rarely: receiving does not have to touch it."""
-        self._timer = None
-        left = self._last + self._timeout - self._loop.time()
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._check)
-        elif self.session is not None and self._greeted:
+    def _silent(self) -> None:
+        if self.session is not None and self._greeted:
             self.session.timed_out()
         else:
             self._abort()
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 def _address(address: object) -> tuple[str, int]:
@@ -311,96 +278,3 @@ def _address(address: object) -> tuple[str, int]:
         mapped = getattr(ipaddress.ip_address(host.partition("%")[0]), "ipv4_mapped", None)
         host = str(mapped) if mapped is not None else host
     return host, port
-
-
-class Server:
-    """The connections of one service in one process."""
-
-    def __init__(
-        self,
-        make_session: MakeSession,
-        tls: IOpenSSLServerConnectionCreator | None,
-        loop: asyncio.AbstractEventLoop,
-        admission: Admission | None = None,
-        capacity: Capacity | None = None,
-    ) -> None:
-        self.make_session = make_session
-        self.tls = tls
-        self.loop = loop
-        self.admission = admission
-        self.capacity = capacity
-        self.connections: dict[Connection, None] = {}  # the oldest first
-        self._ports: list[Any] = []
-        self._gone = asyncio.Event()
-
-    def listen(self, reactor: Any, sockets: Sequence[Bound], tls_tag: str) -> None:
-        """Accept on the supervisor's sockets; those with ``tls_tag`` or ``ssl=yes`` speak TLS from the start."""
-        for bound in sockets:
-            implicit = bound.tag == tls_tag or bound.options.get("ssl") == "yes"
-            if implicit and self.tls is None:
-                continue
-            factory: Any = _Factory(self, implicit_tls=implicit)
-            if implicit:
-                factory = TLSMemoryBIOFactory(cast(Any, self.tls), False, factory)
-            factory.noisy = False
-            port = reactor.adoptStreamPort(os.dup(bound.socket.fileno()), bound.socket.family, factory)
-            self._ports.append(port)
-
-    def has_room(self) -> bool:
-        """Whether one more is taken; where strangers have all their places, the oldest of them makes way."""
-        capacity = self.capacity
-        if capacity is None or len(self.connections) < min(capacity.strangers, capacity.connections):
-            return True
-        strangers = [each for each in self.connections if each.is_stranger]
-        leaving = sum(each.leaving for each in self.connections)
-        full = len(self.connections) - leaving >= capacity.connections
-        if full and not strangers:
-            return False
-        if full or len(strangers) >= capacity.strangers:
-            strangers[0].make_way()
-        return True
-
-    async def drain(self) -> None:
-        """Stop accepting and wait until every session has come to its own end."""
-        for port in self._ports:
-            port.stopListening()
-        self._ports.clear()
-        await self._until_empty()
-
-    async def _until_empty(self) -> None:
-        while self.connections:
-            self._gone.clear()
-            await self._gone.wait()
-
-    def gone(self) -> None:
-        """A connection is over."""
-        self._gone.set()
-
-    async def close_all(self) -> None:
-        """End every session now, with a word, and give the words a moment to leave."""
-        for connection in list(self.connections):
-            if connection.session is not None:
-                connection.session.drain()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._until_empty(), FAREWELL)
-
-
-class _Factory(protocol.Factory):
-    noisy = False
-
-    def __init__(self, server: Server, *, implicit_tls: bool) -> None:
-        self._server = server
-        self._implicit_tls = implicit_tls
-
-    def buildProtocol(self, addr: object) -> Connection:
-        return Connection(self._server, implicit_tls=self._implicit_tls)
-
-
-def install_reactor() -> Any:
-    """Twisted's reactor on the asyncio loop that runs now; once per process, after the fork."""
-    cast(Any, asyncioreactor).install(asyncio.get_running_loop())
-    from twisted.internet import reactor
-
-    # The loop is already running and is not Twisted's to stop: only the reactor's own start-up is made up for.
-    cast(Any, reactor).startRunning(installSignalHandlers=False)
-    return reactor
