@@ -6,6 +6,7 @@ Write-ahead logging makes a kill at any instant harmless; a damaged file is thro
 """
 
 import contextlib
+import fcntl
 import logging
 import os
 import sqlite3
@@ -62,13 +63,14 @@ class Index:
             connection = _connect(":memory:")
             connection.executescript(_SCHEMA)
             return connection
-        try:
-            return self._open_file(self._directory)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
-                raise InUse(reason=f"{self._directory.path}/{NAME}: {error}") from error
-            self.discard(str(error))
-            return self._open_file(self._directory)
+        with _one_at_a_time(self._directory):
+            try:
+                return self._open_file(self._directory)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError) and _is_busy(error):
+                    raise InUse(reason=f"{self._directory.path}/{NAME}: {error}") from error
+                self._discard(self._directory, str(error))
+                return self._open_file(self._directory)
 
     def _open_file(self, directory: Directory) -> sqlite3.Connection:
         self._inode = _ensure(directory)
@@ -89,11 +91,15 @@ class Index:
 
     def discard(self, reason: str) -> None:
         """Throw the database away; the next use builds it anew from the maildir."""
-        if self._directory is None:
-            return
-        log.error("%s/%s: rebuilding the index: %s", self._directory.path, NAME, reason)
+        if self._directory is not None:
+            with _one_at_a_time(self._directory):
+                self._discard(self._directory, reason)
+
+    @staticmethod
+    def _discard(directory: Directory, reason: str) -> None:
+        log.error("%s/%s: rebuilding the index: %s", directory.path, NAME, reason)
         for name in (NAME, NAME + "-wal", NAME + "-shm"):
-            self._directory.unlink(name, missing_ok=True)
+            directory.unlink(name, missing_ok=True)
 
     def refresh(self) -> None:
         """Open the database again if another process has thrown it away meanwhile."""
@@ -137,6 +143,21 @@ class Index:
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+
+
+@contextmanager
+def _one_at_a_time(directory: Directory) -> Iterator[None]:
+    """Let one process at a time open or discard the index of a directory.
+
+    SQLite gives up at once, its timeout notwithstanding, where two connections switch the same new file to write-ahead
+    logging; and a log that outlived its database would be taken for that of the next one.
+    """
+    descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory.fd)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _connect(path: str) -> sqlite3.Connection:
