@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from auth.variables import expand
 from imap.store import MailRoot, NamespaceInfo, SpecialMailbox, StoreError, UserStore
-from imap.store.location import BadLocation, Location, parse
+from imap.store.location import BadLocation, Location, beneath, parse
 from imap.store.maildir import Fsync
 from imap.store.quota import BadQuota, roots
 
@@ -53,11 +53,12 @@ class MailSettings:
     full_access: bool
     namespaces: tuple[_Namespace, ...]
     quota: Mapping[str, str] = field(default_factory=dict)  # settings of `plugin { }`, if the quota plugin is loaded
+    attributes: str = ""  # template of the path of mail_attribute_dict; "" = none
     openpgp_key: str = ""  # template of the path of the key that a user's mail is encrypted to; "" = not encrypted
 
     @classmethod
     def from_config(cls, config: DovecotConfig) -> MailSettings:
-        """Read the settings. Raises NoMailRoot, BadQuota (both are ValueErrors)."""
+        """Read the settings. Raises NoMailRoot, BadQuota (both are ValueErrors), ValueError."""
         quota = {key: value for key, value in config.plugins.items() if key.startswith("quota")}
         quota = quota if "quota" in config.list("mail_plugins") else {}
         roots(quota)
@@ -69,6 +70,7 @@ class MailSettings:
             full_access=config.bool("mail_full_filesystem_access"),
             namespaces=tuple(_namespaces(config)),
             quota=quota,
+            attributes=_attribute_file(config.str("mail_attribute_dict")),
             openpgp_key=config.str("hardmail_openpgp_key"),
         )
 
@@ -86,7 +88,8 @@ class MailSettings:
             quota = roots(self.quota, fields) if self.quota else ()
         except BadQuota as error:
             raise StoreError(code="SERVERBUG", reason=str(error)) from error
-        return root.user(username, namespaces, self.fsync, anywhere, quota)
+        file = beneath(expand(self.attributes, variables), str(self.mail_root)) if self.attributes else ""
+        return root.user(username, namespaces, self.fsync, anywhere, quota, file)
 
     def openpgp_key_file(self, username: str, fields: Mapping[str, str]) -> Path | None:
         """The file with the key that this user's mail is encrypted to; None without encryption. Raises BadLocation."""
@@ -164,6 +167,14 @@ def _namespaces(config: DovecotConfig) -> Iterator[_Namespace]:
             block.str("location"),
             block.str("separator"),
         )
+
+
+def _attribute_file(setting: str) -> str:
+    """The path of `mail_attribute_dict = file:PATH`. Raises ValueError for a dict of another kind."""
+    driver, _, path = setting.partition(":")
+    if setting and (driver != "file" or not path):
+        raise ValueError(f"mail_attribute_dict = {setting}: only file:PATH is served")
+    return path
 
 
 def _special(block: View) -> SpecialMailbox:

@@ -37,6 +37,8 @@ def after_login(settings: Settings, store: UserStore | None) -> str:
     """The list after log-in; ``imap_capability`` replaces it, or adds to it with a leading ``+``."""
     own = settings.capability.strip()
     words = [_AFTER]
+    if settings.metadata and store is not None and store.has_attributes:
+        words.append("METADATA")
     if store is not None and any(box.special_use for info in store.namespaces for box in info.mailboxes):
         words.append("SPECIAL-USE")
     if settings.compress:

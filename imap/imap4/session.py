@@ -57,6 +57,9 @@ class Settings:
     idle_notify: float = 120.0  # imap_idle_notify_interval
     quota: bool = False  # whether the imap_quota plugin is on
     compress: bool = False  # whether the imap_zlib plugin is on
+    metadata: bool = False  # imap_metadata
+    server_comment: str = ""  # mail_server_comment
+    server_admin: str = ""  # mail_server_admin
     extensions: bool = False  # hardmail_imap_extensions
 
     @classmethod
@@ -70,6 +73,9 @@ class Settings:
             idle_notify=view.seconds("imap_idle_notify_interval"),
             quota="imap_quota" in view.list("mail_plugins"),
             compress="imap_zlib" in view.list("mail_plugins"),
+            metadata=view.bool("imap_metadata"),
+            server_comment=view.str("mail_server_comment"),
+            server_admin=view.str("mail_server_admin"),
             extensions=view.bool("hardmail_imap_extensions"),
         )
 

@@ -31,6 +31,7 @@ UserStore
     .deliver(name, NewMail)                                   # into new/, durable when it returns; for LMTP
     .quota_roots -> tuple[QuotaRoot, ...]                     # .name, .limits() -> Limits(storage, messages)
     .quota_usage(root) -> Limits                              # octets, messages; IMAP tells KiB, rounded up
+    .attributes(name) -> dict[str, bytes]; .set_attributes(name, {"/private/comment": b"..." | None})   # METADATA
     .close()                                                  # also a context manager
 
 Mailbox (context manager)
@@ -53,6 +54,7 @@ Changes that this Mailbox object made itself (store, expunge) are applied to .me
 by its next sync(); what it appended or copied into itself is told as appended. `Message.recent` is this session's.
 """
 
+from imap.store.attributes import NO_PLACE
 from imap.store.errors import (
     AlreadyExists,
     Corrupt,
@@ -91,6 +93,7 @@ from imap.store.user import UserStore
 from imap.store.watch import Watch
 
 __all__ = [
+    "NO_PLACE",
     "SYSTEM_FLAGS",
     "AlreadyExists",
     "AppendResult",

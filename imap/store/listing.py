@@ -61,7 +61,7 @@ def names_of(namespace: Namespace, subscribed: set[str]) -> list[MailboxInfo]:
             selectable=parts in present,
             has_children=parts in with_children,
             subscribed=namespace.name(parts) in subscribed,
-            special_use=_special_use(info.mailboxes, info.separator.join(parts)),
+            special_use=special_use(info.mailboxes, info.separator.join(parts)),
             separator=info.separator,
             namespace=info.prefix,
         )
@@ -73,5 +73,6 @@ def _selectable(namespace: Namespace, parts: Parts) -> bool:
     return namespace.place.exists(parts) or comes_by_itself(namespace, parts) is not None
 
 
-def _special_use(mailboxes: Sequence[SpecialMailbox], name: str) -> tuple[str, ...]:
+def special_use(mailboxes: Sequence[SpecialMailbox], name: str) -> tuple[str, ...]:
+    """The uses that the configuration gives to a name within its namespace."""
     return next((special.special_use for special in mailboxes if special.name == name), ())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from imap.store.attributes import AttributeFile
 from imap.store.jail import Directory
 from imap.store.listing import Namespace
 from imap.store.location import Location
@@ -32,14 +33,17 @@ class MailRoot:
         fsync: Fsync = "optimized",
         anywhere: str | None = None,
         quota: tuple[QuotaRoot, ...] = (),
+        attributes: str = "",
     ) -> UserStore:
         """A user's store. One namespace must have `inbox` set.
 
         `anywhere` is the path of the mail root if names that begin with `/` may open any maildir beneath it
-        (mail_full_filesystem_access); None, and they are refused.
+        (mail_full_filesystem_access); None, and they are refused. `attributes` is the file for METADATA, relative to
+        the mail root; "", and there is none.
         """
         opened = [Namespace(info, Place(self.directory, at, fsync)) for info, at in namespaces]
-        return UserStore(username, opened, anywhere, quota)
+        file = AttributeFile(self.directory, attributes) if attributes else None
+        return UserStore(username, opened, anywhere, quota, file)
 
     def close(self) -> None:
         """Give the descriptor back."""

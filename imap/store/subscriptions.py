@@ -18,13 +18,15 @@ _MAGIC = "V\t2\n\n"
 _ESCAPES = (("\x01", "\x011"), ("\t", "\x01t"), ("\n", "\x01n"), ("\r", "\x01r"), ("\0", "\x010"))
 
 
-def _escape(part: str) -> str:
+def escape(part: str) -> str:
+    """Dovecot's escaping of tabs and line ends (str_tabescape)."""
     for char, escaped in _ESCAPES:
         part = part.replace(char, escaped)
     return part
 
 
-def _unescape(part: str) -> str:
+def unescape(part: str) -> str:
+    """What `escape` was made from."""
     for char, escaped in reversed(_ESCAPES):
         part = part.replace(escaped, char)
     return part
@@ -39,7 +41,7 @@ def parse(data: bytes, separator: str) -> list[tuple[str, ...]]:
     for line in lines:
         if not line:
             continue
-        parts = tuple(_unescape(part) for part in line.split("\t")) if modern else tuple(line.split(separator))
+        parts = tuple(unescape(part) for part in line.split("\t")) if modern else tuple(line.split(separator))
         if parts not in result:
             result.append(parts)
     return result
@@ -49,7 +51,7 @@ def format_file(names: Iterable[tuple[str, ...]], old: str = "") -> bytes:
     """The file's content in version 2, or in the old form with the separator `old`."""
     if old:
         return "".join(old.join(name) + "\n" for name in names).encode("utf-8", "surrogateescape")
-    lines = ["\t".join(_escape(part) for part in name) + "\n" for name in names]
+    lines = ["\t".join(escape(part) for part in name) + "\n" for name in names]
     return (_MAGIC + "".join(lines)).encode("utf-8", "surrogateescape")
 
 

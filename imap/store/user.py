@@ -1,17 +1,18 @@
 """One user's mail: namespaces, the names in them, and opening, making, renaming and removing mailboxes."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from imap.store import transfer
+from imap.store.attributes import NO_PLACE, AttributeFile
 from imap.store.box import Box
 from imap.store.errors import AlreadyExists, InvalidName, NonExistent, NotPossible, StoreError
 from imap.store.guard import guarded
 from imap.store.index import Index
 from imap.store.layout import ROOT, Parts, check_new, to_disk
-from imap.store.listing import Namespace, comes_by_itself, names_of
+from imap.store.listing import Namespace, comes_by_itself, names_of, special_use
 from imap.store.mailbox import Mailbox
 from imap.store.maildir import crlf_size
 from imap.store.names import Names
@@ -30,8 +31,10 @@ class UserStore:
         namespaces: Sequence[Namespace],
         anywhere: str | None = None,
         quota: tuple[QuotaRoot, ...] = (),
+        attributes: AttributeFile | None = None,
     ) -> None:
         self.username = username
+        self._attributes = attributes
         self.quota_roots = quota
         self._names = Names(namespaces, anywhere)
         self.namespaces = tuple(namespace.info for namespace in namespaces)
@@ -72,6 +75,11 @@ class UserStore:
             result += names_of(namespace, subscribed)
         return sorted(result, key=lambda info: (info.name != "INBOX", info.name))
 
+    def special_use(self, name: str) -> tuple[str, ...]:
+        """What the configuration says a mailbox is for. Raises InvalidName."""
+        namespace, parts = self._names.resolve(name)
+        return special_use(namespace.info.mailboxes, namespace.info.separator.join(parts))
+
     # -- making and removing ------------------------------------------------------------------------------------------
 
     @guarded
@@ -97,6 +105,8 @@ class UserStore:
         if parts == ROOT:
             raise NotPossible("Storage root can't be deleted")
         try:
+            if self._attributes is not None:
+                self._attributes.forget(self.status(name).guid)
             namespace.place.delete(parts)
         except NonExistent:
             if comes_by_itself(namespace, parts) is None:
@@ -230,6 +240,28 @@ class UserStore:
         with self.destination(name) as (box, index):
             total = measure(box, index)[0] if size else None
             return count(box, index, total)
+
+    # -- attributes ---------------------------------------------------------------------------------------------------
+
+    @property
+    def has_attributes(self) -> bool:
+        """Whether there is a place to keep them (mail_attribute_dict)."""
+        return self._attributes is not None
+
+    @guarded
+    def attributes(self, name: str) -> dict[str, bytes]:
+        """What METADATA keeps of a mailbox: "/private/comment" and its value ... Raises NonExistent, NotPossible."""
+        return self._attribute_file().read(self.status(name).guid)
+
+    @guarded
+    def set_attributes(self, name: str, entries: Mapping[str, bytes | None]) -> None:
+        """Set entries, None removes; all or none, durably. Raises NonExistent, NotPossible, LimitExceeded."""
+        self._attribute_file().change(self.status(name).guid, entries)
+
+    def _attribute_file(self) -> AttributeFile:
+        if self._attributes is None:
+            raise NotPossible(NO_PLACE)
+        return self._attributes
 
     # -- quota --------------------------------------------------------------------------------------------------------
 

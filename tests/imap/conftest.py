@@ -171,11 +171,11 @@ userdb {{
 """
 
 
-def make_mail(directory: Path) -> Mail:
-    """A fresh mail root with the defaults of dovecot.conf."""
+def make_mail(directory: Path, extra: str = "") -> Mail:
+    """A fresh mail root with the defaults of dovecot.conf, and `extra` settings."""
     (directory / "mail").mkdir()
     conf = directory / "dovecot.conf"
-    conf.write_text(DOVECOT_CONF.format(base=directory, extra=""))
+    conf.write_text(DOVECOT_CONF.format(base=directory, extra=extra.format(base=directory)))
     config = DovecotConfig.load(conf)
     settings = MailSettings.from_config(config)
     root = MailRoot.open(settings.mail_root)
@@ -183,9 +183,15 @@ def make_mail(directory: Path) -> Mail:
 
 
 @pytest.fixture
-def mail(tmp_path: Path) -> Iterator[Mail]:
+def dovecot_conf() -> str:
+    """What a module adds to dovecot.conf; it may have a fixture of this name of its own."""
+    return ""
+
+
+@pytest.fixture
+def mail(tmp_path: Path, dovecot_conf: str) -> Iterator[Mail]:
     """A fresh mail root, closed after the test."""
-    mail = make_mail(tmp_path)
+    mail = make_mail(tmp_path, dovecot_conf)
     yield mail
     mail.close()
 

@@ -9,6 +9,7 @@ from imap.imap4.commands.general import Capability, Check, Logout, Noop
 from imap.imap4.commands.listing import List, Lsub, Xlist
 from imap.imap4.commands.mailbox import Create, Delete, Rename, Status, Subscribe, Unsubscribe
 from imap.imap4.commands.message import Copy, Expunge, Move, Store
+from imap.imap4.commands.metadata import GetMetadata, SetMetadata
 from imap.imap4.commands.quota import GetQuota, GetQuotaRoot, SetQuota
 from imap.imap4.commands.search import CancelUpdate, Search, Sort, Thread
 from imap.imap4.commands.select import Close, Examine, Select, Unselect
@@ -30,6 +31,7 @@ COMMANDS: dict[str, type[Command]] = {
         Examine,
         Expunge,
         Fetch,
+        GetMetadata,
         GetQuota,
         GetQuotaRoot,
         Id,
@@ -46,6 +48,7 @@ COMMANDS: dict[str, type[Command]] = {
         Replace,
         Search,
         Select,
+        SetMetadata,
         SetQuota,
         Sort,
         StartTls,
