@@ -62,23 +62,34 @@ async def ssh_server(place: Path) -> AsyncIterator[int]:
             await errors
 
 
+SOURCE = """\
+poll my-imap-mailserver.org via "localhost"
+  with proto IMAP port 1236
+      user "ref" there with password "hackmich" is alex here warnings 3600
+    folders
+      .Mail/debian
+    preconnect 'ssh -f -P -C -L 1236:my-imap-mailserver.org:143 -l ref
+     my-imap-mailserver.org sleep 15 </dev/null > /dev/null'
+"""
+"""As Securing Debian 5.6.3 prints it."""
+
+
 def fetchmailrc(lab: Lab, place: Path, through: int, tunnel: int | None) -> str:
     """The source's fetchmailrc with our names and ports; without a `tunnel` port, as one would write it without ssh."""
     alice, (host, imap) = lab.user("alice"), lab.endpoint("mailhost.imap")
-    lines = [
-        f'poll my-imap-mailserver.org via "localhost"\n  with proto IMAP port {tunnel or through}',
-        f'    user "{alice.name}" there with password "{alice.password}" is alex here warnings 3600',
-        # Ours: the mail goes to a file; whatever TLS the server offers is not wanted here.
-        f"    options sslproto '' fetchall no rewrite mda \"/usr/bin/tee -a {place}/fetched\"",
-    ]
-    if tunnel is not None:
-        options = f"-o StrictHostKeyChecking=no -o UserKnownHostsFile={place}/known -o BatchMode=yes -i {place}/user"
+    options = f"-o StrictHostKeyChecking=no -o UserKnownHostsFile={place}/known -o BatchMode=yes -i {place}/user"
+    text = SOURCE if tunnel else SOURCE[: SOURCE.index("    preconnect")]
+    for theirs, ours in (
+        ("port 1236", f"port {tunnel or through}"),
+        ('"ref" there with password "hackmich"', f'"{alice.name}" there with password "{alice.password}"'),
+        (".Mail/debian", "INBOX"),
         # One line: fetchmail keeps a line break in quotes, and the shell would take it for the end of the command.
-        lines.append(
-            f"    preconnect 'ssh -f -P -C -L {tunnel}:{host}:{imap} -l {getpass.getuser()} {options} -p {through}"
-            " 127.0.0.1 sleep 15 </dev/null > /dev/null'"
-        )
-    return "\n".join(lines) + "\n"
+        ("-l ref\n     my-imap-mailserver.org", f"-l {getpass.getuser()} {options} -p {through} 127.0.0.1"),
+        ("1236:my-imap-mailserver.org:143", f"{tunnel}:{host}:{imap}"),
+    ):
+        text = text.replace(theirs, ours)
+    # Ours: the mail goes to a file; whatever TLS the server offers is not wanted here.
+    return text + f"    options sslproto '' fetchall no rewrite mda \"/usr/bin/tee -a {place}/fetched\"\n"
 
 
 async def fetched(control: str, place: Path) -> str:

@@ -31,11 +31,13 @@ def hardmail(*arguments: str, program: str = "", cwd: Path | None = None) -> sub
 def test_help_names_every_command_and_tool() -> None:
     done = hardmail("--help")
     assert done.returncode == 0
-    for name in ("demo", "up", "run", "reload", "status", "stop", "check", "behaviours", "test", *TOOLS):
+    for name in ("demo", "up", "run", "reload", "status", "stop", "check", "import", "behaviours", "test", *TOOLS):
         assert f"  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "up", "run", "reload", "status", "stop", "check", "behaviours", "test"])
+@pytest.mark.parametrize(
+    "command", ["demo", "up", "run", "reload", "status", "stop", "check", "import", "behaviours", "test"]
+)
 def test_every_command_shows_an_example(command: str) -> None:
     done = hardmail(command, "--help")
     assert done.returncode == 0
