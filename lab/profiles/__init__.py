@@ -11,7 +11,7 @@ import socket
 import stat
 import string
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class Lab:
     info: dict[str, Any]
     accounts: list[Account]
     reserved: dict[str, Reserved] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict, repr=False)
+    """What the placeholders stood for; known only to whoever rendered it."""
 
     def instance(self, name: str) -> Mapping[str, Any]:
         """Paths, names and endpoints of one instance."""
@@ -103,15 +105,31 @@ def open_lab(directory: Path) -> Lab:
     return Lab(directory, info, accounts)
 
 
-def render(profile: str, directory: Path, changes: Iterable[tuple[str, str]] = ()) -> Lab:
+def random_password(_user: str) -> str:
+    """A password that is made for this one lab."""
+    return "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
+
+
+def render(
+    profile: str | Path,
+    directory: Path,
+    changes: Iterable[tuple[str, str]] = (),
+    *,
+    names: Mapping[str, str] | None = None,
+    password: Callable[[str], str] = random_password,
+) -> Lab:
     """Write the files of a profile into `directory` with free ports and fresh passwords.
 
+    `profile`: one that comes with hardmail, by its name, or any other by its directory.
     `changes`: (file, lines) pairs; the lines are appended to that file, where the last value wins.
+    `names`: what other placeholders stand for, in the profile's description too. `password`: of a user, by his name.
     Raises LabError.
     """
     source = PROFILES / profile
+    names = names or {}
     try:
-        description = tomllib.loads((source / "profile.toml").read_text())
+        text = (source / "profile.toml").read_text()
+        description = tomllib.loads(PLACEHOLDER.sub(lambda match: names[match.group(1)], text))
     except OSError:
         raise LabError(f"no profile is called {profile}; there are: {', '.join(profiles())}") from None
     if os.path.lexists(directory):
@@ -120,6 +138,8 @@ def render(profile: str, directory: Path, changes: Iterable[tuple[str, str]] = (
         raise LabError(f"{directory}: there is a lab already")
     check_way(directory)
     renderer = _Renderer(source, directory, description)
+    renderer.values |= names
+    renderer.password = password
     try:
         return renderer.render(list(changes))
     except BaseException as error:
@@ -168,6 +188,7 @@ class _Renderer:
         self.values: dict[str, str] = {}
         self.info: dict[str, Any] = {}
         self.accounts: list[Account] = []
+        self.password: Callable[[str], str] = random_password
         self.mta = self._user("postfix", "mta")
         self.auth = self._user("dovecot", "auth")
         self.mail = self._user("vmail", "mail")
@@ -194,7 +215,7 @@ class _Renderer:
                 self._passwd(name)
         self._apply(changes)
         self._describe(instances)
-        return Lab(self.directory, self.info, self.accounts, self.reserved)
+        return Lab(self.directory, self.info, self.accounts, self.reserved, self.values)
 
     # -- values ----------------------------------------------------------------------------------------------
 
@@ -274,7 +295,7 @@ class _Renderer:
 
     def _accounts(self, name: str, instance: Mapping[str, Any]) -> None:
         for user in instance.get("users", []):
-            password = "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
+            password = self.password(user)
             self.accounts.append(Account(user, f"{user}@{instance['domain']}", password, name))
             self.values[f"password.{user}"] = password
 
