@@ -55,6 +55,7 @@ class Authenticator:
             nonlocal hashed
             if passdb.database.verifies:
                 hashed = True
+                request.known_until = 0.0
                 verdict = await passdb.database.verify(request, password)
                 return self._judged(request, passdb, verdict)
             anybody = "nopassword" in request.extra  # by default_fields: whatever the entry says
@@ -88,13 +89,28 @@ class Authenticator:
         """What a passdb says of a user, and whether that was remembered."""
         key = passdb.database.cache_key(request) if self.cache.enabled else None
         if key is None:
+            if passdb.database.stamp() is None:
+                request.known_until = 0.0
             return await passdb.database.lookup(request), False
         key = f"{self._passdbs.number(passdb)}\0{key}"
-        if not fresh and (found := self.cache.get(key)) is not None:
-            return found, True
-        answer = await passdb.database.lookup(request)
-        self.cache.put(key, request.user or "", answer)
-        return answer, False
+        found = None if fresh else self.cache.get(key)
+        if found is None:
+            answer = await passdb.database.lookup(request)
+            until = self.cache.put(key, request.user or "", answer)
+        else:
+            answer, until = found
+        request.known_until = min(request.known_until, until)
+        return answer, found is not None
+
+    def stamp(self) -> object:
+        """A value that changes when a passdb's file does, or what is remembered of a passdb."""
+        try:
+            return [
+                self.cache.changes,
+                *(passdb.database.stamp() for passdb in self._passdbs.all),
+            ]
+        except DatabaseError:
+            return object()
 
     def flush(self, users: Sequence[str]) -> int:
         """Forget what is remembered of users, or everything; returns how many entries that was. Which users the good

@@ -34,39 +34,48 @@ class EntryCache:
         self._clock = clock
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._octets = 0
+        self.changes = 0
+        """How often an answer has been followed by another one, or was to be forgotten."""
 
     @property
     def enabled(self) -> bool:
         """Whether anything is kept."""
         return self._limit > 0
 
-    def get(self, key: str) -> Entry | Verdict | None:
-        """The answer, None when there is none or it is too old."""
+    def get(self, key: str) -> tuple[Entry | Verdict, float] | None:
+        """The answer and when it expires, None when there is none or it is too old."""
         kept = self._kept.get(key)
-        return kept.answer if kept is not None and self._clock() < kept.until else None
+        return (kept.answer, kept.until) if kept is not None and self._clock() < kept.until else None
 
-    def put(self, key: str, user: str, answer: Entry | Verdict) -> None:
-        """Keep an answer; a verdict other than "unknown" is about one password and is not kept."""
+    def put(self, key: str, user: str, answer: Entry | Verdict) -> float:
+        """Keep an answer; a verdict other than "unknown" is about one password and is not kept. When it expires; 0 for
+        what is not kept."""
+        known = self._kept.get(key)
+        if known is not None and known.answer != answer:
+            self.changes += 1
         self._drop(key)
         if isinstance(answer, Verdict) and answer.result is not Result.UNKNOWN:
-            return
+            return 0.0
         ttl = self._negative_ttl if isinstance(answer, Verdict) else self._ttl
         texts = [key, user, *(text for pair in answer.fields for text in pair if text)]
         if isinstance(answer, Entry):
             texts.append(answer.password or "")
         octets = OVERHEAD + sum(map(len, texts))
         if ttl <= 0 or octets > self._limit:
-            return
-        self._kept[key] = _Kept(answer, user, octets, self._clock() + ttl)
+            return 0.0
+        until = self._clock() + ttl
+        self._kept[key] = _Kept(answer, user, octets, until)
         self._octets += octets
         while self._octets > self._limit:
             self._drop(next(iter(self._kept)))
+        return until
 
     def flush(self, users: Sequence[str] = ()) -> int:
         """Forget what is known of these users, or everything; returns how many entries that was."""
         keys = [key for key, kept in self._kept.items() if not users or kept.user in users]
         for key in keys:
             self._drop(key)
+        self.changes += 1
         return len(keys)
 
     def _drop(self, key: str) -> None:

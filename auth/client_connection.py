@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from . import proxying
 from .connection import Connection
@@ -15,6 +15,8 @@ from .core import Core
 from .exchange import AskClient, AskDatabase, DatabaseQuestion, Exchange, Next, Outcome
 from .mechanisms import MECHANISMS, Environment
 from .protocol import Parameters, ProtocolError, ServerConnection, server
+from .protocol.server import no_reply
+from .protocol.wire import line
 from .replies import fail_words, ok_words
 from .request import AuthRequest, describe
 from .results import Result
@@ -38,6 +40,8 @@ class _Live:
 
     exchange: Exchange
     parameters: Parameters
+    request: bytes = field(repr=False)
+    """The request as it came, to know it again."""
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     heard: float = 0.0
@@ -67,7 +71,10 @@ class ClientConnection(Connection):
         self._live: dict[int, _Live] = {}
         self._refused: set[asyncio.TimerHandle] = set()
         self._finished: dict[int, AuthRequest] = {}
-        self._machine = ServerConnection(core.mechanisms, spid=core.server_pid, cuid=self.number, cookie=self.cookie)
+        known = no_reply if keeps else core.recall.reply
+        self._machine = ServerConnection(
+            core.mechanisms, spid=core.server_pid, cuid=self.number, cookie=self.cookie, known=known
+        )
 
     @property
     def busy(self) -> bool:
@@ -121,7 +128,7 @@ class ClientConnection(Connection):
         entry = MECHANISMS[begin.mechanism]
         environment = core.environment if entry.needs == "verify" else self._environment(parameters)
         exchange = Exchange(core.authenticator, core.guard, request, entry, environment, begin.initial)
-        live = self._live[begin.id] = _Live(exchange, parameters)
+        live = self._live[begin.id] = _Live(exchange, parameters, begin.request)
         if core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
             self._machine.send_fail(begin.id, ["reason=Client didn't present valid SSL certificate"])
             self._end(begin.id)
@@ -230,7 +237,10 @@ class ClientConnection(Connection):
         if self._keeps and not live.parameters.nologin:
             self._finished[id] = request
             asyncio.get_running_loop().call_later(FINISHED_KEPT, self._finished.pop, id, None)
-        self._machine.send_ok(id, ok_words(request, final))
+        words = ok_words(request, final)
+        self._machine.send_ok(id, words)
+        if not self._keeps:
+            self.core.recall.keep(live.request, line(*words), request.known_until)
         self._live.pop(id, None)
         self.core.changed.set()
 

@@ -21,6 +21,7 @@ from .lockout import Lockouts
 from .mechanisms import MECHANISMS, REFUSED_BY_NAME
 from .penalty import Penalties
 from .policy import Policy, PolicySettings
+from .recall import Recall
 from .settings import AuthSettings
 
 log = logging.getLogger("dovecot.auth")
@@ -50,6 +51,11 @@ class Core:
         self.environment = environment_of(self.authenticator, secrets.token_bytes)
         self.guard = guard_of(config)
         self.penalties = Penalties(enabled=_penalty_enabled(config))
+        settings = self.settings
+        plain = self.guard.idle and not settings.verbose and not settings.debug
+        self.recall = Recall(
+            settings.cache_size if plain else 0, settings.cache_ttl, self.authenticator.stamp, self.penalties
+        )
         self.connections: set[Connection] = set()
         self.clients: dict[int, Connection] = {}
         self.server_pid = os.getpid()

@@ -25,6 +25,11 @@ class Guard:
         """Whether ``confirm`` has anything to ask."""
         return self._policy is not None and self._policy.settings.after
 
+    @property
+    def idle(self) -> bool:
+        """Whether there are neither lock-outs nor a policy server."""
+        return self._policy is None and not self._lockouts.enabled
+
     def locks(self, address: str) -> bool:
         """Whether the address is locked out: it learns nothing any more, so it need not wait for its turn either."""
         return self._lockouts.locked(address, "") == "address"

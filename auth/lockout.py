@@ -51,6 +51,11 @@ class Lockouts:
         self._failures: dict[str, _Bounded[str, _Failures]] = {kind: _Bounded() for kind in self._limits}
         self._good: _Bounded[tuple[str, str], None] = _Bounded()
 
+    @property
+    def enabled(self) -> bool:
+        """Whether there is any limit."""
+        return any(self._limits.values())
+
     def locked(self, address: str, account: str) -> str:
         """What locks this log-in out: ``address``, ``account``, or "" for nothing."""
         client = client_of(address)

@@ -31,14 +31,14 @@ class Passdbs:
     """The passdbs of a configuration, master ones apart."""
 
     def __init__(self, passdbs: list[Passdb]) -> None:
-        self._all = passdbs
+        self.all = passdbs
         self.normal = [passdb for passdb in passdbs if not passdb.settings.master]
         self.master = [passdb for passdb in passdbs if passdb.settings.master]
         self.immediate = all(passdb.database.immediate for passdb in passdbs)
 
     def number(self, passdb: Passdb) -> int:
         """The place of a passdb in the configuration."""
-        return self._all.index(passdb)
+        return self.all.index(passdb)
 
     def of(self, request: AuthRequest) -> list[Passdb]:
         """Those that are asked first: the master ones while a master user wants to be another."""

@@ -38,6 +38,10 @@ class Penalties:
         self._clock = clock
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
 
+    def counts(self, address: str) -> bool:
+        """Whether there are failures of the address."""
+        return bool(self._addresses) and client_of(address) in self._addresses
+
     def wait(self, address: str) -> float:
         """Seconds the next attempt from the address has to wait."""
         address = client_of(address)

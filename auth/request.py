@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -56,6 +57,9 @@ class AuthRequest:
         self.password_verified = False
         self.failed = False
         self.delay_until = 0.0
+        self.known_until = math.inf
+        """Until when a request like this one brings the same answer, from wherever it comes (seconds of the monotonic
+        clock); 0 when nobody can tell."""
         self.tempfailed = False
         self.openid_configuration = ""
         """Where a client with a bad token may read how to get a good one."""
@@ -249,12 +253,14 @@ class AuthRequest:
         if not (stamp + extra).isdigit() or len(stamp) > 12 or len(extra) > 4:
             self.failed = True
             return
+        self.known_until = 0.0
         until = int(stamp) + secrets.randbelow(int(extra or 0) + 1)
         self.failed = self.failed or until > time.time() + DELAY_MAX
         self.delay_until = max(self.delay_until, float(until))
 
     def _check_networks(self, networks: str, address: str) -> None:
         """``allow_nets``: the client must come from one of them; ``local`` stands for an unknown address."""
+        self.known_until = 0.0
         if not within(networks, address):
             why = f"IP {address} not in allowed networks" if address else "Remote IP not known and 'local' missing"
             log.info("%s: allow_nets check failed: %s", describe(self), why)

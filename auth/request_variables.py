@@ -59,6 +59,7 @@ def _field(fields: Fields | None, name: str) -> str:
 
 
 def _of_connection(request: AuthRequest, name: str) -> str | None:
+    request.known_until = 0.0
     given = request.parameters
     values = {
         "master_user": request.master_user or "",

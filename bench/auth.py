@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Measures the auth service: log-ins per second beside Dovecot, guessing slowed down, and what answer times tell.
 
-    .venv/bin/python bench/auth.py speed       # PLAIN over one socket, cached and cold, ours and Dovecot's in turn
-    .venv/bin/python bench/auth.py guessing    # guesses a minute from one address, without and with the penalty
-    .venv/bin/python bench/auth.py timing      # known against unknown users, Mann-Whitney
+    python -m bench.auth speed       # PLAIN over one socket, cached and cold, ours and Dovecot's in turn
+    python -m bench.auth guessing    # guesses a minute from one address, without and with the penalty
+    python -m bench.auth timing      # known against unknown users, Mann-Whitney
 
 Run from the repository. Each command starts the services it needs on unix sockets in a directory of its own.
 """
@@ -20,61 +20,31 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import NormalDist, median
 
-ROOT = Path(__file__).resolve().parent.parent
-OURS, THEIRS = "hardmail", "dovecot"
+from bench.dovecot import ANVIL_OFF, OURS, ROOT, THEIRS, running
+
 PASSWORD = "correct-Horse-7"  # noqa: S105 - of a service that lives for this measurement
-START_SECONDS = 20.0
-ANVIL_OFF = "service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"
 
 
 @contextlib.contextmanager
 def service(kind: str, settings: str, users: str) -> Iterator[Path]:
     """An auth service of ours or Dovecot's; yields the path of its client socket."""
-    with tempfile.TemporaryDirectory(prefix="bench-auth-") as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        (directory / "users").write_text(users)
-        (directory / "users").chmod(0o644)
-        root = os.geteuid() == 0
-        me = pwd.getpwuid(os.geteuid()).pw_name
-        (directory / "dovecot.conf").write_text(
-            f"protocols = none\nbase_dir = {name}/run\nstate_dir = {name}/state\nlog_path = {name}/log\n"
-            f"default_internal_user = {'dovecot' if root else me}\n"
-            f"default_login_user = {'dovenull' if root else me}\n"
-            f"passdb {{\n  driver = passwd-file\n  args = {name}/users\n}}\n"
-            "userdb {\n  driver = static\n  args = uid=8 gid=8 home=/nonexistent\n}\n"
-            f"service auth {{\n  unix_listener auth-client {{\n    mode = 0600\n    user = {me}\n  }}\n}}\n" + settings
-        )
-        if kind == OURS:
-            command = [sys.executable, "-m", "lab", "run", "-c", name]
-        else:
-            program = shutil.which("dovecot") or "/usr/sbin/dovecot"
-            command = [program, "-F", "-c", str(directory / "dovecot.conf")]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            path = directory / "run" / "auth-client"
-            _wait(path, process)
-            yield path
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _wait(path: Path, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError):
-            Client(path).close()
-            return
-        time.sleep(0.05)
-    raise SystemExit("the auth service does not start")
+    root = os.geteuid() == 0
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    text = (
+        f"protocols = none\ndefault_internal_user = {'dovecot' if root else me}\n"
+        f"default_login_user = {'dovenull' if root else me}\n"
+        "userdb {\n  driver = static\n  args = uid=8 gid=8 home=/nonexistent\n}\n"
+        f"service auth {{\n  unix_listener auth-client {{\n    mode = 0600\n    user = {me}\n  }}\n}}\n" + settings
+    )
+    path = Path("run/auth-client")
+    with running(kind, text, users, lambda directory: Client(directory / path).close()) as directory:
+        yield directory / path
 
 
 class Client:

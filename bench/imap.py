@@ -14,21 +14,17 @@ import argparse
 import contextlib
 import os
 import re
-import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parent.parent
-OURS, THEIRS = "hardmail", "dovecot"
+from bench.dovecot import ANVIL_OFF, OURS, THEIRS, running
+
 USER, PASSWORD = "alice", "correct-Horse-7"
 MAIL_UID = 8  # Debian's user "mail"
-START_SECONDS = 30.0
 NOOPS, LOGINS = 3000, 100
 
 BARS = {"noop": 0.8, "flags": 0.5, "envelope": 1.0, "body": 1.0, "login": 1.0}
@@ -36,27 +32,15 @@ FETCHES = {"flags": b"FLAGS", "envelope": b"ENVELOPE", "body": b"BODY.PEEK[]"}
 
 CONFIGURATION = """\
 protocols = imap
-base_dir = {directory}/run
-state_dir = {directory}/state
-log_path = {directory}/log
 first_valid_uid = 1
 default_login_user = dovenull
 default_internal_user = dovecot
 ssl = no
 disable_plaintext_auth = no
 mail_location = maildir:%h/Maildir
-passdb {{
-  driver = passwd-file
-  args = {directory}/users
-}}
 userdb {{
   driver = static
   args = uid={uid} gid={uid} home={mail}/%u
-}}
-service anvil {{
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
 }}
 service imap-login {{
   inet_listener imap {{
@@ -114,37 +98,11 @@ class Client:
 @contextlib.contextmanager
 def server(kind: str, mail: Path) -> Iterator[int]:
     """A server of ours or Dovecot over ``mail``; yields its port."""
-    with tempfile.TemporaryDirectory(prefix="bench-imap-") as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        values = {"directory": directory, "mail": mail, "port": port, "uid": MAIL_UID}
-        (directory / "dovecot.conf").write_text(CONFIGURATION.format(**values))
-        (directory / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
-        (directory / "users").chmod(0o644)
-        if kind == OURS:
-            command = [sys.executable, "-m", "lab", "run", "-c", name]
-        else:
-            program = shutil.which("dovecot") or "/usr/sbin/dovecot"
-            command = [program, "-F", "-c", str(directory / "dovecot.conf")]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            _wait(port, process)
-            yield port
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError):
-            Client(port).close()
-            return
-        time.sleep(0.05)
-    raise SystemExit("the server does not start")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = ANVIL_OFF + CONFIGURATION.format(mail=mail, port=port, uid=MAIL_UID)
+    with running(kind, settings, f"{USER}:{{PLAIN}}{PASSWORD}\n", lambda _: Client(port).close()):
+        yield port
 
 
 def fill(mail: Path, count: int, size: int) -> None:

@@ -59,6 +59,11 @@ class PassDatabase:
         UnknownVariable."""
         return None
 
+    def stamp(self) -> object | None:
+        """What stays the same for as long as the answers do; None where only asking again tells. Raises
+        DatabaseError."""
+        return None
+
     async def lookup(self, request: AuthRequest) -> Entry | Verdict:
         """The user's entry, or why there is none. Raises DatabaseError."""
         raise DatabaseError(f"{self.driver} passdb doesn't support credentials lookups")

@@ -186,6 +186,9 @@ class PasswdFilePassdb(PassDatabase):
         user = self._file.find(request)
         return UNKNOWN if user is None else Entry(user.password, user.extra)
 
+    def stamp(self) -> object | None:
+        return self._file.load(self._file.path).stamp if self._file.fixed else None
+
     def sample(self) -> str | None:
         if not self._file.fixed:
             return None

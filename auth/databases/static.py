@@ -31,6 +31,9 @@ class StaticPassdb(PassDatabase):
             return Verdict(Result.MISMATCH, fields)
         return Entry(None if password is None else request.expand(password), fields)
 
+    def stamp(self) -> object | None:
+        return self._fields
+
     def sample(self) -> str | None:
         return next((value for name, value in self._fields if name == "password"), None)
 

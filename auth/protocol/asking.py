@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import Any, ClassVar, Generic, TypeVar
 
-from .wire import REPLY_LINE_MAX, UINT_MAX, LineBuffer, ProtocolError, line, number, words_of
+from .wire import REPLY_LINE_MAX, UINT_MAX, LineBuffer, ProtocolError, line, number, text_of, words_of
 
 S = TypeVar("S", bound=Enum)
 E = TypeVar("E")
@@ -38,8 +38,8 @@ class AskingSide(ABC, Generic[S, E]):
 
     def receive(self, data: bytes) -> Iterator[E]:
         """Yield what the server says. Raises ProtocolError: close the connection."""
-        for text in self._lines.feed(data):
-            words = words_of(text)
+        for raw in self._lines.feed(data):
+            words = words_of(text_of(raw))
             row = self._row(words[0])
             if row is None:
                 if self._skips():

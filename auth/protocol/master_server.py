@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .parameters import Parameters
-from .wire import MASTER_LINE_MAX, LineBuffer, ProtocolError, line, number, words_of
+from .wire import MASTER_LINE_MAX, LineBuffer, ProtocolError, line, number, text_of, words_of
 
 MAJOR, MINOR = 1, 1
 """Version of the master protocol spoken here (Design/AuthProtocol)."""
@@ -90,8 +90,8 @@ class MasterServerConnection:
 
     def receive(self, data: bytes) -> Iterator[Event]:
         """Yield what is asked for, line by line. Raises ProtocolError: close the connection."""
-        for text in self._lines.feed(data):
-            command, tab, rest = text.partition("\t")
+        for raw in self._lines.feed(data):
+            command, tab, rest = text_of(raw).partition("\t")
             row = TRANSITIONS.get((self.state, command)) if tab else None
             if row is None:
                 raise ProtocolError(f"sent {command[:20]!r} in state {self.state.name}")

@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .parameters import Parameters
-from .wire import CLIENT_LINE_MAX, LineBuffer, ProtocolError, decode_base64, encode_base64, line, number, words_of
+from .wire import (
+    CLIENT_LINE_MAX,
+    LineBuffer,
+    ProtocolError,
+    decode_base64,
+    encode_base64,
+    line,
+    number,
+    octets_of,
+    text_of,
+    words_of,
+)
 
 MAJOR, MINOR = 1, 2
 """Version of the client protocol spoken here (Design/AuthProtocol)."""
@@ -17,6 +28,9 @@ BINDING_MINOR = 3
 
 REQUESTS_MAX = 4096
 """Requests of one connection that may be under way at once; a client that starts more is broken."""
+
+
+_ZERO = ord("0")
 
 
 class State(Enum):
@@ -42,6 +56,8 @@ class Begin:
     mechanism: str
     parameters: Parameters
     initial: bytes | None = field(repr=False)
+    request: bytes = field(default=b"", repr=False)
+    """What follows the number, as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +87,26 @@ class Malformed:
 Event = Handshake | Begin | Continue | Cancel | Malformed
 
 
-class ServerConnection:
-    """One client's connection. ``mechanisms`` maps names, in the order announced, to their flags."""
+def no_reply(request: bytes) -> None:
+    """A memory without anything in it."""
 
-    def __init__(self, mechanisms: Mapping[str, Iterable[str]], *, spid: int, cuid: int, cookie: str) -> None:
+
+class ServerConnection:
+    """One client's connection. ``mechanisms`` maps names, in the order announced, to their flags. ``known`` is asked
+    for the rest of an OK line before a request is looked into; its argument is what follows AUTH and the number."""
+
+    def __init__(
+        self,
+        mechanisms: Mapping[str, Iterable[str]],
+        *,
+        spid: int,
+        cuid: int,
+        cookie: str,
+        known: Callable[[bytes], bytes | None] = no_reply,
+    ) -> None:
         self.state = State.VERSION
         self.minor = 0
+        self._known = known
         self._mechanisms = {name: tuple(flags) for name, flags in mechanisms.items()}
         self._lines = LineBuffer(CLIENT_LINE_MAX)
         self._waiting: dict[int, bool] = {}
@@ -87,8 +117,10 @@ class ServerConnection:
 
     def receive(self, data: bytes) -> Iterator[Event]:
         """Yield what the client's bytes ask for, line by line. Raises ProtocolError: close the connection."""
-        for text in self._lines.feed(data):
-            command, tab, rest = text.partition("\t")
+        for raw in self._lines.feed(data):
+            if raw.startswith(b"AUTH\t") and self.state is State.READY and self._recalled(raw):
+                continue
+            command, tab, rest = text_of(raw).partition("\t")
             row = TRANSITIONS.get((self.state, command)) if tab else None
             if row is None:
                 raise ProtocolError(f"sent {command[:20]!r} in state {self.state.name}")
@@ -96,6 +128,17 @@ class ServerConnection:
             event = handler(self, rest)
             if event is not None:
                 yield event
+
+    def _recalled(self, raw: bytes) -> bool:
+        """Answer an AUTH request if its reply is known; whether it was."""
+        _, id, request = (*raw.split(b"\t", 2), b"")[:3]
+        if not (id.isdigit() and len(id) < 10 and id[0] != _ZERO) or int(id) in self._waiting:
+            return False
+        reply = self._known(request)
+        if reply is None:
+            return False
+        self._out += b"OK\t%b\t%b" % (id, reply)
+        return True
 
     @property
     def binds(self) -> bool:
@@ -164,13 +207,14 @@ class ServerConnection:
         if len(self._waiting) >= REQUESTS_MAX:
             raise ProtocolError("has too many requests under way")
         self._waiting[id] = False
+        request = octets_of(rest.partition("\t")[2])
         if response is None or (not response and self.minor < 2):
             # Before 1.2 an empty resp= meant "none" (Exim sends it so).
-            return Begin(id, mechanism, parameters, None)
+            return Begin(id, mechanism, parameters, None, request)
         initial = decode_base64(response)
         if initial is None:
             return self._malformed(id, "initial")
-        return Begin(id, mechanism, parameters, initial)
+        return Begin(id, mechanism, parameters, initial, request)
 
     def _cont(self, rest: str) -> Event | None:
         word, tab, data = rest.partition("\t")

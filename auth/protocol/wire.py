@@ -89,22 +89,32 @@ class LineBuffer:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._data = bytearray()
+        self._rest = b""
 
-    def feed(self, data: bytes) -> Iterator[str]:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the complete lines, without LF. Raises ProtocolError once a line is longer than the limit."""
-        self._data += data
-        while True:
-            end = self._data.find(b"\n", 0, self._limit)
-            if end < 0:
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = b""
+        for found in lines:
+            if len(found) >= self._limit:
                 break
             # As Dovecot reads lines: a CR before the LF is dropped, and a NUL ends the text.
-            raw = bytes(self._data[:end]).removesuffix(b"\r").partition(b"\0")[0]
-            del self._data[: end + 1]
-            yield raw.decode("utf-8", "surrogateescape")
-        if len(self._data) >= self._limit:
-            del self._data[:]
-            raise ProtocolError(f"sent more than {self._limit} bytes without a newline")
+            yield found.removesuffix(b"\r").partition(b"\0")[0]
+        else:
+            if len(rest) < self._limit:
+                self._rest = rest
+                return
+        raise ProtocolError(f"sent more than {self._limit} bytes without a newline")
+
+
+def text_of(data: bytes) -> str:
+    """A line as text; what is not UTF-8 survives unchanged."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def octets_of(text: str) -> bytes:
+    """The line again that ``text_of`` has made the text from."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def words_of(text: str) -> list[str]:

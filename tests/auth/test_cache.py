@@ -31,9 +31,9 @@ def test_times() -> None:
     cache = EntryCache(10_000, 60, 10, clock=lambda: now)
     cache.put("a", "alice", entry())
     cache.put("b", "bob", UNKNOWN)
-    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (entry(), UNKNOWN, None)
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == ((entry(), 60.0), (UNKNOWN, 10.0), None)
     now = 10.0
-    assert (cache.get("a"), cache.get("b")) == (entry(), None)
+    assert (cache.get("a"), cache.get("b")) == ((entry(), 60.0), None)
     now = 60.0
     assert cache.get("a") is None
 

@@ -55,7 +55,7 @@ def test_base64(word: str, data: bytes | None) -> None:
 
 
 def test_lines_as_dovecot_reads_them() -> None:
-    assert list(wire.LineBuffer(64).feed(b"a\r\nb\0c\nd")) == ["a", "b"]
+    assert list(wire.LineBuffer(64).feed(b"a\r\nb\0c\nd")) == [b"a", b"b"]
 
 
 @given(st.binary(max_size=400))
@@ -64,7 +64,7 @@ def test_the_buffer_never_grows_beyond_its_limit(data: bytes) -> None:
     try:
         for n in range(0, len(data), 7):
             for line in buffer.feed(data[n : n + 7]):
-                assert len(line.encode("utf-8", "surrogateescape")) < 32
+                assert len(line) < 32
     except wire.ProtocolError:
         assert any(len(part) >= 31 for part in data.split(b"\n"))
-    assert len(buffer._data) < 32 + 7
+    assert len(buffer._rest) < 32
