@@ -16,7 +16,7 @@ from auth.wellknown import CHECK_SECONDS, stale, weaknesses
 from lab import plan
 from lab.dangers import DANGERS
 from lab.errors import PlanError
-from lab.plan.postfix import SMTPD_ENTRY
+from lab.plan.smtpd import ENTRY as SMTPD_ENTRY
 from lab.supervisor.service import Plan
 
 
@@ -43,7 +43,7 @@ def check(confdirs: Iterable[Path]) -> list[Finding]:
         findings += [Finding("error", line) for line in _policy(found)]
         findings += [
             Finding("warning", line)
-            for line in (*_tables(confdir), *_passwords(found), *_unheeded(confdir), *found.warnings)
+            for line in (*_tables(confdir), *_passwords(found), *_unheeded(confdir), *found.warnings())
         ]
         findings += [
             Finding("danger", f"{danger.text} ({danger.slug}; {danger.source})")

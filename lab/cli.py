@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from lab import tools
+from lab import run, tools
 from lab.errors import LabError
 
 
@@ -18,10 +18,13 @@ def main() -> NoReturn:
         sys.exit(tools.run(name, arguments))
     if arguments and tools.known(arguments[0]):
         sys.exit(tools.run(arguments[0], arguments[1:]))
-    from lab.commands import hardmail
-
     try:
-        hardmail(args=arguments, prog_name="hardmail")
+        if confdirs := run.directories(arguments):
+            run.run(confdirs)
+        else:
+            from lab.commands import hardmail
+
+            hardmail(args=arguments, prog_name="hardmail")
     except LabError as error:
         for line in error.lines:
             print(f"hardmail: {line}", file=sys.stderr)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auth.tcpwrap import AccessFiles
-
 _OPEN_DIRECTORIES = (Path("/etc"), Path("/"))
 """A file that lies here is opened by itself: its neighbours are no concern of the service."""
 
@@ -15,6 +13,10 @@ def wrapped(allow: str, deny: str) -> tuple[tuple[Path, ...], list[str]]:
 
     Elsewhere than in /etc the whole directory may be read, so that a file that an editor puts in place anew is seen.
     """
+    if not allow and not deny:
+        return (), []
+    from auth.tcpwrap import AccessFiles
+
     files = AccessFiles.of(allow, deny)
     if files is None:
         return (), []

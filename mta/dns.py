@@ -1,4 +1,4 @@
-"""Host names and addresses: an asynchronous, cached DNS resolver over dnspython, with /etc/hosts where it applies.
+"""Host names and addresses: an asynchronous, cached DNS resolver, with /etc/hosts where it applies.
 
     dns = Resolver.of(config)
     answer = await dns.lookup("example.com", "MX")      -> [Record(preference=10, target="mail.example.com"), ...]
@@ -12,6 +12,7 @@ An outage therefore never looks like a negative answer.
 """
 
 import asyncio
+import functools
 import ipaddress
 import logging
 import random
@@ -20,38 +21,18 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import dns.asyncbackend
-import dns.asyncresolver
-import dns.exception
-import dns.flags
-import dns.name
-import dns.rdata
-import dns.rdatatype
-
-# dnspython looks for these when it meets the first record of a type; a jailed process must have them already.
-import dns.rdtypes.ANY.CNAME
-import dns.rdtypes.ANY.MX
-import dns.rdtypes.ANY.NS
-import dns.rdtypes.ANY.OPT
-import dns.rdtypes.ANY.PTR
-import dns.rdtypes.ANY.SOA
-import dns.rdtypes.ANY.TXT
-import dns.rdtypes.IN.A
-import dns.rdtypes.IN.AAAA
-import dns.resolver
-import dns.reversename
+from typing import TYPE_CHECKING
 
 from mta.address.hostname import valid_hostaddr, valid_hostname
 from mta.config import MainConfig
 from mta.hosts import Hosts
 
-log = logging.getLogger("postfix.dns")
-# For the same reason: the back end is otherwise loaded with the first question.
-dns.asyncbackend.get_backend("asyncio")
+if TYPE_CHECKING:
+    from mta.nameservers import NameServers
 
-# Records used of one answer: DNSBLs give a handful, a hostile zone may give thousands.
-RECORD_LIMIT = 100
+log = logging.getLogger("postfix.dns")
+
+RESOLV_CONF = Path("/etc/resolv.conf")
 # Times, in seconds, that answers without a TTL of their own are kept: names that do not exist; server failures.
 NEGATIVE_TIME = 60.0
 FAILURE_TIME = 5.0
@@ -128,15 +109,15 @@ class Resolver:
     def __init__(self, nameservers: Sequence[str] = (), limits: Limits = Limits(), hosts: Hosts | None = None) -> None:
         self.limits = limits
         self.hosts = hosts
-        self._servers = tuple(nameservers)
-        self._resolver = make_resolver(self._servers, limits)
+        self._addresses = [_server_address(word) for word in nameservers]
+        self._resolv_conf = "" if nameservers else _resolv_conf()
         self._cache: OrderedDict[tuple[str, str], tuple[float, Answer | LookupFailed]] = OrderedDict()
         self._running: dict[tuple[str, str], asyncio.Task[Answer | LookupFailed]] = {}
         self._turn = asyncio.Semaphore(limits.concurrency)
 
     @classmethod
     def of(cls, config: MainConfig) -> "Resolver":
-        """The resolver that main.cf describes (hardmail_nameservers, hardmail_dns_...)."""
+        """The resolver that main.cf describes (hardmail_nameservers, hardmail_dns_...). Raises ValueError."""
         limits = Limits(
             config.seconds("hardmail_dns_timeout"),
             config.seconds("hardmail_dns_lifetime"),
@@ -192,7 +173,7 @@ class Resolver:
         """The first PTR name of an address, without the final dot. Raises NotFound, TempFail."""
         if native and self.hosts and (known := self.hosts.name(address)):
             return known
-        pointer = dns.reversename.from_address(address).to_text(omit_final_dot=True)
+        pointer = ipaddress.ip_address(address).reverse_pointer
         return (await self.lookup(pointer, "PTR"))[0].text
 
     async def client_name(self, address: str) -> ClientName:
@@ -244,32 +225,18 @@ class Resolver:
         outcome: Answer | LookupFailed
         async with self._turn:
             try:
-                outcome = await self._ask_servers(name, kind)
+                outcome = await self._servers.ask(name, kind)
             except LookupFailed as error:
                 outcome = error
         self._remember((name, kind), outcome)
         return outcome
 
-    async def _ask_servers(self, name: str, kind: str) -> Answer:
-        try:
-            question = dns.name.from_text(name) if name else dns.name.root
-            rdtype = dns.rdatatype.from_text(kind)
-        except (dns.exception.DNSException, UnicodeError, ValueError) as error:
-            raise NotFound(name, kind, "malformed name", exists=False) from error
-        try:
-            answer = await self._resolver.resolve(question, rdtype, search=False, lifetime=self.limits.lifetime)
-        except dns.resolver.NXDOMAIN as error:
-            raise NotFound(name, kind, "Host or domain name not found", exists=False) from error
-        except dns.resolver.NoAnswer as error:
-            raise NotFound(name, kind, "no record of this type", exists=True) from error
-        except (dns.exception.DNSException, OSError, ValueError) as error:
-            raise TempFail(name, kind, f"try again ({type(error).__name__})") from error
-        rrset = answer.rrset
-        if rrset is None:
-            raise NotFound(name, kind, "no record of this type", exists=True)
-        records = tuple(_record(kind, rdata, rrset.ttl) for rdata in list(rrset)[:RECORD_LIMIT])
-        secure = bool(answer.response.flags & dns.flags.AD)
-        return Answer(answer.canonical_name.to_text(omit_final_dot=True), records, secure)
+    @functools.cached_property
+    def _servers(self) -> "NameServers":
+        """Loaded with the first question: dnspython is as large as the rest of a service that has none to ask."""
+        from mta.nameservers import NameServers
+
+        return NameServers(self._addresses, self._resolv_conf, self.limits)
 
     def _remember(self, key: tuple[str, str], outcome: Answer | LookupFailed) -> None:
         match outcome:
@@ -285,26 +252,17 @@ class Resolver:
             self._cache.popitem(last=False)
 
 
-def make_resolver(nameservers: Sequence[str], limits: Limits) -> dns.asyncresolver.Resolver:
-    """A dnspython resolver for `address` or `address:port` words, or for /etc/resolv.conf. ValueError for bad words.
-
-    Without any name server every lookup is a temporary failure, as it is for programs that use the system's library.
-    """
-    resolver = dns.asyncresolver.Resolver(configure=False)
-    if nameservers:
-        resolver.nameservers = [_nameserver(word) for word in nameservers]
-    else:
-        try:
-            resolver.read_resolv_conf("/etc/resolv.conf")
-        except dns.resolver.NoResolverConfiguration as error:
-            log.warning("/etc/resolv.conf: %s", error)
-    resolver.timeout = limits.timeout
-    resolver.lifetime = limits.lifetime
-    resolver.cache = None
-    return resolver
+def _resolv_conf() -> str:
+    """The system's name servers, read while the process may. Without any, every lookup is a temporary failure."""
+    try:
+        return RESOLV_CONF.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        log.warning("%s: %s", RESOLV_CONF, error.strerror)
+        return ""
 
 
-def _nameserver(word: str) -> dns.nameserver.Nameserver:
+def _server_address(word: str) -> tuple[str, int]:
+    """`address`, `address:port` or `[address]:port`. Raises ValueError."""
     host, port = word, "53"
     if word.startswith("["):
         host, bracket, rest = word[1:].partition("]")
@@ -316,27 +274,7 @@ def _nameserver(word: str) -> dns.nameserver.Nameserver:
     if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
         raise ValueError(f"hardmail_nameservers: bad port in {word}")
     ipaddress.ip_address(host)
-    return dns.nameserver.Do53Nameserver(host, int(port))
-
-
-def _record(kind: str, rdata: dns.rdata.Rdata, ttl: int) -> Record:
-    match kind:
-        case "MX":
-            return Record(kind, _target(rdata, "exchange"), int(getattr(rdata, "preference", 0)), ttl)
-        case "PTR" | "CNAME" | "NS":
-            return Record(kind, _target(rdata, "target"), 0, ttl)
-        case "TXT":
-            strings: tuple[bytes, ...] = getattr(rdata, "strings", ())
-            return Record(kind, b"".join(strings).decode("utf-8", "replace"), 0, ttl)
-        case "A" | "AAAA":
-            return Record(kind, str(getattr(rdata, "address", "")), 0, ttl)
-        case _:
-            return Record(kind, rdata.to_text(), 0, ttl)
-
-
-def _target(rdata: dns.rdata.Rdata, field: str) -> str:
-    name: dns.name.Name = getattr(rdata, field)
-    return name.to_text(omit_final_dot=True) if name != dns.name.root else ""
+    return host, int(port)
 
 
 def _again(failure: LookupFailed) -> LookupFailed:

@@ -27,19 +27,9 @@ def run(confdirs: tuple[Path, ...], ready_fd: int | None) -> None:
     Example:
       hardmail run -c /etc/postfix -c /etc/dovecot
     """
-    from lab import plan
-    from lab.supervisor import runner
+    from lab import run as module
 
-    names = [confdir.absolute().name for confdir in confdirs]
-    if len(names) == 1:
-        names = [""]
-    elif len(set(names)) < len(names):  # /a/conf and /b/conf
-        names = [str(confdir.absolute()) for confdir in confdirs]
-    runner.run(
-        lambda: plan.load_all(list(zip(confdirs, names, strict=True))),
-        command="run",
-        ready_fd=ready_fd,
-    )
+    module.run(confdirs, ready_fd)
 
 
 @click.command()

@@ -66,7 +66,7 @@ def _join(confdir: Path, halves: list[Plan]) -> Plan:
         directories=tuple(directory for half in halves for directory in half.directories),
         prepare=tuple(step for half in halves for step in half.prepare),
         log=log,
-        warnings=tuple(warning for half in halves for warning in half.warnings),
+        warnings=lambda: tuple(warning for half in halves for warning in half.warnings()),
     )
 
 

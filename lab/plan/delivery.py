@@ -15,13 +15,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.plan.mta import late_modules
 from lab.sandbox import python_paths
-from lab.sandbox.identity import Identity, myself
-from lab.supervisor.listeners import UnixListener
-from lab.supervisor.logs import LogTarget
 from lab.supervisor.service import Rules, Service
 
 if TYPE_CHECKING:
+    from lab.plan.mta import Mta
     from mta.config import MainConfig, MasterService
 
 ENTRY = "mta.delivery.host.service:prepare"
@@ -32,35 +31,26 @@ HOMES = "/home"  # users may come while we run
 MANY = 500  # homes elsewhere that get a rule each
 
 
-def delivery_service(
-    program: str,
-    lines: Iterable[MasterService],
-    config: MainConfig,
-    owner: Identity | None,
-    base: Rules,
-    log: LogTarget,
-    instance: str,
-) -> Service:
-    """One process for all lines that run `program`. `base`: what every service with these tables may read."""
-    who = owner or myself()
-    private = Path(config.str("queue_directory"), "private")
+def delivery_service(mta: Mta, program: str, lines: Iterable[MasterService]) -> Service:
+    """One process for all lines that run `program`; it starts when there is mail for it."""
     return Service(
         name=program,
         entry=ENTRY,
-        late=python_paths.late_modules(charsets=False),
-        config=config,
+        late=late_modules(),
+        config=mta.config,
         listeners=tuple(
-            UnixListener(private / line.name, 0o600, line.name, who.uid, who.gid)
-            for line in {line.name: line for line in lines if line.type == "unix"}.values()
+            mta.listener(f"private/{name}", name)
+            for name in dict.fromkeys(line.name for line in lines if line.type == "unix")
         ),
-        rules=_rules(program, config, base),
-        log=log,
+        rules=_rules(program, mta.config, mta.rules()),
+        log=mta.log(),
         on_demand=True,
-        instance=instance,
+        instance=mta.name,
     )
 
 
 def _rules(program: str, config: MainConfig, base: Rules) -> Rules:
+    """`base`: what every service with these tables may read."""
     read = (*base.read, *python_paths.ACCOUNTS)
     if program == "virtual":
         return Rules(read, write=_existing([config.str("virtual_mailbox_base")]), landlock=base.landlock)

@@ -73,7 +73,7 @@ def load(confdir: Path, name: str) -> Plan:
             *([Directory(reader.root, 0o700, reader.mail)] if reader.root else []),
         ),
         log=reader.log,
-        warnings=(*config.warnings, *reader.warnings),
+        warnings=lambda: (*config.warnings, *reader.warnings),
     )
 
 

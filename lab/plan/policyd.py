@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from lab.sandbox import python_paths
-from lab.sandbox.identity import Identity, myself
-from lab.supervisor.listeners import UnixListener
-from lab.supervisor.logs import LogTarget
-from lab.supervisor.service import Rules, Service
+from lab.plan.mta import dns_ports, late_modules
+from lab.supervisor.service import Service
 
 if TYPE_CHECKING:
-    from mta.config import MainConfig, MasterService
+    from lab.plan.mta import Mta
+    from mta.config import MasterService
 
 POLICYD_ENTRY: Final = "mta.policyd.service:prepare"
 COMMAND: Final = "hardmail-policyd"
@@ -35,22 +33,20 @@ def is_policy(line: MasterService) -> bool:
     )
 
 
-def policy_service(
-    lines: Iterable[MasterService], config: MainConfig, owner: Identity | None, rules: Rules, log: LogTarget, name: str
-) -> Service:
+def policy_service(mta: Mta, lines: Iterable[MasterService]) -> Service:
     """One process for all such lines, each with its socket private/NAME. It asks the DNS and nobody else."""
-    who = owner or myself()
-    private = Path(config.str("queue_directory"), "private")
-    listeners = tuple(UnixListener(private / line.name, 0o600, "policyd", who.uid, who.gid) for line in lines)
+    for line in lines:
+        if line.command == "spawn":
+            mta.warnings.append(f"{line.where}: hardmail's own policy service answers in place of the program")
     return Service(
         name="policyd",
         entry=POLICYD_ENTRY,
-        late=python_paths.late_modules(charsets=False),
-        config=config,
-        listeners=listeners,
-        identity=owner,
-        rules=rules,
-        log=log,
+        late=late_modules(),
+        config=mta.config,
+        listeners=tuple(mta.listener(f"private/{line.name}", "policyd") for line in lines),
+        identity=mta.owner,
+        rules=replace(mta.rules(), write=(), connect=dns_ports(mta.config)),
+        log=mta.log(),
         outlives=True,
-        instance=name,
+        instance=mta.name,
     )

@@ -72,12 +72,12 @@ LATE = (
 
 @functools.cache
 def late_modules(*, charsets: bool) -> tuple[str, ...]:
-    """What to import before the change of user, where that user cannot reach the interpreter's library.
+    """What to import before the change of user, where that user cannot reach the program and its libraries.
 
-    An interpreter below a home directory with mode 0700 is common on a developer's machine. `charsets`: also every
-    character set, for services that decode mail.
+    A checkout or an interpreter below a home directory with mode 0700 is common. `charsets`: also every character set,
+    for services that decode mail.
     """
-    if os.geteuid() != 0 or _open_to_all(Path(sysconfig.get_path("stdlib"))):
+    if os.geteuid() != 0 or all(map(_open_to_all, (Path(sysconfig.get_path("stdlib")), _ROOMS, *_packages()))):
         return ()
     sets = (f"encodings.{module.name}" for module in pkgutil.iter_modules(encodings.__path__))
     return (*LATE, *(sets if charsets else ()))

@@ -70,7 +70,7 @@ class Plan:
     directories: tuple[Directory, ...] = ()
     prepare: tuple[Callable[[], None], ...] = ()  # run as the supervisor, after the directories are made
     log: LogTarget = STANDARD_ERROR
-    warnings: tuple[str, ...] = ()
+    warnings: Callable[[], tuple[str, ...]] = tuple  # a function: to find them all takes a while
 
 
 def services_of(plans: Iterable[Plan]) -> list[Service]:

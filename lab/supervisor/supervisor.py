@@ -106,9 +106,6 @@ class Supervisor:
         self.plans = self._load()
         self._watch_signals()
         logs.configure(self._log or self.plans[0].log)
-        for plan in self.plans:
-            for warning in plan.warnings:
-                log.warning("%s", warning)
         self._lock(self.plans)
         self._prepare_directories(self.plans)
         wanted = listeners_of(self.plans)
@@ -123,6 +120,9 @@ class Supervisor:
                 self.workers.spawn(service, self._generation, service.workers)
         self._dormant.watch(service for service in services_of(self.plans) if service.on_demand)
         gc.enable()
+        for plan in self.plans:
+            for warning in plan.warnings():
+                log.warning("%s", warning)
 
     def _lock(self, plans: Iterable[Plan]) -> None:
         for plan in plans:

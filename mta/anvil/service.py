@@ -1,4 +1,4 @@
-"""anvil as a service: one process that counts for every smtpd process of an instance."""
+"""The counting side of anvil(8): one smtpd process of an instance counts for all of them."""
 
 from __future__ import annotations
 
@@ -6,49 +6,43 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from collections.abc import Iterable
+from typing import Final, cast
 
 from mta.anvil.counters import EVENTS, Counters
 from mta.anvil.protocol import AnvilError, RecordReader, write
 from mta.inherited import KEEP_FILE
 
-if TYPE_CHECKING:
-    from mta.config import MainConfig
-
 log = logging.getLogger("postfix.anvil")
-
-Serve = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
 
 UNKNOWN: Final = write(status=-1)
 
 
-class Bound(Protocol):
-    """The listening socket private/anvil."""
+class AnvilServer:
+    """Answers the other processes on the socket private/anvil."""
 
-    @property
-    def socket(self) -> socket.socket: ...
+    def __init__(self, time_unit: float) -> None:
+        """`time_unit`: seconds (anvil_rate_time_unit)."""
+        self.counters = Counters(time_unit)
+        self._connections: set[Connection] = set()
+        self._servers: list[asyncio.Server] = []
 
-
-def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
-    """The counting process of anvil_rate_time_unit."""
-    counters = Counters(config.seconds("anvil_rate_time_unit"))
-
-    async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
+    async def listen(self, sockets: Iterable[socket.socket]) -> None:
+        """Answer on these until `close`."""
         loop = asyncio.get_running_loop()
-        connections: set[Connection] = set()
-        servers = [
-            await loop.create_unix_server(lambda: Connection(counters, connections), sock=bound.socket, **KEEP_FILE)
-            for bound in sockets
-        ]
-        ready()
-        await drain.wait()
-        for server in servers:
-            server.close()
-        for connection in tuple(connections):
-            connection.transport.close()
+        for bound in sockets:
+            server = await loop.create_unix_server(self._connection, sock=bound, **KEEP_FILE)
+            self._servers.append(server)
 
-    return serve
+    def _connection(self) -> Connection:
+        return Connection(self.counters, self._connections)
+
+    def close(self) -> None:
+        """Let go of everybody; they find whoever counts now when they next have something to count."""
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self._connections):
+            connection.transport.close()
 
 
 class Connection(asyncio.Protocol):

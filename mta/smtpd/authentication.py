@@ -1,15 +1,12 @@
-"""AUTH (RFC 4954): the exchange is carried between the client and the auth service; passwords are never kept here."""
+"""AUTH (RFC 4954): which mechanisms are offered to whom, and whether a client may log in now."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable
 from mta.address import NameAddressList, StringList, name_address_list, string_list
 from mta.config import ConfigError, ConfigErrors, MainConfig
 from mta.smtpd import filters, replies
@@ -18,6 +15,7 @@ from mta.smtpd.replies import Refused, Reply
 from mta.smtpd.session import Session, Transaction
 
 if TYPE_CHECKING:
+    from auth.client import AuthClient
     from auth.cyrus.client import CyrusClient
     from auth.cyrus.smtpd_conf import CyrusSettings
     from mta.smtpd.connection import Connection
@@ -27,10 +25,6 @@ log = logging.getLogger("postfix.smtpd")
 NOT_ENABLED: Final = Reply(503, "5.5.1", "Error: authentication not enabled")
 ALREADY: Final = Reply(503, "5.5.1", "Error: already authenticated")
 IN_TRANSACTION: Final = Reply(503, "5.5.1", "Error: MAIL transaction in progress")
-SUCCESS: Final = Reply(235, "2.7.0", "Authentication successful")
-CANCELLED: Final = Reply(501, "5.7.0", "Authentication aborted")
-TOO_LONG: Final = Reply(500, "5.5.6", "Authentication Exchange line is too long")
-UNKNOWN_REASON: Final = "(reason unavailable)"
 
 FORBIDDEN_BY: Final = {
     "noanonymous": "anonymous",
@@ -84,6 +78,8 @@ class Sasl:
         """The mechanisms in EHLO, separated by spaces; empty when AUTH is not announced."""
         if not self.active(session):
             return ""
+        from auth.client import AuthUnavailable
+
         peer = session.peer_info
         if self.exceptions and await self.exceptions.match_client(peer.name, peer.address):
             return ""
@@ -126,6 +122,8 @@ def _client(config: MainConfig) -> AuthClient | CyrusClient:
     """Who is asked: smtpd_sasl_type, a Dovecot auth socket or Cyrus SASL's way. Raises ConfigErrors."""
     kind, service = config.str("smtpd_sasl_type"), config.str("smtpd_sasl_service")
     if kind == "dovecot":
+        from auth.client import AuthClient
+
         return AuthClient(Path(config.str("queue_directory")) / config.str("smtpd_sasl_path"), service=service)
     if kind != "cyrus":
         raise ConfigErrors([ConfigError(config.where("smtpd_sasl_type"), f"unsupported SASL server type: {kind}")])
@@ -174,74 +172,6 @@ async def auth(connection: Connection, words: list[Word]) -> Reply:
         return ALREADY
     if not 2 <= len(words) <= 3:
         return Reply(501, "5.5.4", "Syntax: AUTH mechanism")
-    return await _authenticate(connection, words[1].text, words[2].text if len(words) == 3 else None)
+    from mta.smtpd import saslexchange  # loaded only for those who let clients log in
 
-
-async def _authenticate(connection: Connection, mechanism: str, initial: str | None) -> Reply:
-    session, server = connection.session, connection.server
-    sasl = server.sasl
-    assert sasl.client is not None
-    name = mechanism.upper()
-    too_long = False
-
-    async def challenge(octets: bytes) -> bytes:
-        """Hand a challenge to the client and fetch its answer."""
-        nonlocal too_long
-        from mta.smtpd.connection import LineTooLong
-
-        await connection.reply(Reply(334, "", base64.b64encode(octets).decode("ascii")))
-        try:
-            line = await connection.read_response(sasl.response_limit)
-        except LineTooLong:
-            too_long = True
-            raise AuthCancelled from None
-        if line == b"*":
-            raise AuthCancelled
-        return _decode(line)
-
-    peer = session.peer_info
-    try:
-        if name not in await sasl.usable(session):
-            return _failed(session, name, "Invalid authentication mechanism")
-        success = await sasl.client.authenticate(
-            name,
-            None if initial is None else b"" if initial == "=" else _decode(initial.encode("utf-8", "surrogateescape")),
-            challenge,
-            secured="tls" if session.tls is not None else "",
-            binding=session.tls.binding if session.tls is not None else None,
-            local=session.local,
-            remote=(peer.address, peer.port),
-        )
-    except AuthCancelled:
-        return TOO_LONG if too_long else CANCELLED
-    except _BadBase64:
-        return _failed(
-            session, name, "Invalid base64 data in " + ("continued" if initial is None else "initial") + " response"
-        )
-    except AuthUnavailable as error:
-        log.warning("%s: SASL %s authentication failed: %s", session.label, name, error)
-        return Reply(454, "4.7.0", "Temporary authentication failure: Connection lost to authentication server")
-    except AuthFailed as error:
-        if error.temp:
-            log.warning("%s: SASL %s authentication failed: %s", session.label, name, error.reason or UNKNOWN_REASON)
-            return Reply(454, "4.7.0", f"Temporary authentication failure: {error.reason or UNKNOWN_REASON}")
-        return _failed(session, name, error.reason or UNKNOWN_REASON)
-    session.sasl_method = name
-    session.sasl_username = success.user
-    return SUCCESS
-
-
-def _failed(session: Session, mechanism: str, reason: str) -> Reply:
-    log.warning("%s: SASL %s authentication failed: %s", session.label, mechanism, reason)
-    return Reply(535, "5.7.8", f"Error: authentication failed: {reason}")
-
-
-class _BadBase64(Exception):
-    """The client's response cannot be decoded; its text is not repeated, it may be a password."""
-
-
-def _decode(line: bytes) -> bytes:
-    try:
-        return base64.b64decode(line, validate=True)
-    except (binascii.Error, ValueError):
-        raise _BadBase64 from None
+    return await saslexchange.run(connection, words[1].text, words[2].text if len(words) == 3 else None)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mta.address import quote_821
-from mta.authres import Client
 from mta.message import Rejected, Submission
 from mta.queue import QueueError
 from mta.queue.errors import typed
@@ -21,6 +20,7 @@ from mta.smtpd.session import UNKNOWN, Session, Transaction
 from mta.smtpd.spool import MEMORY_OCTETS
 
 if TYPE_CHECKING:
+    from mta.authres import Client
     from mta.smtpd.connection import Connection
 
 log = logging.getLogger("postfix.smtpd")
@@ -203,6 +203,8 @@ async def _submission(connection: Connection, content: bytes) -> Submission:
 
 async def _client(connection: Connection) -> Client:
     """Whom Authentication-Results is about."""
+    from mta.authres import Client
+
     session = connection.session
     return Client(
         address=session.peer_info.address,

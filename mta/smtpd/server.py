@@ -19,7 +19,6 @@ from mta.address import (
     quote_821,
     string_list,
 )
-from mta.authres import Authenticator
 from mta.clock import clock_of
 from mta.config import MainConfig
 from mta.dns import Resolver as Dns
@@ -48,6 +47,7 @@ from mta.smtpd.wrapper import Wrapper
 from mta.tables import Maps, TableError, maps_of
 
 if TYPE_CHECKING:
+    from mta.authres import Authenticator
     from mta.smtpd.connection import Connection
 
 log = logging.getLogger("postfix.smtpd")
@@ -155,9 +155,7 @@ class Server:
         return cls(
             config=config,
             queue=queue,
-            authenticator=Authenticator(dns, text("hardmail_authserv_id"))
-            if yes("hardmail_authentication_results")
-            else None,
+            authenticator=_authenticator(config, dns),
             cleanup=Cleanup(cleanup_rules(config), clock),
             clock=clock,
             access=Access(config, resolver, dns),
@@ -342,3 +340,11 @@ class Server:
     async def flushes(self, domain: str) -> bool:
         """Whether the site takes ETRN for a domain (fast_flush_domains)."""
         return await domain_list(self.config, "fast_flush_domains").match(domain)
+
+
+def _authenticator(config: MainConfig, dns: Dns) -> Authenticator | None:
+    if not config.bool("hardmail_authentication_results"):
+        return None
+    from mta.authres import Authenticator  # as large as smtpd's own dialogue: for those who want it
+
+    return Authenticator(dns, config.str("hardmail_authserv_id"))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from mta.address import Resolver
-from mta.anvil import AnvilClient
+from mta.anvil import AnvilClient, Counter, LocalCounter
+from mta.anvil.service import AnvilServer
 from mta.config import ConfigErrors, MainConfig
 from mta.dns import Resolver as Dns
 from mta.queue import Queue
@@ -21,6 +23,9 @@ from mta.smtpd.listening import Line
 from mta.smtpd.server import Server
 
 log = logging.getLogger("postfix.smtpd")
+
+ANVIL: Final = "anvil"
+"""Tag of the socket on which processes ask for counts."""
 
 HANDSHAKE_GRACE_SECONDS: Final = 0.5
 """What TLS handshakes that are under way get when the service drains."""
@@ -48,26 +53,23 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
     for codec in LAZY_CODECS:
         codecs.lookup(codec)
     server = Server.from_config(config, _Unopened())
+    smtp = [bound for bound in sockets if bound.tag != ANVIL]
     # Postfix counts each master.cf line for itself; lines that are served together have the name of the first.
-    names = [bound.options["service_name"] for bound in sockets if "service_name" in bound.options]
+    names = [bound.options["service_name"] for bound in smtp if "service_name" in bound.options]
     server.limits.service = names[0] if names else "smtp"
 
-    screened = (bound.socket for bound in sockets if bound.options.get("command") == "postscreen")
+    screened = (bound.socket for bound in smtp if bound.options.get("command") == "postscreen")
     server.screened_ports = frozenset(sock.getsockname()[1] for sock in screened)
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:
         queue = Queue.from_config(config)
         queue.on_failure = end_process
-        anvil = _shared_counter(config, sockets)
         try:
             server.queue = queue
-            if anvil is not None:
-                server.limits.counter = anvil
-            await accept(server, _lines(server, sockets), drain, ready)
+            async with _counter(config, sockets, drain) as server.limits.counter:
+                await accept(server, _lines(server, smtp), drain, ready)
         finally:
             await server.close()
-            if anvil is not None:
-                anvil.close()
             queue.close()
 
     return serve
@@ -82,11 +84,37 @@ def check(config: MainConfig) -> list[str]:
     return []
 
 
-def _shared_counter(config: MainConfig, sockets: Sequence[Bound]) -> AnvilClient | None:
-    """The counter of a service that is more than one process; a service of one process counts for itself."""
-    if all(bound.options.get("workers", "1") == "1" for bound in sockets):
-        return None
-    return AnvilClient(Path(config.str("queue_directory"), "private", "anvil"))
+@contextlib.asynccontextmanager
+async def _counter(config: MainConfig, sockets: Sequence[Bound], drain: asyncio.Event) -> AsyncIterator[Counter]:
+    """Counts clients: for this process where it is the only one of its service, else for all of the instance.
+
+    The first process of the service that has the socket counts; the others, and other services, ask it.
+    """
+    unit, several = config.seconds("anvil_rate_time_unit"), any(_place(bound)[0] > 1 for bound in sockets)
+    asked = [bound for bound in sockets if bound.tag == ANVIL and _place(bound)[1] == 0]
+    if asked or not several:
+        server = AnvilServer(unit)
+        await server.listen(bound.socket for bound in asked)
+        closing = asyncio.create_task(_close(server, drain))
+        try:
+            yield LocalCounter(server.counters)
+        finally:
+            closing.cancel()
+            server.close()
+    else:
+        with contextlib.closing(AnvilClient(Path(config.str("queue_directory"), "private", "anvil"))) as client:
+            yield client
+
+
+async def _close(server: AnvilServer, drain: asyncio.Event) -> None:
+    """With the last client accepted: from now on our successor counts, also for those that ask us."""
+    await drain.wait()
+    server.close()
+
+
+def _place(bound: Bound) -> tuple[int, int]:
+    """Number of processes, number of this one."""
+    return int(bound.options.get("workers", "1")), int(bound.options.get("worker", "0"))
 
 
 def _lines(server: Server, sockets: Sequence[Bound]) -> list[Line]:
@@ -98,9 +126,8 @@ def _lines(server: Server, sockets: Sequence[Bound]) -> list[Line]:
     lines = []
     for name, members in found.items():
         options = members[0].options
-        place = int(options.get("workers", "1")), int(options.get("worker", "0"))
         limit = int(options.get("sessions", "0"))
-        lines.append(Line.of(name, [bound.socket for bound in members], limit, place, servers))
+        lines.append(Line.of(name, [bound.socket for bound in members], limit, _place(members[0]), servers))
     return lines
 
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from aiosmtpd import smtp as aiosmtpd
 
@@ -14,7 +15,9 @@ from mta.milter import Chain
 from mta.queue import Notify, Recipient
 from mta.smtpd.replies import Reply
 from mta.smtpd.spool import Spool
-from tls import description
+
+if TYPE_CHECKING:
+    from tls import description
 
 UNKNOWN = "unknown"
 
@@ -72,7 +75,9 @@ class Tls:
 
     @classmethod
     def describe(cls, ssl_object: ssl.SSLObject, certificate_requested: bool, digest: str) -> Tls:
-        agreed = description.describe(ssl_object)
+        from tls.description import describe  # with cryptography behind it: for those who have TLS
+
+        agreed = describe(ssl_object)
         certificate, key = agreed.certificate_fingerprint(digest), agreed.public_key_fingerprint(digest)
         return cls(agreed, certificate_requested, certificate, key, ssl_object.get_channel_binding)
 

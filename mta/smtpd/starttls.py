@@ -14,7 +14,6 @@ from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Tls
-from tls.context import server_context
 from tls.errors import TLSConfigError
 from tls.policy import Policy
 
@@ -75,6 +74,8 @@ def _security_level(config: MainConfig, wrapper_mode: bool) -> str:
 
 
 def _context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContext | None:
+    from tls.context import server_context  # with cryptography behind it: for those who have TLS
+
     pairs = _key_pairs(config)
     if not pairs:
         log.warning("No server certs available. TLS won't be enabled")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from auth.tcpwrap import PARANOID, UNKNOWN, AccessFiles, Host, Request
 from mta.config import ConfigError, ConfigErrors, MainConfig
-from mta.smtpd.session import Peer, Session
+from mta.smtpd.session import UNKNOWN, Peer, Session
 
 if TYPE_CHECKING:
+    from auth.tcpwrap import AccessFiles, Request
     from mta.smtpd.connection import Connection
 
 log = logging.getLogger("postfix.smtpd")
@@ -32,6 +32,10 @@ class Wrapper:
     def from_config(cls, config: MainConfig) -> Wrapper:
         """Read both files. Raises ConfigErrors."""
         allow, deny = config.str("hardmail_hosts_allow"), config.str("hardmail_hosts_deny")
+        if not allow and not deny:
+            return cls(None)
+        from auth.tcpwrap import AccessFiles
+
         try:
             return cls(AccessFiles.of(allow, deny))
         except ValueError as error:
@@ -54,12 +58,16 @@ class Wrapper:
 
 def request_of(session: Session) -> Request:
     """A session as hosts_access(5) sees it."""
+    from auth.tcpwrap import Host, Request
+
     peer = session.peer_info
     return Request(DAEMON, Host(peer.address, _name(peer)), Host(session.local[0]))
 
 
 def _name(peer: Peer) -> str:
     """The confirmed name; PARANOID where the address has a name that is not known to lead back to it."""
+    from auth import tcpwrap
+
     if peer.name != UNKNOWN:
         return peer.name
-    return PARANOID if peer.reverse_name != UNKNOWN else UNKNOWN
+    return tcpwrap.PARANOID if peer.reverse_name != UNKNOWN else tcpwrap.UNKNOWN

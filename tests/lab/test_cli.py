@@ -69,6 +69,25 @@ def test_help_loads_no_service() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_start_loads_only_what_its_configuration_needs(tmp_path: Path) -> None:
+    """Imports are most of the time that a start takes, and of the memory of an idle process."""
+    (tmp_path / "main.cf").write_text(
+        f"queue_directory = {tmp_path}/queue\ndata_directory = {tmp_path}/data\ninet_interfaces = 127.0.0.1\n"
+    )
+    (tmp_path / "master.cf").write_text("127.0.0.1:2525 inet n - n - - smtpd\nqmgr unix n - n 300 1 qmgr\n")
+    code = (
+        "import importlib, sys; from pathlib import Path; from lab import cli, plan, run; import lab.supervisor.runner\n"
+        "for service in plan.load(Path(sys.argv[1])).services:\n"
+        " for name in (service.entry.partition(':')[0], *service.preload):\n"
+        "  importlib.import_module(name)\n"
+        "print(*{'click', 'cryptography', 'dns', 'OpenSSL', 'twisted', 'auth', 'mta.authres'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
 @pytest.mark.parametrize(
     ("main", "status", "line"),
     [

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.config import MainConfig
-from mta.dns import Limits, NotFound, Resolver, TempFail, make_resolver
+from mta.dns import Limits, NotFound, Resolver, TempFail
 from mta.hosts import Hosts, parse_hosts
 
 ZONE = {
@@ -217,7 +217,8 @@ async def test_client_names(
 async def test_the_hosts_file_comes_first_where_asked(server: Server, tmp_path: Path) -> None:
     path = tmp_path / "hosts"
     path.write_text("192.0.2.77 own.example own\n")
-    resolver = Resolver(server[1]._servers, hosts=Hosts(path))
+    resolver = server[1]
+    resolver.hosts = Hosts(path)
     assert await resolver.addresses("OWN", native=True) == ["192.0.2.77"]
     assert await resolver.reverse("192.0.2.77", native=True) == "own.example"
     assert (await resolver.client_name("192.0.2.77")).name == "own.example"
@@ -231,14 +232,14 @@ def test_the_configuration_names_the_servers(tmp_path: Path) -> None:
     (tmp_path / "main.cf").write_text("hardmail_nameservers = 127.0.0.1:5300, [::1]:54\nhardmail_dns_timeout = 3\n")
     resolver = Resolver.of(MainConfig.load(tmp_path))
     assert resolver.limits.timeout == 3.0
-    servers = make_resolver(resolver._servers, resolver.limits).nameservers
+    servers = resolver._servers._resolver.nameservers
     assert [str(server) for server in servers] == ["Do53:127.0.0.1@5300", "Do53:::1@54"]
 
 
 @pytest.mark.parametrize("word", ["127.0.0.1:x", "127.0.0.1:0", "127.0.0.1:99999999", "name", "[::1"])
 def test_bad_server_words(word: str) -> None:
     with pytest.raises(ValueError, match=r"port|address|bracket"):
-        make_resolver([word], Limits())
+        Resolver([word])
 
 
 def test_hosts_syntax() -> None:

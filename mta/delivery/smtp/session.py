@@ -13,7 +13,6 @@ from mta.delivery.smtp.protocol import BadReply, ClientProtocol, Disconnected, T
 from mta.delivery.smtp.reply import Reply
 from mta.delivery.smtp.settings import ClientSettings
 from mta.delivery.smtp.tlspolicy import Level, PolicyTable, TlsPolicy, server_name
-from tls.description import describe
 
 MAX_SIZE_DIGITS: Final = 18
 """A SIZE announcement with more digits is no size."""
@@ -245,6 +244,8 @@ class Session:
         matched = tls.matches(policy, certificate, self.peer.host, self.nexthop_domain)
         self.tls_verified = matched and policy.level >= Level.FINGERPRINT
         if tls.defaults.loglevel >= 1 and ssl_object is not None:
+            from tls.description import describe
+
             trust = "Verified" if self.tls_verified else "Untrusted" if certificate else "Anonymous"
             self.logger.info(
                 "%s TLS connection established to %s: %s", trust, self.peer.full_name, describe(ssl_object).summary()

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import enum
 import functools
-import ipaddress
 import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
-
-from cryptography import x509
+from typing import Final, Protocol
 
 from mta.delivery.smtp.tlssettings import TlsDefaults, words
-from tls import fingerprint, names
-from tls.context import client_context
 from tls.errors import TLSConfigError
 from tls.policy import Policy
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger("postfix.smtp")
 
@@ -201,6 +193,8 @@ class PolicyTable:
 
     def context(self, policy: TlsPolicy) -> ssl.SSLContext:
         """The context for a policy; kept, as loading certificates takes time. Raises PolicyError."""
+        from tls.context import client_context  # with cryptography behind it: for those who have TLS
+
         defaults = self.defaults
         chain = policy.level in (Level.VERIFY, Level.SECURE)
         key = (policy.protocols, policy.ciphers, policy.exclude, chain)
@@ -248,42 +242,11 @@ class PolicyTable:
             return True
         if certificate is None:
             return False
+        from mta.delivery.smtp import certificates
+
         if policy.level is Level.FINGERPRINT:
-            return fingerprint.matches(certificate, policy.match, self.defaults.fingerprint_digest)
-        try:
-            parsed = x509.load_der_x509_certificate(certificate)
-        except ValueError:
-            return False
-        return _certified(parsed, policy.patterns(hostname, nexthop))
-
-
-def _certified(certificate: x509.Certificate, patterns: Sequence[str]) -> bool:
-    """Whether the certificate vouches for the peer.
-
-    As OpenSSL judges for Postfix: an address among the patterns must stand among the certificate's addresses, and of
-    the names, if there are any, one among its names. So `[192.0.2.1]` passes `verify`, but not `secure`, whose
-    dot-nexthop is no address.
-    """
-    addresses = [address for pattern in patterns if (address := _address(pattern)) is not None]
-    hosts = [pattern for pattern in patterns if _address(pattern) is None]
-    if addresses and not _vouched_addresses(certificate).issuperset(addresses):
-        return False
-    return bool(addresses) if not hosts else names.matches(certificate, hosts)
-
-
-def _vouched_addresses(certificate: x509.Certificate) -> set[object]:
-    try:
-        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return set()
-    return set(alternative.get_values_for_type(x509.IPAddress))
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
+            return certificates.known(certificate, policy.match, self.defaults.fingerprint_digest)
+        return certificates.vouches(certificate, policy.patterns(hostname, nexthop))
 
 
 def server_name(policy: TlsPolicy, host: str, nexthop: str) -> str | None:

@@ -32,8 +32,8 @@ def test_policy_lines(tmp_path: Path, line: str, ours: bool) -> None:
     found = plan_postfix.load(confdir, "x")
     services = {service.name: service for service in found.services}
     assert ("policyd" in services) is ours
-    assert any("is not part of hardmail" in warning for warning in found.warnings) is not ours
-    assert any("in place of the program" in warning for warning in found.warnings) is (ours and " spawn" in line)
+    assert any("is not part of hardmail" in warning for warning in found.warnings()) is not ours
+    assert any("in place of the program" in warning for warning in found.warnings()) is (ours and " spawn" in line)
     if ours:
         (listener,) = services["policyd"].listeners
         assert isinstance(listener, UnixListener)

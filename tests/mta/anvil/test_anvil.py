@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -15,8 +14,7 @@ from hypothesis import strategies as st
 
 from mta.anvil import AnvilClient, Counters
 from mta.anvil.protocol import RECORD_LIMIT, AnvilError, RecordReader, write
-from mta.anvil.service import prepare
-from mta.config import MainConfig
+from mta.anvil.service import AnvilServer
 
 
 def test_counts_and_rates() -> None:
@@ -56,21 +54,17 @@ def test_a_record_without_end_is_not_kept() -> None:
 
 @asynccontextmanager
 async def serving(place: Path) -> AsyncIterator[Path]:
-    (place / "main.cf").write_text("anvil_rate_time_unit = 60s\n")
     path = place / "anvil"
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen()
     listener.setblocking(False)
-    drain, ready = asyncio.Event(), asyncio.Event()
-    serve = prepare(MainConfig.load(place), [SimpleNamespace(socket=listener)])
-    task = asyncio.create_task(serve(drain, ready.set))  # type: ignore[arg-type]
-    await ready.wait()
+    server = AnvilServer(60.0)
+    await server.listen([listener])
     try:
         yield path
     finally:
-        drain.set()
-        await task
+        server.close()
 
 
 async def test_ten_are_ten_over_four_processes(place: Path) -> None:
