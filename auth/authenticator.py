@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from . import schemes
-from .cache import EntryCache
+from .cache import EntryCache, Kept
 from .databases import DatabaseError, Databases, Entry, Pairs, Verdict
 from .hashing import Busy, Hasher
 from .passdbs import Passdb, Passdbs
@@ -16,6 +16,9 @@ from .settings import AuthSettings
 from .userdbs import Userdb, Userdbs
 
 log = logging.getLogger("dovecot.auth")
+
+CACHED_SCHEME = "SSHA512"
+"""How a password is remembered that a passdb has verified without showing what it holds."""
 
 
 class Authenticator:
@@ -32,7 +35,7 @@ class Authenticator:
             [Passdb(block, databases.passdb(block.driver, block.args)) for block in settings.passdbs],
         )
         self.userdbs = Userdbs(
-            [Userdb(block, databases.userdb(block.driver, block.args)) for block in settings.userdbs],
+            [Userdb(block, databases.userdb(block.driver, block.args)) for block in settings.userdbs], self.cache
         )
         self.immediate = self._passdbs.immediate and self.userdbs.immediate
         """Whether no database ever waits: then a request that need not hash is answered at once."""
@@ -53,17 +56,12 @@ class Authenticator:
 
         async def ask(passdb: Passdb) -> Result:
             nonlocal hashed
-            if passdb.database.verifies:
-                hashed = True
-                request.known_until = 0.0
-                verdict = await passdb.database.verify(request, password)
-                return self._judged(request, passdb, verdict)
+            hashed = hashed or passdb.database.verifies
             anybody = "nopassword" in request.extra  # by default_fields: whatever the entry says
-            entry, cached = await self._entry(request, passdb)
+            entry, kept = await self._entry(request, passdb, password)
             result = await check(passdb, entry, anybody)
-            if cached and result is Result.MISMATCH:
-                entry, _ = await self._entry(request, passdb, fresh=True)  # it may have changed meanwhile
-                result = await check(passdb, entry, anybody)
+            if kept is not None:
+                kept.succeeded = result is Result.OK
             return result
 
         async def check(passdb: Passdb, entry: Entry | Verdict, anybody: bool) -> Result:
@@ -84,23 +82,55 @@ class Authenticator:
         return result
 
     async def _entry(
-        self, request: AuthRequest, passdb: Passdb, *, fresh: bool = False
-    ) -> tuple[Entry | Verdict, bool]:
-        """What a passdb says of a user, and whether that was remembered."""
-        key = passdb.database.cache_key(request) if self.cache.enabled else None
+        self, request: AuthRequest, passdb: Passdb, password: bytes | None = None
+    ) -> tuple[Entry | Verdict, Kept | None]:
+        """What a passdb says of a user, or of a log-in with this password, and how it is remembered."""
+        database = passdb.database
+        verifies = database.verifies and password is not None
+        # A log-in that an earlier passdb has decided says nothing of the password.
+        decided = verifies and request.password_verified
+        key = database.cache_key(request) if self.cache.enabled and not decided else None
         if key is None:
-            if passdb.database.stamp() is None:
+            if verifies or database.stamp() is None:
                 request.known_until = 0.0
-            return await passdb.database.lookup(request), False
-        key = f"{self._passdbs.number(passdb)}\0{key}"
-        found = None if fresh else self.cache.get(key)
-        if found is None:
-            answer = await passdb.database.lookup(request)
-            until = self.cache.put(key, request.user or "", answer)
-        else:
-            answer, until = found
-        request.known_until = min(request.known_until, until)
-        return answer, found is not None
+            return await self._answer(request, passdb, password), None
+        key = f"{self._passdbs.number(passdb)}{'V' if verifies else 'P'}\0{key}"
+        user = request.user or ""
+        kept = self.cache.get(key)
+        if kept is None or not self.cache.holds(kept) or await self._doubts(request, passdb, kept, password):
+            try:
+                answer = await self._answer(request, passdb, password)
+            except DatabaseError as error:
+                if kept is None:
+                    raise
+                log.info("%s: %s: Falling back to expired data from cache", describe(request), error)
+            else:
+                remembered = answer
+                if verifies and isinstance(answer, Verdict) and answer.result is Result.OK:
+                    # The next time its hash serves.
+                    hashed = schemes.generate(CACHED_SCHEME, password or b"", user)
+                    remembered = Entry(f"{{{CACHED_SCHEME}}}{hashed}", answer.fields)
+                kept = self.cache.put(key, user, remembered)
+                request.known_until = min(request.known_until, kept.until if kept is not None else 0.0)
+                return answer, kept
+        request.known_until = min(request.known_until, kept.until)
+        return kept.answer, kept
+
+    async def _answer(self, request: AuthRequest, passdb: Passdb, password: bytes | None) -> Entry | Verdict:
+        """Ask a passdb. Raises DatabaseError."""
+        if password is not None and passdb.database.verifies:
+            return await passdb.database.verify(request, password)
+        return await passdb.database.lookup(request)
+
+    async def _doubts(self, request: AuthRequest, passdb: Passdb, kept: Kept, password: bytes | None) -> bool:
+        """Whether a password that is not the remembered one has to be asked about: it may have changed meanwhile."""
+        entry = kept.answer
+        if password is None or isinstance(entry, Verdict) or entry.password is None or self.cache.trusts(kept):
+            return False
+        fields = {name for name, _ in entry.fields} | set(request.extra)
+        if request.password_verified or passdb.settings.deny or fields & {"nopassword", "noauthenticate"}:
+            return False
+        return not await self._matches(request, passdb, entry.password, password)
 
     def stamp(self) -> object:
         """A value that changes when a passdb's file does, or what is remembered of a passdb."""
@@ -130,16 +160,20 @@ class Authenticator:
         if entry.password is None:
             log.info("%s: No password in passdb", describe(request))
             return Result.MISMATCH
-        scheme, stored = schemes.split(entry.password, passdb.database.default_scheme)
+        if await self._matches(request, passdb, entry.password, password):
+            return Result.OK
+        log.info("%s: Password mismatch", describe(request))
+        return Result.MISMATCH
+
+    async def _matches(self, request: AuthRequest, passdb: Passdb, stored: str, password: bytes) -> bool:
+        """Whether the password is the stored one; none is if that is broken."""
+        scheme, text = schemes.split(stored, passdb.database.default_scheme)
         user = request.original_user or request.user or ""
         try:
-            good = await self.hasher.verify(scheme, stored, password, user, request.parameters.rip)
+            return await self.hasher.verify(scheme, text, password, user, request.parameters.rip)
         except schemes.SchemeError as error:
             log.error("%s: Password data is not valid for scheme %s: %s", describe(request), scheme, error)
-            return Result.MISMATCH
-        if not good:
-            log.info("%s: Password mismatch", describe(request))
-        return Result.OK if good else Result.MISMATCH
+            return False
 
     async def _dummy(self, request: AuthRequest, password: bytes) -> None:
         """Hash against a stranger's password: the time of the answer must not tell whether a user exists."""

@@ -1,4 +1,4 @@
-"""What passdbs have said lately (doc/wiki Authentication/Caching): entries, and that a user is unknown."""
+"""What the databases have said lately (doc/wiki Authentication/Caching): entries, and that a user is unknown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ OVERHEAD = 200
 """Octets of an entry besides its text, to turn auth_cache_size into what is kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+@dataclass(slots=True)
+class Kept:
+    """An answer. It holds before ``until``; one that is older serves only while the database cannot be asked."""
+
     answer: Entry | Verdict = field(repr=False)
     user: str
     octets: int
     until: float
+    doubted: float
+    """From when on another password than the entry's is a reason to ask again, as it is after a success."""
+    succeeded: bool = False
+    """Whether the last password was the right one."""
 
 
 class EntryCache:
@@ -32,7 +38,7 @@ class EntryCache:
         self._ttl = ttl
         self._negative_ttl = negative_ttl
         self._clock = clock
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._octets = 0
         self.changes = 0
         """How often an answer has been followed by another one, or was to be forgotten."""
@@ -42,33 +48,39 @@ class EntryCache:
         """Whether anything is kept."""
         return self._limit > 0
 
-    def get(self, key: str) -> tuple[Entry | Verdict, float] | None:
-        """The answer and when it expires, None when there is none or it is too old."""
-        kept = self._kept.get(key)
-        return (kept.answer, kept.until) if kept is not None and self._clock() < kept.until else None
+    def get(self, key: str) -> Kept | None:
+        """The last answer, however old."""
+        return self._kept.get(key)
 
-    def put(self, key: str, user: str, answer: Entry | Verdict) -> float:
-        """Keep an answer; a verdict other than "unknown" is about one password and is not kept. When it expires; 0 for
-        what is not kept."""
+    def holds(self, kept: Kept) -> bool:
+        """Whether the answer is not too old."""
+        return self._clock() < kept.until
+
+    def trusts(self, kept: Kept) -> bool:
+        """Whether another password than the remembered one is wrong, and not a sign that it has been changed."""
+        return not kept.succeeded and self._clock() < kept.doubted
+
+    def put(self, key: str, user: str, answer: Entry | Verdict) -> Kept | None:
+        """Keep an answer; a verdict other than "unknown" is about one password and is not kept."""
         known = self._kept.get(key)
-        if known is not None and known.answer != answer:
+        if known is not None and self.holds(known) and known.answer != answer:
             self.changes += 1
         self._drop(key)
         if isinstance(answer, Verdict) and answer.result is not Result.UNKNOWN:
-            return 0.0
+            return None
         ttl = self._negative_ttl if isinstance(answer, Verdict) else self._ttl
         texts = [key, user, *(text for pair in answer.fields for text in pair if text)]
         if isinstance(answer, Entry):
             texts.append(answer.password or "")
         octets = OVERHEAD + sum(map(len, texts))
         if ttl <= 0 or octets > self._limit:
-            return 0.0
-        until = self._clock() + ttl
-        self._kept[key] = _Kept(answer, user, octets, until)
+            return None
+        now = self._clock()
+        kept = self._kept[key] = Kept(answer, user, octets, now + ttl, now + self._negative_ttl)
         self._octets += octets
         while self._octets > self._limit:
             self._drop(next(iter(self._kept)))
-        return until
+        return kept
 
     def flush(self, users: Sequence[str] = ()) -> int:
         """Forget what is known of these users, or everything; returns how many entries that was."""

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import Enum
 
-from .databases import DatabaseError, UserDatabase
+from .cache import EntryCache
+from .databases import DatabaseError, Entry, Pairs, UserDatabase
+from .databases.base import UNKNOWN
 from .request import AuthRequest, UnknownVariable, describe
 from .settings import DatabaseSettings
 
@@ -33,8 +35,9 @@ class Userdb:
 class Userdbs:
     """The userdbs of a configuration."""
 
-    def __init__(self, userdbs: list[Userdb]) -> None:
+    def __init__(self, userdbs: list[Userdb], cache: EntryCache) -> None:
         self._userdbs = userdbs
+        self._cache = cache
         self.immediate = all(userdb.database.immediate for userdb in userdbs)
 
     async def ask(self, request: AuthRequest) -> UserResult:
@@ -90,7 +93,7 @@ class Userdbs:
         try:
             for name, value in userdb.settings.default_fields:
                 request.set_userdb_field(name, request.expand(value))
-            pairs = await userdb.database.lookup(request)
+            pairs = await self._pairs(request, userdb)
             if pairs is None:
                 log.info("%s: unknown user", describe(request))
                 return UserResult.UNKNOWN
@@ -103,6 +106,26 @@ class Userdbs:
         finally:
             request.database = ""
         return UserResult.OK
+
+    async def _pairs(self, request: AuthRequest, userdb: Userdb) -> Pairs | None:
+        """What a userdb says of a user, remembered or not. Raises DatabaseError, UnknownVariable."""
+        key = userdb.database.cache_key(request) if self._cache.enabled else None
+        if key is None:
+            return await userdb.database.lookup(request)
+        key = f"{self._userdbs.index(userdb)}U\0{key}"
+        kept = self._cache.get(key)
+        if kept is None or not self._cache.holds(kept):
+            user = request.user or ""
+            try:
+                pairs = await userdb.database.lookup(request)
+            except DatabaseError as error:
+                if kept is None:
+                    raise
+                log.info("%s: %s: Falling back to expired data from cache", describe(request), error)
+            else:
+                self._cache.put(key, user, UNKNOWN if pairs is None else Entry(None, pairs))
+                return pairs
+        return kept.answer.fields if isinstance(kept.answer, Entry) else None
 
     async def users(self, request: AuthRequest) -> AsyncIterator[str]:
         """All users of the userdbs that can list them. Raises DatabaseError when none can, or at the end one failed."""

@@ -95,6 +95,10 @@ class UserDatabase:
     templates: ClassVar[bool] = False
     """As for passdbs."""
 
+    def cache_key(self, request: AuthRequest) -> str | None:
+        """As for passdbs."""
+        return None
+
     async def lookup(self, request: AuthRequest) -> Pairs | None:
         """The user's fields (uid, gid, home ...), None for an unknown user. Raises DatabaseError."""
         raise DatabaseError(f"{self.driver} userdb doesn't support lookups")

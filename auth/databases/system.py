@@ -35,6 +35,9 @@ class AccountPassdb(PassDatabase):
         self.name = driver
         self._ask = ask
 
+    def cache_key(self, request: AuthRequest) -> str | None:
+        return request.user
+
     async def lookup(self, request: AuthRequest) -> Entry | Verdict:
         answer = await self._ask(request, {"ask": self.name, "user": request.user})
         if answer["result"] != "ok":
@@ -74,6 +77,7 @@ class PamPassdb(PassDatabase):
         super().__init__("PLAIN")
         self._ask = ask
         self._service = "dovecot"
+        self._cache_key: str | None = None
         self._flags: dict[str, bool] = {}
         words = args.split()
         for n, word in enumerate(words):
@@ -82,12 +86,17 @@ class PamPassdb(PassDatabase):
                 self._flags[name] = value
             elif word == "*":
                 self._service = "%Ls"
-            elif word.startswith(("cache_key=", "blocking=", "failure_show_msg=", "max_requests=")):
+            elif word.startswith("cache_key="):
+                self._cache_key = word.partition("=")[2]
+            elif word.startswith(("blocking=", "failure_show_msg=", "max_requests=")):
                 continue  # each question has a process of its own
             elif n == len(words) - 1:
                 self._service = word
             else:
                 raise BadArguments(f"pam: Unknown setting: {word}")
+
+    def cache_key(self, request: AuthRequest) -> str | None:
+        return None if self._cache_key is None else request.expand(self._cache_key)
 
     async def verify(self, request: AuthRequest, password: bytes) -> Verdict:
         question = {
@@ -116,6 +125,9 @@ class PasswdUserdb(UserDatabase):
         self._ask = ask
         self._valid = valid
         self._fields = [(name, value) for name, value in template(args) if name != "blocking"]
+
+    def cache_key(self, request: AuthRequest) -> str | None:
+        return request.user
 
     async def lookup(self, request: AuthRequest) -> Pairs | None:
         answer = await self._ask(request, {"ask": "passwd", "user": request.user})

@@ -92,9 +92,9 @@ class LdapSource:
         self.scope = self._one_of("scope", SCOPES)
         self.dereference = self._one_of("deref", DEREFERENCES)
         self.scheme = found["default_pass_scheme"].upper()
-        self.depends_on = tuple(
-            dict.fromkeys(variables.names(found["base"] + found["pass_filter"] + found["pass_attrs"]))
-        )
+        base, bind = found["base"], found["auth_bind_userdn"]
+        self.pass_variables = tuple(variables.names(base + bind + found["pass_filter"] + found["pass_attrs"]))
+        self.user_variables = tuple(variables.names(base + found["user_filter"] + found["user_attrs"]))
         self.auth_bind = yes(found, "auth_bind", self.path)
         self.bind_name = found["auth_bind_userdn"]
         self.pass_filter, self.pass_attrs = found["pass_filter"], Attributes.parse(found["pass_attrs"])
@@ -178,7 +178,7 @@ class LdapPassdb(PassDatabase):
         self.verifies = source.auth_bind
 
     def cache_key(self, request: AuthRequest) -> str | None:
-        return "\0".join(request.variable(name) or "" for name in self._source.depends_on)
+        return _cache_key(self._source.pass_variables, request)
 
     async def lookup(self, request: AuthRequest) -> Entry | Verdict:
         source = self._source
@@ -203,6 +203,11 @@ class LdapPassdb(PassDatabase):
         return Verdict(verdict.result, fields)
 
 
+def _cache_key(names: Iterable[str], request: AuthRequest) -> str:
+    """What an answer depends on."""
+    return "\0".join(request.variable(name) or "" for name in names)
+
+
 def _first(fields: Iterable[tuple[str, tuple[str, ...]]], request: AuthRequest) -> list[tuple[str, str | None]]:
     """Each field with its first value; one that changes the user's name changes the variables of those after it."""
     pairs = list[tuple[str, str | None]]()
@@ -222,6 +227,9 @@ class LdapUserdb(UserDatabase):
 
     def __init__(self, source: LdapSource) -> None:
         self._source = source
+
+    def cache_key(self, request: AuthRequest) -> str | None:
+        return _cache_key(self._source.user_variables, request)
 
     async def lookup(self, request: AuthRequest) -> Pairs | None:
         source = self._source

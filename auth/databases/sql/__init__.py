@@ -64,6 +64,11 @@ class SqlSource:
         return await self._sessions.ask(request.parameters.rip, Ask(query, query.values(request.expand)))
 
 
+def _cache_key(query: Query, request: AuthRequest) -> str:
+    """What the answer depends on."""
+    return "\0".join(query.values(request.expand))
+
+
 class SqlPassdb(PassDatabase):
     """password_query: one row with a column ``password`` (or ``password_noscheme``); the others are extra fields."""
 
@@ -75,7 +80,7 @@ class SqlPassdb(PassDatabase):
         self.can_store = source.file is None  # a SQLite file is opened for reading only
 
     def cache_key(self, request: AuthRequest) -> str | None:
-        return "\0".join(self._source.password_query.values(request.expand))
+        return _cache_key(self._source.password_query, request)
 
     async def store(self, request: AuthRequest, stored: str) -> None:
         await self._source.store(request, stored)
@@ -99,6 +104,9 @@ class SqlUserdb(UserDatabase):
 
     def __init__(self, source: SqlSource) -> None:
         self._source = source
+
+    def cache_key(self, request: AuthRequest) -> str | None:
+        return _cache_key(self._source.user_query, request)
 
     async def lookup(self, request: AuthRequest) -> Pairs | None:
         answer = await self._source.ask(self._source.user_query, request)
