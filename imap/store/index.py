@@ -118,6 +118,10 @@ class Index:
         (others,) = self.connection.execute("PRAGMA data_version").fetchone()
         return others, self.connection.total_changes
 
+    def changed(self) -> int:
+        """When a file was last made or removed where the index lies (nanoseconds): it may be another one then."""
+        return 0 if self._directory is None else os.fstat(self._directory.fd).st_mtime_ns
+
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One write transaction, which also serializes all changes of the maildir by our processes.

@@ -1,6 +1,7 @@
 """An open mailbox as one session sees it: its messages, their text, and what other sessions do to it."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
@@ -41,7 +42,7 @@ class Mailbox:
         self._recent_from = 0
         self._recent_to = 0
         self._pending: dict[int, tuple[int, int]] = {}
-        self._seen: tuple[Row, tuple[int, int]] | None = None  # the row last looked at, and the index's version then
+        self._seen: tuple[int, ...] | None = None  # the signs under which the last sync() told all there was
         row = self._current_row()
         self._row_id = row.id
         self.uidvalidity, self.uidnext, self.highest_modseq, self.guid = row.uidvalidity, 1, row.modseq, row.guid
@@ -52,7 +53,8 @@ class Mailbox:
     @guarded
     def sync(self) -> Changes:
         """Apply what happened since the last call. Raises MailboxDeleted when the mailbox is no longer this one."""
-        if not self._pending and self._is_unchanged():
+        signs = self._signs()
+        if signs == self._seen and not self._pending:
             return _NOTHING
         self._flush()
         row = self._current_row()
@@ -61,16 +63,23 @@ class Mailbox:
         if row.id != self._row_id:  # the index was built anew: everything is compared
             self._row_id, self._modseq = row.id, -1
         changes = self._apply(row)
-        self._seen = row, self.index.version()
+        settled = not row.unsettled and (self.read_only or not row.in_new)
+        self._seen = signs if settled else None
         return changes
 
-    def _is_unchanged(self) -> bool:
-        """Whether neither the index nor the disk has changed since the last sync: the usual case, and cheap to tell."""
-        if self._seen is None:
-            return False
-        row, version = self._seen
-        self.index.refresh()
-        return self.index.version() == version and self.box.is_current(row, move_new=not self.read_only)
+    def _signs(self) -> tuple[int, ...]:
+        """Other values whenever the index or the disk has changed: the usual case is that they have not.
+
+        Control files are replaced, or added to under a lock file: their directory's time tells. So does the index's.
+        """
+        maildir = self.box.maildir
+        return (
+            *self.index.version(),
+            self.index.changed(),
+            os.fstat(maildir.cur.fd).st_mtime_ns,
+            os.fstat(maildir.new.fd).st_mtime_ns,
+            os.fstat(maildir.control.fd).st_mtime_ns,
+        )
 
     def _current_row(self) -> Row:
         """The row, brought up to date with the disk; a session that may write claims \\Recent."""
