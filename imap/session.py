@@ -138,7 +138,7 @@ class Session(ABC):
     def _read(self) -> None:
         while not self.closed and self._next():
             pass
-        if not self.closed and not self.busy:
+        if not self.closed and self._task is None:
             self._caught_up()
 
     def guard(self, action: Callable[[], None]) -> None:

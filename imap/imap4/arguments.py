@@ -43,6 +43,8 @@ def parse(pieces: Sequence[bytes], start: int, *, whole: bool = True) -> Group:
     With ``whole`` false the command may go on behind the pieces: lists may be open at the end.
     """
     root = Group()
+    if len(pieces) == 1 and start >= len(pieces[0]):
+        return root
     current = root
     above: list[Group] = []
     for number, piece in enumerate(pieces):

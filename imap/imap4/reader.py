@@ -125,7 +125,7 @@ class CommandReader:
 
     def next(self) -> Event | None:
         """The next event, None when more octets are needed."""
-        while True:
+        while self._buffer or self._literal is not None:
             if self._missing and not self._read_literal():
                 return None
             if self._literal is not None:
@@ -137,6 +137,7 @@ class CommandReader:
             event = self._line(end)
             if event is not None:
                 return event
+        return None
 
     def _unfinished_line(self) -> Event | None:
         self._scanned = len(self._buffer)
@@ -175,7 +176,7 @@ class CommandReader:
             self._skipping = False
             return None
         self._size += len(line)
-        if self._too_long(self._size, line):
+        if self._size > self.max_line and self._too_long(self._size, line):
             return self._refused(line, ParseError("Too long argument."))
         announced = _LITERAL.search(line) if line.endswith(b"}") else None
         if announced is None or not _BALANCED.match(line):

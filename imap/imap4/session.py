@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imap import session
 from imap.imap4 import arguments
@@ -45,6 +45,7 @@ MAX_UNSETTLED = 4
 IDLE_TIMEOUT = 1800.0
 
 _TAG = re.compile(rb"[!#$&',-\[\]-z|}~]+")  # RFC 3501 section 9, as Dovecot reads it
+_BY_NAME = {name.encode(): kind for name, kind in COMMANDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,11 @@ class Settings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a command has come to, before it is told."""
 
     command: Command
+    news: Flush
     reply: Reply
     started: float
 
@@ -162,12 +163,12 @@ class Session(session.Session):
         uid = name == b"UID"
         if uid:
             name, end = _word(line, end + 1)
-        if not name or not name.isascii():
-            raise Bad("Invalid command name")
-        kind = COMMANDS.get(name.decode("ascii"))
-        if kind is None or not (kind.takes_uid if uid else not kind.only_uid):
+        kind = _BY_NAME.get(name)
+        if kind is None:
+            raise Bad("Unknown command" if name and name.isascii() else "Invalid command name")
+        if not (kind.takes_uid if uid else not kind.only_uid):
             raise Bad("Unknown command")
-        if not kind.states.value & self.state.value:
+        if self.state not in kind.states:
             raise NotSelected() if self.logged_in and kind.states == State.SELECTED else Bad("Unknown command")
         return kind(tag, uid=uid), end
 
@@ -181,7 +182,7 @@ class Session(session.Session):
         started = time.monotonic()
         first = read.pieces[0]
         tag = first.partition(b" ")[0]
-        if not _is_tag(tag):
+        if _TAG.fullmatch(tag) is None:
             self._fail(b"", "", Bad("Invalid command name"), started)
             return
         try:
@@ -209,8 +210,9 @@ class Session(session.Session):
         """Answer a command at once, or when the mailbox is brought up to date if it brings news with it."""
         if self.closed:
             return
-        if self.view is not None and command.news:
-            self._unsettled.append(Answer(command, reply, started))
+        news = command.news
+        if self.view is not None and news is not Flush.NOTHING:
+            self._unsettled.append(Answer(command, news, reply, started))
         elif reply.start_tls:
             self.start_tls(command.tag + f" OK {reply.text}\r\n".encode())
         elif reply.compress:
@@ -242,19 +244,22 @@ class Session(session.Session):
         if not self._unsettled:
             return
         waiting, self._unsettled = self._unsettled, []
-        for flush in (Flush.NEWS, Flush.ALL):
-            answers = [answer for answer in waiting if answer.command.news == flush]
+        some = [answer for answer in waiting if answer.news is Flush.NEWS]
+        every = [answer for answer in waiting if answer.news is Flush.ALL] if some else waiting
+        for answers in (some, every):
             if answers and self.view is not None:
-                self._settle_together(self.view, answers, expunges=flush is Flush.ALL)
+                self._settle_together(self.view, answers, expunges=answers is every)
 
     def _settle_together(self, view: View, answers: list[Answer], *, expunges: bool) -> None:
         failed: dict[Answer, StoreError] = {}
+        uid = False
         for answer in answers:
+            uid |= answer.command.news_with_uid
             try:
                 answer.command.settle(view)
             except StoreError as error:
                 failed[answer] = error
-        self.tell_news(view, expunges=expunges, uid=any(answer.command.news_with_uid for answer in answers))
+        self.tell_news(view, expunges=expunges, uid=uid)
         modseq = view.modseq_to_tell()
         code = None if modseq is None else f"HIGHESTMODSEQ {modseq}"
         last = answers[-1].reply
@@ -265,7 +270,7 @@ class Session(session.Session):
             if failed and answer in failed:
                 self._fail(answer.command.tag, answer.command.name, failed[answer], answer.started)
             else:
-                own = code if reply is last else None
+                own = code if answer is answers[-1] else None
                 self._tagged(answer.command.tag, reply.status, reply.text, reply.code or own, answer.started)
 
     def tell_news(self, view: View, *, expunges: bool = True, uid: bool = False) -> None:
@@ -310,12 +315,14 @@ class Session(session.Session):
         return f"Error in IMAP command {name}: {text}"
 
     def _tagged(self, tag: bytes, status: str, text: str, code: str | None, started: float) -> None:
-        if status == "OK" and self.logged_in:
-            self._bad = 0
-        if self.logged_in and not text.endswith("Logged in"):
-            text = f"{text.removesuffix('.')} ({time.monotonic() - started:.3f} + 0.000 secs)."
-        bracket = f"[{code}] " if code else ""
-        self.write((tag or b"*") + f" {status} {bracket}{text}\r\n".encode("utf-8", "surrogateescape"))
+        if self.logged_in:
+            if status == "OK":
+                self._bad = 0
+            if not text.endswith("Logged in"):
+                text = f"{text.removesuffix('.')} ({time.monotonic() - started:.3f} + 0.000 secs)."
+        if code:
+            text = f"[{code}] {text}"
+        self.write(b"%b %b %b\r\n" % (tag or b"*", status.encode(), text.encode("utf-8", "surrogateescape")))
 
     # Life
 

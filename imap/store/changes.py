@@ -1,5 +1,6 @@
 """STORE and EXPUNGE on an open mailbox: the files first, then the index, in one transaction."""
 
+import os
 import sqlite3
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -94,8 +95,9 @@ def _rename(mailbox: "Mailbox", message: Found, bits: int, numbers: list[int]) -
     place, name = mailbox.box.maildir.locate(message.file)
     base, info = filenames.split(name)
     target = base + filenames.info(bits, numbers, info)
-    if message.file == "cur/" + target:
-        return message.file  # only keywords without a letter changed
+    if message.file == "cur/" + target:  # only keywords without a letter changed
+        os.utime(mailbox.box.maildir.cur.fd)  # other sessions look at the time stamps
+        return message.file
     try:
         place.rename(name, mailbox.box.maildir.cur, target)
     except FileNotFoundError:

@@ -113,11 +113,6 @@ class Index:
             self.connection.close()
             self.connection = self._open()
 
-    def version(self) -> tuple[int, int]:
-        """Another value whenever anybody has changed the database: other connections, or this one."""
-        (others,) = self.connection.execute("PRAGMA data_version").fetchone()
-        return others, self.connection.total_changes
-
     def changed(self) -> int:
         """When a file was last made or removed where the index lies (nanoseconds): it may be another one then."""
         return 0 if self._directory is None else os.fstat(self._directory.fd).st_mtime_ns

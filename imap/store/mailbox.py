@@ -67,18 +67,18 @@ class Mailbox:
         self._seen = signs if settled else None
         return changes
 
-    def _signs(self) -> tuple[int, ...]:
-        """Other values whenever the index or the disk has changed: the usual case is that they have not.
+    def _signs(self) -> tuple[int, int, int, int]:
+        """Other values whenever something has happened: the usual case is that nothing has.
 
-        Control files are replaced, or added to under a lock file: their directory's time tells. So does the index's.
+        The index repeats what the directories hold. Control files are replaced, or added to under a lock file beside
+        them, so that their directory's time tells; where the index lies, that it was thrown away.
         """
         maildir = self.box.maildir
         return (
-            *self.index.version(),
-            self.index.changed(),
             os.fstat(maildir.cur.fd).st_mtime_ns,
             os.fstat(maildir.new.fd).st_mtime_ns,
             os.fstat(maildir.control.fd).st_mtime_ns,
+            self.index.changed(),
         )
 
     def _current_row(self) -> Row:

@@ -203,9 +203,8 @@ class Connection(protocol.Protocol):
         if self._deflate is not None:
             data = self._deflate.compress(data)
         if self._direct:
-            sent = self._transport.writeSomeData(data)
-            if isinstance(sent, int):  # otherwise an error, which the reactor meets again and handles
-                data = data[sent:]
+            with contextlib.suppress(OSError):  # which the reactor meets again and handles
+                data = data[self._transport.getHandle().send(data) :]
         if data:
             self._direct = False
             self._transport.write(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from imap.imap4.commands.base import ANY_STATE, Command, Flush, Reply, State
 
@@ -30,9 +30,10 @@ class Noop(Command):
     name = "NOOP"
     states = ANY_STATE
     flush = Flush.ALL
+    reply: ClassVar = Reply("NOOP completed.")
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        return Reply("NOOP completed.")
+        return self.reply
 
 
 class Check(Command):
@@ -41,9 +42,10 @@ class Check(Command):
     name = "CHECK"
     states = State.SELECTED
     flush = Flush.ALL
+    reply: ClassVar = Reply("Check completed.")
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        return Reply("Check completed.")
+        return self.reply
 
 
 class Logout(Command):

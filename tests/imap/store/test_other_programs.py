@@ -50,6 +50,19 @@ def test_a_mail_renamed_between_look_and_read_is_still_found(store: UserStore, m
         assert mailbox.read(1) == mail
 
 
+def test_a_keyword_that_no_file_name_shows_is_told(make_store: MakeStore, mail: bytes) -> None:
+    """Sessions look at time stamps alone, and the 27th keyword has no letter."""
+    store = make_store()
+    names = [f"kw{number}" for number in range(30)]
+    store.append("INBOX", [NewMail(mail, names[:27]), NewMail(mail, names[27:])])
+    with store.open("INBOX") as one, make_store().open("INBOX") as two:
+        settle()
+        one.sync(), two.sync()
+        assert two.sync() == Changes()
+        one.store([1], "add", names[27:])
+        assert two.sync() == Changes(flags=(1,))
+
+
 def test_change_within_the_same_tick_is_not_missed(store: UserStore, maildir: Path) -> None:
     store.create("INBOX")
     with store.open("INBOX") as mailbox:
