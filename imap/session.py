@@ -19,9 +19,10 @@ INTERNAL_ERROR = "Internal error occurred. Refer to server log for more informat
 
 # Seconds without a command before log-in.
 LOGIN_TIMEOUT = 180.0
-# Octets that may wait behind a command before log-in; the connection is not read meanwhile. One read of the transport
-# can exceed it by as much as the transport reads at once (64 KiB).
+# Octets that may wait behind a command, before log-in and after; the connection is not read meanwhile. One read of the
+# transport can exceed it by as much as the transport reads at once (64 KiB).
 MAX_WAITING_BEFORE_LOGIN = 8192
+MAX_WAITING = 256 << 10
 # Answers are gathered up to this many octets before they are written.
 BATCH = 32 << 10
 # A command that runs longer than this many seconds lets other sessions run.
@@ -116,8 +117,8 @@ class Session(ABC):
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should be read before what was read is answered: a stranger's input is bounded."""
-        return self.busy and not self.is_logged_in and self.buffered > MAX_WAITING_BEFORE_LOGIN
+        """Whether nothing more should be read before what was read is answered."""
+        return self.busy and self.buffered > (MAX_WAITING if self.is_logged_in else MAX_WAITING_BEFORE_LOGIN)
 
     def receive(self, data: bytes) -> None:
         """Octets from the peer."""

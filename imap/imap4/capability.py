@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from imap.login import Login
     from imap.store import UserStore
 
-# One message of APPEND and REPLACE; bounds what a client can make the server hold (RFC 7889).
-MAX_MESSAGE = 64 << 20
+# One message of APPEND and REPLACE (RFC 7889). FETCH of parts of it and SEARCH in it hold it in memory.
+MAX_MESSAGE = 128 << 20
 
 _BEFORE = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+"
 

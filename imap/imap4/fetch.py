@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,10 +19,13 @@ from imap.imap4.objectid import email_id
 from imap.imap4.preview import preview
 from imap.imap4.syntax import literal, nstring, string
 from imap.mime import Section, SectionError, body, envelope
-from imap.store import Expunged, Message
+from imap.store import Expunged, Message, Outgoing
 
 # Items that a client may ask for in one FETCH; a message is looked at once for each.
 MAX_ITEMS = 256
+
+# A message bigger than this is not read as a whole where it need not be.
+BIG = 1 << 20
 
 # What Dovecot tells of a message that is no longer there.
 _NO_ENVELOPE = b"(" + b" ".join([b"NIL"] * 10) + b")"
@@ -43,6 +47,7 @@ class Item:
     """One item: what it writes, whether it sets \\Seen, and under which key the store may keep its value.
 
     ``reads`` tells which octets of the message alone make the value; an item with none looks at the mailbox too.
+    ``whole`` writes the message, or all behind its header, in pieces.
     ``known`` tells the value from what a message has in memory, None where that is not enough; it may take the place
     of ``write``. ``gone`` stands for the value of a message that was expunged, whole, as RFC 2180 section 4.1.2 has it.
     """
@@ -53,6 +58,36 @@ class Item:
     reads: Literal["", "header", "data"] = ""
     gone: bytes = b""
     known: Known | None = None
+    whole: Whole | None = None
+
+    def is_told_in_pieces(self, content: Content) -> bool:
+        """Whether :attr:`whole` writes it."""
+        try:
+            return self.whole is not None and content.message.size > BIG
+        except Expunged:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """BODY[], BODY[TEXT] and their like, of which a big message is told in pieces: ``label {size}`` and the octets."""
+
+    label: bytes
+    start: int
+    count: int | None
+    text: bool  # TEXT: all behind the header
+
+    def open(self, content: Content) -> tuple[Outgoing, int, int | None]:
+        """The message, and which octets of it are told. Raises Expunged; the caller closes it."""
+        start = self.start + (len(content.header) if self.text else 0)
+        return content.mailbox.outgoing(content.message.uid), start, self.count
+
+    def read(self, content: Content) -> bytes:
+        """All of it at once. Raises Expunged."""
+        opened, start, count = self.open(content)
+        with contextlib.closing(opened):
+            octets = b"".join(opened.pieces(start, count))
+        return self.label + b" " + literal(octets.replace(b"\0", b"\x80"))
 
 
 class Items:
@@ -121,7 +156,9 @@ class Items:
     async def prepare(self, content: Content, cached: dict[str, bytes]) -> dict[str, bytes]:
         """For :meth:`render`: what a heavy message would block the loop with, written in a thread."""
         items = {
-            name: item for name, item in self._items.items() if item.reads and (item.cache_key or "") not in cached
+            name: item
+            for name, item in self._items.items()
+            if item.reads and (item.cache_key or "") not in cached and not item.is_told_in_pieces(content)
         }
         try:
             if not items or content.message.size <= HEAVY:
@@ -132,13 +169,16 @@ class Items:
             return {}
         return await asyncio.to_thread(lambda: {name: item.write(content) for name, item in items.items()})
 
-    def render(self, content: Content, cached: dict[str, bytes], prepared: Mapping[str, bytes]) -> bytes:
-        """The items of one message, joined; fills ``cached`` with values worth keeping.
+    def render(self, content: Content, cached: dict[str, bytes], prepared: Mapping[str, bytes]) -> list[bytes | Whole]:
+        """The items of one message; fills ``cached`` with values worth keeping.
 
         Sets ``content.expunged`` where a value could not be had any more and ``Item.gone`` stands for it.
         """
-        pieces = []
+        pieces: list[bytes | Whole] = []
         for name, item in self._items.items():
+            if item.is_told_in_pieces(content) and item.whole is not None:
+                pieces.append(item.whole)
+                continue
             key = item.cache_key
             value = cached.get(key) if key is not None else None
             if value is None:
@@ -150,8 +190,9 @@ class Items:
                 else:
                     if key is not None:
                         cached[key] = value
-            pieces.append(value if key is None else name.encode() + b" " + value)
-        return b" ".join(filter(None, pieces))
+            if value:
+                pieces.append(value if key is None else name.encode() + b" " + value)
+        return pieces
 
     def _read_one(self, arguments: Arguments) -> None:
         text = arguments.atom()
@@ -331,4 +372,5 @@ def _section_item(label: bytes, section: Section, partial: tuple[int, int | None
             octets = octets[start:] if count is None else octets[start : start + count]
         return label + b" " + literal(octets)
 
-    return Item(write, sets_seen, reads="header" if section.header_only else "data", gone=label + b" NIL")
+    whole = Whole(label, *(partial or (0, None)), section.kind == "TEXT") if section.is_whole else None
+    return Item(write, sets_seen, reads="header" if section.header_only else "data", gone=label + b" NIL", whole=whole)

@@ -171,7 +171,9 @@ def describe_new(view: View, group: EventGroup, uids: Sequence[int]) -> bytes:
         if message is None or not number:
             continue
         try:
-            out.append(b"* %d FETCH (%b)\r\n" % (number, items.render(Content(view.mailbox, message, number), {}, {})))
+            content = Content(view.mailbox, message, number)
+            values = [v if isinstance(v, bytes) else v.read(content) for v in items.render(content, {}, {})]
+            out.append(b"* %d FETCH (%b)\r\n" % (number, b" ".join(values)))
         except Expunged:
             continue
     return b"".join(out)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from imap.imap4.errors import ParseError, ReplyError, TooBig
 from imap.store import StoreError
@@ -37,6 +37,27 @@ class Binary(Literal):
     binary = True
 
 
+class Sink(Protocol):
+    """Where the octets of a big literal go as they come. Both may raise StoreError."""
+
+    def write(self, data: bytes) -> None: ...
+    def close(self) -> None:
+        """Drop them, unless a command has made something of them. Safe to call twice."""
+
+
+class Spooled(Literal):
+    """A literal whose octets went into a sink; here there are none."""
+
+    sink: Sink
+
+    @classmethod
+    def into(cls, sink: Sink) -> Spooled:
+        """The literal that the sink holds. Whoever runs the command closes the sink."""
+        literal = cls()
+        literal.sink = sink
+        return literal
+
+
 class Command(NamedTuple):
     """A whole command: the pieces of its line with the literals between them."""
 
@@ -55,21 +76,29 @@ class Refused(NamedTuple):
     fatal: bool = False
 
 
+def close_sinks(pieces: Sequence[bytes]) -> None:
+    """A command is over: what it left in its sinks goes."""
+    for piece in pieces:
+        if isinstance(piece, Spooled):
+            piece.sink.close()
+
+
 Event = Command | Continue | Refused
 # A line outside of commands: a SASL response is the longest (base64 of a Kerberos ticket).
 MAX_RESPONSE = 16 << 10
 # The literals of one command together (MULTIAPPEND); bounds what one client can make the server hold.
-MAX_LITERALS = 128 << 20
+MAX_LITERALS = 64 << 20
 
-# Asked for each literal with the pieces so far and its size; raises ReplyError to refuse it.
-Admit = Callable[[Sequence[bytes], int], None]
+# Asked for each literal with the pieces so far, its size and whether it is a literal8; raises ReplyError to refuse it.
+# What is returned takes the octets; None, and they are kept in memory.
+Admit = Callable[[Sequence[bytes], int, bool], Sink | None]
 
 
 class CommandReader:
     """One direction of one connection.
 
-    ``max_line`` bounds a line and each literal that ``admit`` does not judge, ``max_literals`` those of one command;
-    ``max_id`` is the bound of the ID command, where that is more.
+    ``max_line`` bounds a line and each literal that ``admit`` does not judge, ``max_literals`` those of one command
+    that stay in memory; ``max_id`` is the bound of the ID command, where that is more.
     """
 
     def __init__(self, max_line: int, admit: Admit, max_literals: int = MAX_LITERALS, max_id: int = 0) -> None:
@@ -83,6 +112,7 @@ class CommandReader:
         self._size = 0  # octets of the lines of this command
         self._literals = 0  # octets of its literals
         self._literal: bytearray | None = None
+        self._sink: Sink | None = None
         self._binary = False
         self._missing = 0  # octets of the literal still to come
         self._refusal: ReplyError | StoreError | None = None
@@ -97,7 +127,7 @@ class CommandReader:
         dropped = len(self._buffer) + sum(map(len, self._pieces)) + len(self._literal or b"")
         self._buffer.clear()
         self._missing, self._skipping = 0, False
-        self._restart()
+        self._drop()
         return dropped
 
     @property
@@ -131,6 +161,9 @@ class CommandReader:
             if self._literal is not None:
                 self._pieces.append(Binary(self._literal) if self._binary else Literal(self._literal))
                 self._literal = None
+            elif self._sink is not None:
+                self._pieces.append(Spooled.into(self._sink))
+                self._sink = None
             end = self._buffer.find(b"\n", self._scanned)
             if end < 0:
                 return self._unfinished_line()
@@ -146,7 +179,7 @@ class CommandReader:
             self._scanned = 0
         elif self._too_long(self._scanned + self._size, self._buffer):
             start = self._pieces[0] if self._pieces else bytes(self._buffer[: self.max_line])
-            self._restart()
+            self._drop()
             self._buffer.clear()
             self._skipping = True
             return Refused(start, ParseError("Too long argument."))
@@ -163,6 +196,12 @@ class CommandReader:
         taken = min(self._missing, len(self._buffer))
         if self._literal is not None:
             self._literal += self._buffer[:taken]
+        elif self._sink is not None:
+            try:
+                self._sink.write(bytes(self._buffer[:taken]))
+            except StoreError as error:  # the rest of it is still on its way
+                self._refusal = error
+                self._drop_sink()
         del self._buffer[:taken]
         self._missing -= taken
         return not self._missing
@@ -189,8 +228,8 @@ class CommandReader:
         self._pieces.append(line[: announced.start(1)])
         if self._refusal is None:
             try:
-                self.admit(self._pieces, size)
-                self._literals += size
+                self._sink = self.admit(self._pieces, size, bool(announced[1]))
+                self._literals += size if self._sink is None else 0
                 if self._literals > self.max_literals:
                     raise TooBig("Literal size too large")
             except (ReplyError, StoreError) as error:
@@ -201,13 +240,25 @@ class CommandReader:
                 return self._refused(line, self._refusal, fatal=fatal)
             self._missing = size
             return None
-        self._missing, self._literal, self._binary = size, bytearray(), bool(announced[1])
+        self._missing, self._binary = size, bool(announced[1])
+        self._literal = bytearray() if self._sink is None else None
         return Continue() if synchronizing else None
 
     def _refused(self, line: bytes, error: ReplyError | StoreError, *, fatal: bool = False) -> Refused:
         start = self._pieces[0] if self._pieces else line
-        self._restart()
+        self._drop()
         return Refused(start, error, fatal)
+
+    def _drop(self) -> None:
+        """Forget the command, and what of it went into sinks."""
+        self._drop_sink()
+        close_sinks(self._pieces)
+        self._restart()
+
+    def _drop_sink(self) -> None:
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
 
     def _restart(self) -> None:
         self._pieces = []

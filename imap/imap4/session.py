@@ -17,7 +17,7 @@ from imap.imap4.commands import COMMANDS
 from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.errors import INVALID, MISSING, Bad, NotSelected, ParseError, ReplyError, TooBig
 from imap.imap4.notify import Notify, describe_new
-from imap.imap4.reader import MAX_LITERALS, CommandReader, Continue, Refused
+from imap.imap4.reader import MAX_LITERALS, CommandReader, Continue, Refused, Sink, close_sinks
 from imap.imap4.reader import Command as CommandRead
 from imap.imap4.view import View
 from imap.imap4.watching import Watcher
@@ -147,13 +147,14 @@ class Session(session.Session):
             self._command(event)
         return True
 
-    def _admit(self, pieces: Sequence[bytes], size: int) -> None:
+    def _admit(self, pieces: Sequence[bytes], size: int, binary: bool) -> Sink | None:
         """Judge a literal before a single octet of it is taken."""
         tag, _ = _names(pieces[0])
         command, offset = self._lookup(tag, pieces[0])
         limit = command.literal_limit(self, pieces, offset) or self.reader.max_line
         if size > limit:
             raise command.too_big() if limit > self.reader.max_line else TooBig("Literal size too large")
+        return None if binary else command.spool(self, size)
 
     # Commands
 
@@ -191,20 +192,25 @@ class Session(session.Session):
                 self._settle()
             result = command.run(self, Arguments(arguments.parse(read.pieces, offset)))
         except (ReplyError, StoreError) as error:
+            close_sinks(read.pieces)
             self._fail(tag, _names(first)[1], error, started)
             return
         if isinstance(result, Reply):
             self._finish(command, result, started)
         else:
-            self.run(self._await(command, first, result, started))
+            self.run(self._await(command, read, result, started))
 
-    async def _await(self, command: Command, line: bytes, result: Coroutine[Any, Any, Reply], started: float) -> None:
+    async def _await(
+        self, command: Command, read: CommandRead, result: Coroutine[Any, Any, Reply], started: float
+    ) -> None:
         try:
             reply = await result
         except (ReplyError, StoreError) as error:
-            self._fail(command.tag, _names(line)[1], error, started)
+            self._fail(command.tag, _names(read.pieces[0])[1], error, started)
         else:
             self._finish(command, reply, started)
+        finally:
+            close_sinks(read.pieces)
 
     def _finish(self, command: Command, reply: Reply, started: float) -> None:
         """Answer a command at once, or when the mailbox is brought up to date if it brings news with it."""
@@ -375,6 +381,7 @@ class Session(session.Session):
         return not self.busy or self.waits_for_line
 
     def _release(self) -> None:
+        self.reader.clear()
         self.notify(None)
         self.deselect()
         if self.store is not None:

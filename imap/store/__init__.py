@@ -27,6 +27,7 @@ UserStore
     .subscribe(name); .unsubscribe(name); .subscriptions(patterns=()) -> list[str]
     .status(name, size=False) -> Status
     .open(name, read_only=False) -> Mailbox
+    .spool(name) -> Incoming                                  # NewMail's data as they come: .write(), .sync(), .close()
     .append(name, [NewMail(data, flags, internal_date), ...]) -> AppendResult      # all or none (MULTIAPPEND)
     .deliver(name, NewMail)                                   # into new/, durable when it returns; for LMTP
     .quota_roots -> tuple[QuotaRoot, ...]                     # .name, .limits() -> Limits(storage, messages)
@@ -40,6 +41,7 @@ Mailbox (context manager)
     .keywords: tuple[str, ...]           # all keywords known in the mailbox, for FLAGS/PERMANENTFLAGS
     .sync() -> Changes                   # applies what others did to .messages and tells it; also claims \\Recent
     .read(uid) -> bytes                  # CRLF form; raises Expunged
+    .outgoing(uid) -> Outgoing           # a big mail: .size(start, count), .pieces(start, count), .close()
     .read_header(uid) -> bytes           # header and empty line, CRLF form; cheaper than read
     .save_date(uid) -> int               # SAVEDATE, seconds since the epoch
     .store(uids, "replace"|"add"|"remove", flags, unchanged_since=None) -> StoreResult   # ReadOnly if so opened
@@ -75,6 +77,7 @@ from imap.store.errors import (
 from imap.store.mailbox import Mailbox
 from imap.store.quota import Limits, QuotaRoot
 from imap.store.root import MailRoot
+from imap.store.stream import Incoming, Outgoing
 from imap.store.types import (
     SYSTEM_FLAGS,
     AppendResult,
@@ -102,6 +105,7 @@ __all__ = [
     "Corrupt",
     "Expunged",
     "InUse",
+    "Incoming",
     "InvalidName",
     "JailEscape",
     "LimitExceeded",
@@ -117,6 +121,7 @@ __all__ = [
     "NonExistent",
     "NotPossible",
     "NotSelectable",
+    "Outgoing",
     "OverQuota",
     "QuotaRoot",
     "ReadOnly",

@@ -3,9 +3,9 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from imap.store import changes, filenames, transfer
 from imap.store.box import Box
@@ -14,9 +14,12 @@ from imap.store.guard import guarded
 from imap.store.index import Index
 from imap.store.maildir import crlf, crlf_size
 from imap.store.rows import Row, flag_set, load_by_id
+from imap.store.stream import Outgoing
 from imap.store.transfer import Destinations
 from imap.store.types import Changes, CopyResult, Message, StoreMode, StoreResult
 from imap.store.watch import Watch
+
+T = TypeVar("T")
 
 _COLUMNS = "uid, bits, keywords, modseq, size, date"
 _FEW = 500  # so many UIDs are named in a statement; for more the whole mailbox is read
@@ -213,11 +216,20 @@ class Mailbox:
             end = _header_end(head)
         return crlf(head if end < 0 else head[:end])
 
+    @guarded
+    def outgoing(self, uid: int) -> Outgoing:
+        """A message to be read in pieces. Raises Expunged."""
+        return Outgoing(self._found(uid, self.box.maildir.open))
+
     def _stored(self, uid: int, count: int | None = None) -> bytes:
+        return self._found(uid, lambda file: self.box.maildir.read(file, count))
+
+    def _found(self, uid: int, look: Callable[[str], T]) -> T:
+        """What `look` makes of the message's file. Raises Expunged."""
         for attempt in range(3):
             file, _ = self._file(uid)
             try:
-                return self.box.maildir.read(file, count)
+                return look(file)
             except FileNotFoundError:
                 with self.transaction(force=attempt > 0):  # renamed by another program: look again
                     pass

@@ -131,6 +131,11 @@ class Maildir:
         place, name = self.locate(file)
         return place.read(name, count=count)
 
+    def open(self, file: str) -> int:
+        """A descriptor of a mail. Raises FileNotFoundError."""
+        place, name = self.locate(file)
+        return place.open(name, os.O_RDONLY | os.O_NONBLOCK)
+
     def has(self, file: str) -> bool:
         """Whether "cur/NAME" or "new/NAME" is there."""
         place, name = self.locate(file)

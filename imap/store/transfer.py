@@ -35,7 +35,8 @@ def append(box: Box, index: Index, mails: Sequence[NewMail]) -> AppendResult:
     saved = []
     try:
         for mail in mails:
-            saved.append(maildir.save(mail.data, mail.internal_date))
+            data, date = mail.data, mail.internal_date
+            saved.append(maildir.save(data, date) if isinstance(data, bytes) else data.finish(date))
     except BaseException:
         for item in saved:
             maildir.forget(item)

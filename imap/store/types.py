@@ -2,7 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from imap.store.maildir import crlf_size
+
+if TYPE_CHECKING:
+    from imap.store.stream import Incoming
 
 # The system flags that are kept (RFC 3501 section 2.3.2); \Recent is a property of the session, not of the message.
 ANSWERED, FLAGGED, DELETED, SEEN, DRAFT = "\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft"
@@ -64,11 +69,16 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class NewMail:
-    """A message on its way in. `data` may have CRLF or LF line ends; it is kept as it came."""
+    """A message on its way in; `data` may have CRLF or LF line ends."""
 
-    data: bytes
+    data: "bytes | Incoming"
     flags: Iterable[str] = ()
     internal_date: float | None = None  # seconds since the epoch; None: now
+
+    @property
+    def size(self) -> int:
+        """Octets with CRLF line ends."""
+        return crlf_size(self.data) if isinstance(self.data, bytes) else self.data.size
 
 
 @dataclass(frozen=True, slots=True)

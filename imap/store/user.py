@@ -14,11 +14,11 @@ from imap.store.index import Index
 from imap.store.layout import ROOT, Parts, check_new, to_disk
 from imap.store.listing import Namespace, comes_by_itself, names_of, special_use
 from imap.store.mailbox import Mailbox
-from imap.store.maildir import crlf_size
 from imap.store.names import Names
 from imap.store.numbers import count, measure
 from imap.store.place import Place
 from imap.store.quota import Limits, QuotaRoot
+from imap.store.stream import Incoming
 from imap.store.types import AppendResult, MailboxInfo, NamespaceInfo, NewMail, Status
 
 
@@ -215,9 +215,14 @@ class UserStore:
             yield box, place.index
 
     @guarded
+    def spool(self, name: str) -> Incoming:
+        """Where a big mail can be written as it comes, before it is appended. Raises NonExistent."""
+        return Incoming(self._open_box(name)[0].maildir)
+
+    @guarded
     def append(self, name: str, mails: Sequence[NewMail]) -> AppendResult:
         """Store mails, all or none, durably. Raises NonExistent, OverQuota, LimitExceeded."""
-        self.admit(name, sum(crlf_size(mail.data) for mail in mails), len(mails))
+        self.admit(name, sum(mail.size for mail in mails), len(mails))
         with self.destination(name) as (box, index):
             return transfer.append(box, index, mails)
 
@@ -227,7 +232,8 @@ class UserStore:
 
         Raises NonExistent, InvalidName, OverQuota.
         """
-        self.admit(name, crlf_size(mail.data), 1, delivery=True)
+        assert isinstance(mail.data, bytes)
+        self.admit(name, mail.size, 1, delivery=True)
         box, _ = self._open_box(name)
         with contextlib.closing(box.maildir):
             saved = box.maildir.save(mail.data, mail.internal_date)

@@ -208,7 +208,7 @@ class Connection(protocol.Protocol):
         if data:
             self._direct = False
             self._transport.write(data)
-        if self._held_back:  # a command was answered
+        if self._held_back and (self.session is None or not self.session.is_full):  # a command was answered
             self._held_back = False
             self._transport.resumeProducing()
             if self._deflate is not None:

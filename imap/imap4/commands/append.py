@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,18 +12,26 @@ from imap.imap4 import sequence
 from imap.imap4.arguments import Arguments, Atom, Group, Quoted
 from imap.imap4.capability import MAX_MESSAGE
 from imap.imap4.catenate import assemble
-from imap.imap4.commands.base import Command, Flush, Reply, State
+from imap.imap4.commands.base import Command, Flush, Reply, Result, State
 from imap.imap4.commands.flags import flag_set
 from imap.imap4.commands.message import selected
 from imap.imap4.commands.names import mailbox_name
 from imap.imap4.dates import read_date_time
 from imap.imap4.errors import INVALID, Bad, No, ReplyError
-from imap.imap4.reader import Literal
+from imap.imap4.reader import Literal, Spooled
 from imap.mime.binary import without_binary
-from imap.store import AppendResult, NewMail, NonExistent, NotSelectable
+from imap.store import AppendResult, Incoming, NewMail, NonExistent, NotSelectable
 
 if TYPE_CHECKING:
     from imap.imap4.session import Session
+
+
+# A message bigger than this is written into the mailbox's tmp/ while it comes.
+SPOOLED = 128 << 10
+# What CATENATE makes and what is sent as a literal8 is put together in memory.
+MAX_ASSEMBLED = 64 << 20
+
+_TEXT = re.compile(rb"[ (]TEXT \Z", re.IGNORECASE)
 
 
 class Append(Command):
@@ -30,18 +40,31 @@ class Append(Command):
     name = "APPEND"
     flush = Flush.ALL
     breaks_mailbox = True
+    _target = ""  # the mailbox, while its literals come
+    _whole = False  # whether the literal is a message, not a part of one
 
     def literal_limit(self, session: Session, pieces: Sequence[bytes], offset: int) -> int:
-        before = Arguments(syntax.parse(pieces[:1], offset, whole=False))
-        self._skip(before)
-        if not before.more():
+        rest = Arguments(syntax.parse(pieces[:1], offset, whole=False))
+        self._skip(rest)
+        named = rest.more()
+        if not named and len(pieces) == 1:
             return 0  # the name of the mailbox itself
-        if len(pieces) == 1:
-            self._destination(session, before.astring())
-            self._options(before)
-            if before.more() and before.word() != "CATENATE":
+        self._target = self._destination(session, rest.astring() if named else pieces[1])
+        if not named and len(pieces) == 3:
+            rest = Arguments(syntax.parse(pieces[2:], 0, whole=False))
+        if rest.more() or not named:
+            self._options(rest)
+            if rest.more() and rest.word() != "CATENATE":
                 raise Bad(INVALID)
-        return MAX_MESSAGE
+        self._whole = not _TEXT.search(pieces[-1])
+        return MAX_MESSAGE if self._whole else MAX_ASSEMBLED
+
+    def spool(self, session: Session, size: int) -> Incoming | None:
+        if size <= SPOOLED or not self._whole:
+            return None
+        assert session.store is not None
+        session.store.admit(self._target, size, 1)
+        return session.store.spool(self._target)
 
     def too_big(self) -> ReplyError:
         return No("Message is too big.", "TOOBIG")
@@ -49,35 +72,50 @@ class Append(Command):
     def _skip(self, before: Arguments) -> None:
         """Pass over what stands before the name of the mailbox."""
 
-    def run(self, session: Session, arguments: Arguments) -> Reply:
-        result = self._append(session, arguments)
-        return Reply("Append completed.", _appenduid(result))
+    def run(self, session: Session, arguments: Arguments) -> Result:
+        mails = self._read(session, arguments)
+        spooled = [mail.data for mail in mails if isinstance(mail.data, Incoming)]
+        return self._save_spooled(session, mails, spooled) if spooled else self._save(session, mails)
 
-    def _append(self, session: Session, arguments: Arguments) -> AppendResult:
-        assert session.store is not None
-        name = self._destination(session, arguments.astring())
+    def _read(self, session: Session, arguments: Arguments) -> list[NewMail]:
+        self._target = self._destination(session, arguments.astring())
         mails: list[NewMail] = []
         while arguments.more() or not mails:
             flags, date = self._options(arguments)
             if not arguments.more():
                 raise Bad("Missing message size")
-            data = self._message(session, arguments)
-            if not data:
+            mail = NewMail(self._message(session, arguments), flags, date)
+            if not mail.size:
                 raise No("Can't save a zero byte message")
-            mails.append(NewMail(data, flags, date))
+            mails.append(mail)
+        return mails
+
+    async def _save_spooled(self, session: Session, mails: list[NewMail], spooled: list[Incoming]) -> Reply:
+        """As `_save`, once what lies in tmp/ is durable: a big mail takes the disk a while."""
+        for each in spooled:
+            await asyncio.to_thread(each.sync)
+        return self._save(session, mails)
+
+    def _save(self, session: Session, mails: list[NewMail]) -> Reply:
+        return Reply("Append completed.", _appenduid(self._append(session, mails)))
+
+    def _append(self, session: Session, mails: list[NewMail]) -> AppendResult:
+        assert session.store is not None
         try:
-            return session.store.append(name, mails)
+            return session.store.append(self._target, mails)
         except (NonExistent, NotSelectable) as error:
             raise No(error.text, "TRYCREATE") from error
 
     @staticmethod
-    def _message(session: Session, arguments: Arguments) -> bytes:
-        """The octets of one message: a literal, or what CATENATE puts together."""
+    def _message(session: Session, arguments: Arguments) -> bytes | Incoming:
+        """One message: a literal, wherever it is, or what CATENATE puts together."""
         data = arguments.take()
+        if isinstance(data, Spooled) and isinstance(data.sink, Incoming):
+            return data.sink
         if isinstance(data, Literal):
             return without_binary(data) if data.binary else bytes(data)
         if isinstance(data, Atom) and data.upper() == b"CATENATE" and arguments.is_group():
-            return assemble(session, arguments.group(), MAX_MESSAGE)
+            return assemble(session, arguments.group(), MAX_ASSEMBLED)
         raise Bad(INVALID)
 
     @staticmethod
@@ -120,6 +158,7 @@ class Replace(Append):
     name = "REPLACE"
     states = State.SELECTED
     takes_uid = True
+    _replaced = 0  # UID of the message that goes
 
     def literal_limit(self, session: Session, pieces: Sequence[bytes], offset: int) -> int:
         _require_extensions(session)
@@ -128,7 +167,7 @@ class Replace(Append):
     def _skip(self, before: Arguments) -> None:
         before.atom()
 
-    def run(self, session: Session, arguments: Arguments) -> Reply:
+    def _read(self, session: Session, arguments: Arguments) -> list[NewMail]:
         _require_extensions(session)
         view = selected(session)
         numbers = list(view.numbers(arguments.atom(), uid=self.uid))
@@ -136,11 +175,15 @@ class Replace(Append):
             raise Bad("REPLACE takes one message.")
         if view.mailbox.read_only:
             raise No("Mailbox is read-only", "READ-ONLY")
-        uid = view.uids[numbers[0] - 1]
-        result = self._append(session, arguments)
+        self._replaced = view.uids[numbers[0] - 1]
+        return super()._read(session, arguments)
+
+    def _save(self, session: Session, mails: list[NewMail]) -> Reply:
+        view = selected(session)
+        result = self._append(session, mails)
         session.write(f"* OK [{_appenduid(result)}] Replacement message ready\r\n".encode())
-        view.mailbox.store([uid], "add", ["\\Deleted"])
-        view.expunged(view.mailbox.expunge([uid]))
+        view.mailbox.store([self._replaced], "add", ["\\Deleted"])
+        view.expunged(view.mailbox.expunge([self._replaced]))
         return Reply("Replace completed.")
 
 

@@ -12,6 +12,7 @@ from imap.imap4.errors import ReplyError, TooBig
 
 if TYPE_CHECKING:
     from imap.imap4.arguments import Arguments
+    from imap.imap4.reader import Sink
     from imap.imap4.session import Session
     from imap.imap4.view import View
 
@@ -84,6 +85,10 @@ class Command(ABC):
         arguments begin in the first piece.
         """
         return 0
+
+    def spool(self, session: Session, size: int) -> Sink | None:
+        """Where the octets of the literal go that was just allowed, if it is too big for memory. Raises StoreError."""
+        return None
 
     def too_big(self) -> ReplyError:
         """What a literal above the limit is answered with."""

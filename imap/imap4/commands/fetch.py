@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from imap.imap4 import sequence
 from imap.imap4.arguments import Arguments
@@ -11,10 +13,11 @@ from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.commands.message import enable_condstore, selected
 from imap.imap4.content import Content
 from imap.imap4.errors import Bad
-from imap.imap4.fetch import Items
+from imap.imap4.fetch import Items, Whole
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
-from imap.store import Message
+from imap.session import Disconnect
+from imap.store import Expunged, Message
 
 if TYPE_CHECKING:
     from imap.imap4.session import Session
@@ -126,25 +129,28 @@ class Fetch(Command):
             known = {key: values[message.uid] for key, values in cached.items() if message.uid in values}
             had = set(known)
             content = Content(view.mailbox, message, number)
-            text = items.render(content, known, await items.prepare(content, known))
-            missing |= content.expunged
+            values = items.render(content, known, await items.prepare(content, known))
             if items.wants_modseq:
                 view.told_modseq(message.modseq)
             for key in known.keys() - had:
                 fresh[key][message.uid] = known[key]
             if message.uid in newly_seen and not items.wants_flags:
-                text += b" FLAGS " + view.flags(message)
+                values.append(b"FLAGS " + view.flags(message))
                 if view.condstore and not items.wants_modseq:
-                    text += b" MODSEQ (%d)" % message.modseq
+                    values.append(b"MODSEQ (%d)" % message.modseq)
                     view.told_modseq(message.modseq)
                 if view.qresync and not items.wants_uid:
-                    text += b" UID %d" % message.uid
-            session.write(b"* %d FETCH (%b)\r\n" % (number, text))
+                    values.append(b"UID %d" % message.uid)
+            if any(isinstance(value, Whole) for value in values):
+                await _tell_big(session, content, values)
+            else:
+                session.write(b"* %d FETCH (%b)\r\n" % (number, b" ".join(cast("list[bytes]", values))))
+            missing |= content.expunged
             if session.out_of_breath():
                 await session.breathe()
-        for key, values in fresh.items():
-            if values:
-                view.mailbox.cache(key, values)
+        for key, new in fresh.items():
+            if new:
+                view.mailbox.cache(key, new)
         return missing
 
     @staticmethod
@@ -155,3 +161,31 @@ class Fetch(Command):
         changed = set(view.mailbox.store(unseen, "add", {"\\Seen"}).changed) if unseen else set()
         view.touched(changed)
         return changed
+
+
+async def _tell_big(session: Session, content: Content, values: list[bytes | Whole]) -> None:
+    """One FETCH response; a big message goes out in pieces, as the client takes them."""
+    text = b"* %d FETCH (" % content.number
+    for position, value in enumerate(values):
+        text += b" " if position else b""
+        if isinstance(value, bytes):
+            text += value
+            continue
+        try:
+            opened, start, count = value.open(content)
+        except Expunged:
+            content.expunged = True
+            text += value.label + b" NIL"
+            continue
+        with contextlib.closing(opened):
+            size = await asyncio.to_thread(opened.size, start, count)
+            session.write(text + value.label + b" {%d}\r\n" % size)
+            text = b""
+            for piece in opened.pieces(start, count):
+                size -= len(piece)
+                session.write(piece.replace(b"\0", b"\x80"))
+                if session.out_of_breath():
+                    await session.breathe()
+        if size:
+            raise Disconnect("A message changed while it was read.")
+    session.write(text + b")\r\n")

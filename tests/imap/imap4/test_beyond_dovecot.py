@@ -22,7 +22,7 @@ async def selected(mail: Any, connect: Any) -> Any:
 
 
 async def test_they_are_announced_and_only_then(selected: Any, connect: Any) -> None:
-    assert (await selected.lines("CAPABILITY"))[0].endswith(" OBJECTID REPLACE APPENDLIMIT=67108864")
+    assert (await selected.lines("CAPABILITY"))[0].endswith(" OBJECTID REPLACE APPENDLIMIT=134217728")
     plain = await connect()
     assert "OBJECTID" not in (await plain.lines("CAPABILITY"))[0]
     await plain.command("SELECT INBOX")
@@ -47,8 +47,8 @@ async def test_objectid(selected: Any) -> None:
 
 async def test_appendlimit(selected: Any) -> None:
     """RFC 7889: told for every mailbox, and what is bigger is refused before it is sent."""
-    assert (await selected.lines("STATUS INBOX (APPENDLIMIT)"))[0] == "* STATUS INBOX (APPENDLIMIT 67108864)"
-    assert b"a NO [TOOBIG] Message is too big" in await selected.send(b"a APPEND INBOX {67108865}\r\n")
+    assert (await selected.lines("STATUS INBOX (APPENDLIMIT)"))[0] == "* STATUS INBOX (APPENDLIMIT 134217728)"
+    assert b"a NO [TOOBIG] Message is too big" in await selected.send(b"a APPEND INBOX {134217729}\r\n")
     assert b"OK NOOP completed" in await selected.command("NOOP")
 
 

@@ -13,7 +13,7 @@ from imap.imap4.errors import Bad, ParseError, TooBig
 from imap.imap4.reader import MAX_RESPONSE, Command, CommandReader, Continue, Literal, Refused
 
 
-def admit(pieces: Sequence[bytes], size: int) -> None:
+def admit(pieces: Sequence[bytes], size: int, binary: bool) -> None:
     if size > 100:
         raise Bad("Literal size too large")
 
@@ -164,7 +164,7 @@ def test_take_line_reads_outside_of_commands() -> None:
 
 
 def test_the_literals_of_one_command_are_bounded_together() -> None:
-    reader = CommandReader(4096, lambda pieces, size: None, max_literals=8)
+    reader = CommandReader(4096, lambda pieces, size, binary: None, max_literals=8)
     reader.feed(b"a LOGIN {5+}\r\nalice {4+}\r\n")
     refused = reader.next()
     assert isinstance(refused, Refused)
