@@ -18,9 +18,9 @@ from imap.connections import Connections
 from imap.login import LoginService
 from imap.login_settings import LoginSettings
 from imap.store import MailRoot
+from imap.tls_settings import server_settings
 from imap.transport import Bound, MakeSession, Server, install_reactor
-from tls.context_twisted import TwistedServerOptions, twisted_server_options
-from tls.policy import Policy
+from tls.context_twisted import twisted_server_options
 
 if TYPE_CHECKING:
     from auth.dovecotconf import DovecotConfig
@@ -44,7 +44,8 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
     settings = LoginSettings.from_config(config, protocol)
     mail = MailSettings.from_config(view)
     root = MailRoot.open(mail.mail_root)
-    options = _tls_options(config, protocol) if settings.ssl != "no" else None
+    tls = server_settings(view)
+    options = twisted_server_options(**tls) if tls else None
     connections = Connections(config.base_dir, protocol)
     sessions = Sessions(config.base_dir, protocol)
     tables = access_files(view)
@@ -92,21 +93,3 @@ async def _reach_auth(login: LoginService, drain: asyncio.Event, log: logging.Lo
         else:
             return True
     return False
-
-
-def _tls_options(config: DovecotConfig, protocol: str) -> TwistedServerOptions | None:
-    """The TLS side of the server, None where no certificate is configured (STARTTLS is then not offered)."""
-    view = config.protocol(protocol)
-    certificate, key = view.path("ssl_cert"), view.path("ssl_key")
-    if certificate is None or key is None:
-        return None
-    policy = Policy.from_dovecot(
-        ssl_min_protocol=view.str("ssl_min_protocol"), ssl_cipher_list=view.str("ssl_cipher_list")
-    )
-    if not view.bool("ssl_verify_client_cert"):
-        return twisted_server_options(str(certificate), str(key), policy)
-    authorities = view.path("ssl_ca")
-    return twisted_server_options(
-        str(certificate), str(key), policy, request_client_certificate=True,
-        client_ca=str(authorities) if authorities else None,
-    )  # fmt: skip

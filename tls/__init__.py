@@ -4,6 +4,7 @@ r"""TLS for hardmail: certificates, protocol policy, contexts and the STARTTLS g
         Authority.create(directory, name="hardmail lab CA") -> Authority      Authority.load(directory)
         authority.issue_server(["mail.example.org", "127.0.0.2"]) -> Credentials     .issue_client("alice")
         authority.renew(credentials, within_days=30) -> Credentials           .certificate_file  (give it to clients)
+        authority.revoke(certificate) -> Path     the authority and its revocation list in one file (revocation.py)
         Credentials: .certificate_file  .key_file  .certificate  .not_after
 
     policy            which protocol versions and ciphers a side will speak
@@ -16,6 +17,7 @@ r"""TLS for hardmail: certificates, protocol policy, contexts and the STARTTLS g
                        detailed=False, ...) -> ssl.SSLContext     detailed: description knows the key exchange too
         client_context(policy, ca_file=None, ca_path=None, verify="none" | "fingerprint" | "chain" | "name", ...)
         context_twisted.twisted_server_options(certificate_file, key_file, policy, ...)   for startTLS / listenSSL
+        openssl_context.openssl_server_context    what it is made of; the settings that both share are told there
         Certificates, keys and authorities are paths or PEM text (pem.py).
 
     names, fingerprint    which names a certificate answers to; "AB:CD:..." of a certificate or of its public key

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tls import files, names
+from tls import files, names, revocation
 from tls.errors import TLSConfigError
 
 _AUTHORITY_DAYS = 3650
@@ -24,7 +24,7 @@ _LEAF_DAYS = 397
 """The longest life that browsers and mail clients accept of a server certificate (CA/Browser Forum, 2020)."""
 _CLOCK_SKEW = dt.timedelta(hours=1)
 """A certificate is valid a little before its making, for peers whose clock is behind."""
-_CERTIFICATE, _KEY = "ca.pem", "ca.key"
+_CERTIFICATE, _KEY, _REVOKED = "ca.pem", "ca.key", "ca-crl.pem"
 _SERVER, _CLIENT = "server", "client"
 _LARGEST_PEM = 1 << 20
 
@@ -156,6 +156,21 @@ class Authority:
             certificate = _sign_root(self._key, self.certificate.subject, _AUTHORITY_DAYS, now)
             _write_certificate(self.certificate_file, certificate)
         return Authority(self.directory, certificate, self._key)
+
+    def revoke(self, *certificates: x509.Certificate, now: dt.datetime | None = None) -> Path:
+        """The file with the authority and its revocation list, made anew with these certificates in the list too.
+
+        Raises TLSConfigError for a certificate of somebody else.
+        """
+        path = self.directory / _REVOKED
+        for certificate in certificates:
+            if certificate.issuer != self.certificate.subject:
+                raise TLSConfigError(f"{certificate.subject.rfc4514_string()}: not issued by this authority")
+        with _locked(self.directory):
+            old = revocation.old_list(path)
+            made = revocation.sign_list(self.certificate, self._key, old, certificates, now or _now())
+            files.write_atomically(path, revocation.pem_of(self.certificate, made), files.CERTIFICATE_MODE)
+        return path
 
     def issued(self) -> list[Credentials]:
         """Everything issued into the directory, in the order of file names. Raises TLSConfigError."""

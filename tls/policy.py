@@ -80,6 +80,12 @@ class Policy:
     """The server's order of ciphers counts, not the client's."""
     options: int = 0
     """Further options of OpenSSL, SSL_OP_ bits."""
+    suites: str = ""
+    """TLS 1.3 cipher suites; empty: OpenSSL's own. Servers only."""
+    groups: tuple[str, ...] = ()
+    """Groups (curves) of the key exchange, best first; none: OpenSSL's own. Servers only."""
+    groups_as_known: bool = False
+    """Groups that this OpenSSL does not know are left out, instead of being an error."""
 
     def __post_init__(self) -> None:
         if not self.versions:
@@ -122,14 +128,16 @@ class Policy:
         preempt_cipherlist: bool = False,
         grades: Mapping[str, str] = POSTFIX_GRADES,
         options: str = "",
+        groups: tuple[str, ...] = (),
     ) -> Policy:
         """
         From `smtpd_tls_protocols`, `smtpd_tls_ciphers`, `smtpd_tls_exclude_ciphers` or the smtp_/mandatory_ forms.
 
         `protocols` is None where main.cf does not set it; `exclude_ciphers` is the value of all the exclude parameters
         that apply, `preempt_cipherlist` tls_preempt_cipherlist, `grades` the tls_*_cipherlist values, `options`
-        tls_ssl_options. Versions below TLS 1.2 need to be named (`>=TLSv1`, `TLSv1.1`): a list of exclusions such as
-        `!SSLv2, !SSLv3` was written when nothing else could be said and lowers nothing. Raises TLSConfigError.
+        tls_ssl_options, `groups` what smtpd_tls_eecdh_grade stands for. Versions below TLS 1.2 need to be named
+        (`>=TLSv1`, `TLSv1.1`): a list of exclusions such as `!SSLv2, !SSLv3` was written when nothing else could be
+        said and lowers nothing. Raises TLSConfigError.
         Source: postconf(5).
         """
         return cls(
@@ -137,6 +145,8 @@ class Policy:
             _postfix_ciphers(ciphers, exclude_ciphers, grades),
             preempt_cipherlist,
             _postfix_options(options),
+            groups=groups,
+            groups_as_known=True,
         )
 
     @classmethod
@@ -146,6 +156,8 @@ class Policy:
         ssl_cipher_list: str = DOVECOT_CIPHERS,
         *,
         ssl_prefer_server_ciphers: bool = False,
+        ssl_cipher_suites: str = "",
+        ssl_curve_list: str = "",
     ) -> Policy:
         """From the settings of the same names; `ANY` and `LATEST` as doc/wiki/SSL has them. Raises TLSConfigError."""
         word = ssl_min_protocol.strip().lower()
@@ -153,7 +165,13 @@ class Policy:
         minimum = special.get(word) or _NAMES.get(word)
         if minimum is None:
             raise TLSConfigError(f"ssl_min_protocol: unknown protocol {ssl_min_protocol!r}")
-        return cls(_range(minimum, Version.TLSv1_3), ssl_cipher_list, ssl_prefer_server_ciphers)
+        return cls(
+            _range(minimum, Version.TLSv1_3),
+            ssl_cipher_list,
+            ssl_prefer_server_ciphers,
+            suites=ssl_cipher_suites,
+            groups=tuple(filter(None, ssl_curve_list.split(":"))),
+        )
 
 
 def _range(minimum: Version, maximum: Version) -> frozenset[Version]:

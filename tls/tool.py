@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tls.authority import Authority, Credentials
@@ -21,6 +22,7 @@ examples:
   hardmail ca issue ./ca mail.example.org 127.0.0.2      a server's certificate, for all these names
   hardmail ca issue ./ca --client alice@example.org      a client's certificate
   hardmail ca renew ./ca --within 30                     whatever has less than 30 days left
+  hardmail ca revoke ./ca ./ca/client-alice.pem          ca-crl.pem, for ssl_ca; without names: the same list anew
   hardmail ca show ./ca --json
   openssl verify -CAfile ./ca/ca.pem ./ca/server-mail.example.org.pem
 """
@@ -51,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="create|issue|renew|show")
+    commands = parser.add_subparsers(required=True, metavar="create|issue|renew|revoke|show")
 
     create = commands.add_parser("create", help="make an authority in a new directory")
     create.add_argument("--name", default="hardmail lab CA", help="its common name (default: %(default)s)")
@@ -69,13 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     renew.set_defaults(run=_renew)
 
+    revoke = commands.add_parser("revoke", help="write the authority with a list of certificates that no longer count")
+    revoke.set_defaults(run=_revoke)
+
     show = commands.add_parser("show", help="list the authority and what it has issued")
     show.add_argument("--json", action="store_true", help="for programs")
     show.set_defaults(run=_show)
 
-    for command in (create, issue, renew, show):
+    for command in (create, issue, renew, revoke, show):
         command.add_argument("directory", type=Path)
     issue.add_argument("names", nargs="+", metavar="NAME")
+    revoke.add_argument("certificates", nargs="*", type=Path, metavar="CERTIFICATE")
     return parser
 
 
@@ -109,6 +115,14 @@ def _renew(options: argparse.Namespace) -> None:
     for credentials in renewed.issued():
         if renewed.renew(credentials, options.within) is not credentials:
             print(credentials.certificate_file)
+
+
+def _revoke(options: argparse.Namespace) -> None:
+    try:
+        certificates = [x509.load_pem_x509_certificate(path.read_bytes()) for path in options.certificates]
+    except ValueError as error:
+        raise TLSConfigError("not a usable certificate") from error
+    print(Authority.load(options.directory).revoke(*certificates))
 
 
 def _show(options: argparse.Namespace) -> None:

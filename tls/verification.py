@@ -9,9 +9,13 @@ from OpenSSL import SSL
 from OpenSSL.crypto import X509
 
 _ERRORS = {
+    3: "unable to get certificate CRL",
     7: "certificate signature failure",
+    8: "CRL signature failure",
     9: "certificate is not yet valid",
     10: "certificate has expired",
+    11: "CRL is not yet valid",
+    12: "CRL has expired",
     18: "self-signed certificate",
     19: "self-signed certificate in certificate chain",
     20: "unable to get local issuer certificate",

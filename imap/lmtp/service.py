@@ -16,8 +16,8 @@ from imap.lmtp.delivery import Delivery
 from imap.lmtp.session import Session
 from imap.lmtp.settings import LmtpSettings
 from imap.store import MailRoot
+from imap.tls_settings import server_settings
 from tls.context import server_context
-from tls.policy import Policy
 
 if TYPE_CHECKING:
     from auth.dovecotconf import DovecotConfig
@@ -93,12 +93,5 @@ async def _listen(
 
 def tls_context(config: DovecotConfig) -> ssl.SSLContext | None:
     """The context for STARTTLS; None if `ssl = no` or there is no certificate. Raises OSError, ValueError."""
-    if config.str("ssl") == "no":
-        return None
-    certificate, key = config.path("ssl_cert"), config.path("ssl_key")
-    if certificate is None or key is None:
-        return None
-    policy = Policy.from_dovecot(
-        ssl_min_protocol=config.str("ssl_min_protocol"), ssl_cipher_list=config.str("ssl_cipher_list")
-    )
-    return server_context(certificate, key, policy)
+    settings = server_settings(config)
+    return server_context(**settings) if settings else None

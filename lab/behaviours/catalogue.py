@@ -62,6 +62,7 @@ SLUGS = (
     "pop3",
     "encrypted-at-rest",
     "protocol-floor",
+    "tls-settings",
     "tls-received-header",
     "no-starttls-injection",
     "no-smuggling",

@@ -44,8 +44,6 @@ PRIVACY: dict[str, tuple[tuple[str, str], ...]] = {
     "needexpnhelo": (),
     "noetrn": (("smtpd_etrn_restrictions", "reject"),),
     "noreceipts": (("smtpd_discard_ehlo_keywords", "dsn"),),
-    "restrictmailq": (("authorized_mailq_users", "root"),),
-    "restrictqrun": (("authorized_flush_users", "root"),),
 }
 PRIVACY["goaway"] = tuple(
     setting

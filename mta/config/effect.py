@@ -40,9 +40,9 @@ _NEEDLESS = """
 
     lmtp_tls_session_cache_database lmtp_tls_session_cache_timeout smtp_tls_connection_reuse
     smtp_tls_session_cache_database smtp_tls_session_cache_timeout smtpd_tls_always_issue_session_ids
-    smtpd_tls_dh512_param_file smtpd_tls_session_cache_database smtpd_tls_session_cache_timeout tls_daemon_random_bytes
+    smtpd_tls_dh512_param_file smtpd_tls_session_cache_database tls_daemon_random_bytes
     tls_fast_shutdown_enable tls_random_bytes tls_random_exchange_name tls_random_prng_update_period
-    tls_random_reseed_period tls_random_source tls_session_ticket_cipher
+    tls_random_reseed_period tls_random_source
 """
 NEEDLESS: Final = frozenset(_NEEDLESS.split())
 """What they are for is not there (Postfix's files and processes), or is done without them: nobody has to be told."""
@@ -84,10 +84,9 @@ _WITHOUT_EFFECT = """
     smtp_tls_force_insecure_host_tlsa_lookup smtp_tls_scert_verifydepth smtp_xforward_timeout
 
     smtpd_authorized_verp_clients smtpd_dns_reply_filter smtpd_log_access_permit_actions smtpd_proxy_options
-    smtpd_tls_ccert_verifydepth smtpd_tls_eecdh_grade
 
-    tls_config_file tls_config_name tls_dane_digests tls_disable_workarounds tls_eecdh_auto_curves
-    tls_eecdh_strong_curve tls_eecdh_ultra_curve tls_legacy_public_key_fingerprints tls_server_sni_maps
+    tls_config_file tls_config_name tls_dane_digests tls_disable_workarounds
+    tls_legacy_public_key_fingerprints
     tls_wildcard_matches_multiple_labels
 """
 WITHOUT_EFFECT: Final = frozenset(_WITHOUT_EFFECT.split())

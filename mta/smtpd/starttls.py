@@ -5,17 +5,13 @@ from __future__ import annotations
 import logging
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mta.ciphers import grades
 from mta.config import ConfigError, ConfigErrors, MainConfig
 from mta.smtpd import filters, replies
 from mta.smtpd.arguments import Word
 from mta.smtpd.replies import Reply
 from mta.smtpd.session import Tls
-from tls.errors import TLSConfigError
-from tls.policy import Policy
 
 if TYPE_CHECKING:
     from mta.smtpd.connection import Connection
@@ -45,8 +41,13 @@ class TlsService:
         wrapper_mode = config.bool("smtpd_tls_wrappermode")
         level = _security_level(config, wrapper_mode)
         ask = config.bool("smtpd_tls_ask_ccert") or config.bool("smtpd_tls_req_ccert")
+        context = None
+        if level != "none":  # with cryptography behind it: for those who have TLS
+            from mta.smtpd.tlscontext import tls_context
+
+            context = tls_context(config, ask, level == "encrypt")
         return cls(
-            context=_context(config, ask, level == "encrypt") if level != "none" else None,
+            context=context,
             required=level == "encrypt",
             wrapper_mode=wrapper_mode,
             auth_only=config.bool("smtpd_tls_auth_only") or level == "encrypt",
@@ -71,64 +72,6 @@ def _security_level(config: MainConfig, wrapper_mode: bool) -> str:
     if level not in ("none", "may", "encrypt"):
         raise ConfigErrors([ConfigError(config.where("smtpd_tls_security_level"), f"bad TLS security level: {level}")])
     return level
-
-
-def _context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContext | None:
-    from tls.context import server_context  # with cryptography behind it: for those who have TLS
-
-    pairs = _key_pairs(config)
-    if not pairs:
-        log.warning("No server certs available. TLS won't be enabled")
-        return None
-    kind = "mandatory_" if mandatory else ""
-    protocols = f"smtpd_tls_{kind}protocols"
-    try:
-        policy = Policy.from_postfix(
-            protocols=config.str(protocols) if config.is_set(protocols) else None,
-            ciphers=config.str(f"smtpd_tls_{kind}ciphers"),
-            exclude_ciphers=_excluded_ciphers(config, mandatory),
-            preempt_cipherlist=config.bool("tls_preempt_cipherlist"),
-            grades=grades(config),
-            options=config.str("tls_ssl_options"),
-        )
-        ca_file, ca_path = config.str("smtpd_tls_CAfile"), config.str("smtpd_tls_CApath")
-        return server_context(
-            *pairs[0],
-            policy,
-            client_ca=Path(ca_file) if ca_file else None,
-            request_client_certificate=ask,
-            client_ca_path=Path(ca_path) if ca_path else None,
-            further_certificates=pairs[1:],
-            dh_parameters=_dh_parameters(config),
-            detailed=config.bool("smtpd_tls_received_header") or config.int("smtpd_tls_loglevel") >= 1,
-        )
-    except (TLSConfigError, ValueError) as error:
-        raise ConfigErrors([ConfigError(config.where("smtpd_tls_cert_file"), f"TLS: {error}")]) from None
-
-
-def _dh_parameters(config: MainConfig) -> Path | None:
-    """smtpd_tls_dh1024_param_file, whatever the size in its name; `auto` and nothing mean what OpenSSL has built in."""
-    name = config.str("smtpd_tls_dh1024_param_file")
-    return Path(name) if name not in ("", "auto") else None
-
-
-def _excluded_ciphers(config: MainConfig, mandatory: bool) -> str:
-    both = [config.str("smtpd_tls_exclude_ciphers")]
-    if mandatory:
-        both.append(config.str("smtpd_tls_mandatory_exclude_ciphers"))
-    return " ".join(filter(None, both))
-
-
-def _key_pairs(config: MainConfig) -> list[tuple[Path, Path]]:
-    """Certificate and key files: smtpd_tls_chain_files alone, or one pair for each kind of key."""
-    if chains := config.list("smtpd_tls_chain_files"):
-        return [(Path(chain), Path(chain)) for chain in chains]
-    pairs = []
-    for kind in ("", "ec", "d"):
-        certificate = config.str(f"smtpd_tls_{kind}cert_file")
-        if certificate and certificate != "none":
-            pairs.append((Path(certificate), Path(config.str(f"smtpd_tls_{kind}key_file") or certificate)))
-    return pairs
 
 
 async def starttls(connection: Connection, words: list[Word]) -> Reply | None:

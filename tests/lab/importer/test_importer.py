@@ -82,8 +82,8 @@ def test_what_exim_says_without_a_counterpart_is_told(tmp_path: Path, text: str,
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("O PrivacyOptions=goaway,restrictmailq", {"disable_vrfy_command": "yes", "smtpd_helo_required": "yes",
-         "smtpd_discard_ehlo_keywords": "dsn", "authorized_mailq_users": "root"}),
+        ("O PrivacyOptions=goaway,noetrn", {"disable_vrfy_command": "yes", "smtpd_helo_required": "yes",
+         "smtpd_discard_ehlo_keywords": "dsn", "smtpd_etrn_restrictions": "reject"}),
         ("define(`SMART_HOST', `smtp:[a.example]')dnl", {"relayhost": "[a.example]"}),
         ("define(`confTLS_SRV_OPTIONS', `V')", {"smtpd_tls_ask_ccert": "no"}),
         ("DAEMON_OPTIONS(`Port=smtp,Addr=127.0.0.1, Name=MTA')dnl", {"inet_interfaces": "127.0.0.1"}),

@@ -118,7 +118,7 @@ def test_check_tells_of_settings_without_effect(tmp_path: Path) -> None:
         f"compatibility_level = 3.6\nbiff = no\nqueue_directory = {tmp_path}/queue\n"
         "smtp_balance_inet_protocols = yes\nsmtp_address_verify_target = data\n"
     )
-    text = "smtp inet n - n - - smtpd\n  -o smtpd_tls_eecdh_grade=ultra\nsmtp unix - - n - - smtp\n"
+    text = "smtp inet n - n - - smtpd\n  -o smtpd_proxy_options=speed_adjust\nsmtp unix - - n - - smtp\n"
     (tmp_path / "master.cf").write_text(text)
     config = MainConfig.load(tmp_path)
     told = [
@@ -126,7 +126,7 @@ def test_check_tells_of_settings_without_effect(tmp_path: Path) -> None:
     ]
     assert told == [
         "main.cf, line 5: smtp_address_verify_target: this parameter has no effect in hardmail",
-        "master.cf, line 1: smtpd_tls_eecdh_grade: this parameter has no effect in hardmail",
+        "master.cf, line 1: smtpd_proxy_options: this parameter has no effect in hardmail",
     ]
     findings = [str(finding) for finding in check([tmp_path])]
     assert sum("has no effect in hardmail" in finding for finding in findings) == 2
