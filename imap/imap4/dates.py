@@ -1,10 +1,10 @@
-"""Dates as IMAP writes them (RFC 3501 ``date-time``, ``date``) and as mail does (RFC 5322 section 3.3, leniently)."""
+"""Dates as IMAP writes them (RFC 3501 ``date-time``, ``date``)."""
 
 from __future__ import annotations
 
 import re
 from calendar import timegm
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH = {name.lower(): number for number, name in enumerate(MONTHS, 1)}
@@ -13,13 +13,6 @@ _DATE_TIME = re.compile(
     rb"([ 0-9]?[0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
 )
 _DATE = re.compile(rb"([ 0-9]?[0-9])-([A-Za-z]{3})-([0-9]{4})")
-_MAIL_DATE = re.compile(
-    rb"\s*(?:[A-Za-z]{3}\s*,)?\s*([0-9]{1,2})\s+([A-Za-z]{3})\s+([0-9]{2,4})"
-    rb"\s+([0-9]{1,2})\s*[:.]\s*([0-9]{2})(?:\s*[:.]\s*([0-9]{2}))?\s*(?:([+-])([0-9]{2})([0-9]{2})|([A-Za-z]{1,5}))?",
-)
-_ZONES = {
-    b"UT": 0, b"GMT": 0, b"EST": -5, b"EDT": -4, b"CST": -6, b"CDT": -5, b"MST": -7, b"MDT": -6, b"PST": -8, b"PDT": -7,
-}  # fmt: skip
 
 
 def read_date_time(text: bytes) -> float | None:
@@ -59,28 +52,3 @@ def read_date(text: bytes) -> date | None:
 def utc_date(moment: int) -> date:
     """The day, in UTC, of seconds since the epoch."""
     return datetime.fromtimestamp(moment, UTC).date()
-
-
-def read_mail_date(value: bytes) -> tuple[datetime, timedelta] | None:
-    """A Date field: the moment in UTC and the zone's offset; None for what cannot be read."""
-    found = _MAIL_DATE.match(value)
-    month = _MONTH.get(found[2].decode("latin-1").lower()) if found is not None else None
-    if found is None or month is None:
-        return None
-    year = int(found[3])
-    if len(found[3]) == 2:
-        year += 2000 if year < 70 else 1900
-    elif len(found[3]) == 3:
-        year += 1900
-    if found[8] is not None:
-        offset = timedelta(hours=int(found[8]), minutes=int(found[9]))
-        offset = -offset if found[7] == b"-" else offset
-    else:
-        offset = timedelta(hours=_ZONES.get((found[10] or b"").upper(), 0))
-    try:
-        local = datetime(
-            year, month, int(found[1]), int(found[4]), int(found[5]), min(int(found[6] or b"0"), 59), tzinfo=UTC
-        )
-        return local - offset, offset
-    except (ValueError, OverflowError):
-        return None

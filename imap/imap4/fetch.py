@@ -302,7 +302,7 @@ class Items:
             lazy = True
 
         def write(content: Content) -> bytes:
-            text = nstring(preview(content))
+            text = nstring(preview(content.data, content.part))
             return text if name == "PREVIEW" else b"(FUZZY %b)" % text
 
         def write_known(content: Content) -> bytes:

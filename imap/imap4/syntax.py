@@ -6,6 +6,8 @@ import re
 
 # As Dovecot: a string with more quotes and backslashes than this, or with 8-bit or line ends, goes as a literal.
 MAX_ESCAPES = 4
+# What shows in the place of a NUL, which IMAP cannot carry.
+NUL = "\ufffd".encode()
 
 _PLAIN = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]*")
 _NEEDS_LITERAL = re.compile(rb"[\r\n\x80-\xff]")
@@ -33,6 +35,7 @@ def for_humans(value: bytes | None) -> bytes:
     """``nstring`` of free text: white space runs become one space, and what is not plain then goes as a literal."""
     if value is None:
         return b"NIL"
+    value = value.replace(b"\0", NUL)
     text = _WHITE.sub(b" ", value).strip(b" ")
     if text == value and _TIDY.fullmatch(value):
         return b'"%b"' % value
@@ -41,7 +44,7 @@ def for_humans(value: bytes | None) -> bytes:
 
 def one_line(value: bytes | None) -> bytes:
     """``nstring`` of a value whose carriage returns become spaces, so that 8-bit alone makes it a literal."""
-    return b"NIL" if value is None else string(value.replace(b"\r", b" "))
+    return b"NIL" if value is None else string(value.replace(b"\r", b" ").replace(b"\0", NUL))
 
 
 def literal(value: bytes) -> bytes:

@@ -185,7 +185,7 @@ def _bare_address(cursor: Cursor, draft: _Draft) -> None:
         draft.name = cursor.comment
     elif not at:
         # One word is a mailbox without a domain; several words are a name without an address.
-        more = _words(cursor)
+        more = _words(cursor) if cursor.peek() != 0x2E else []
         if more:
             # Dovecot keeps a second space behind a dot, which shows in that the name goes as a literal.
             gap = b"  " if draft.mailbox and draft.mailbox.endswith(b".") else b" "

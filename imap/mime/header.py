@@ -94,9 +94,9 @@ def header_end(message: bytes, start: int, stop: int | None = None) -> int:
 
 
 def folded(message: bytes, field: Field) -> bytes:
-    """The value without the white space before it and the line end behind it, folds kept; NUL made U+FFFD."""
+    """The value without the white space before it and the line end behind it, folds kept."""
     value = message[field.value : min(field.end, field.value + MAX_VALUE)].removesuffix(b"\n").removesuffix(b"\r")
-    return (value.lstrip(b" \t") or value[1:]).replace(b"\0", b"\xef\xbf\xbd")
+    return value.lstrip(b" \t") or value[1:]
 
 
 def unfold(message: bytes, field: Field) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby
 from typing import NamedTuple
 
 from imap.mime.rfc822 import Cursor
@@ -12,7 +13,7 @@ Parameters = tuple[tuple[bytes, bytes], ...]
 # More parameters than this are not looked at: bounds the work and memory that one field can ask for.
 MAX_PARAMETERS = 256
 
-_CONTINUED = re.compile(rb"([^*]+)\*(?:(\d{1,4})(\*)?)?", re.DOTALL)
+_CONTINUED = re.compile(rb"(?P<name>[^*]*)\*(?:\*|(?P<number>\d{1,4})(?P<star>\*)?)?", re.DOTALL)
 _UNQUOTED_WORD = re.compile(rb"[^; \t\r\n]+")
 
 
@@ -22,6 +23,11 @@ class ContentType(NamedTuple):
     type: bytes
     subtype: bytes
     parameters: Parameters
+
+    @property
+    def charset(self) -> str | None:
+        """The character set that is named first."""
+        return next((value.decode("latin-1") for name, value in self.parameters if name.lower() == b"charset"), None)
 
 
 _UNREADABLE = ContentType(b"", b"", ())
@@ -60,7 +66,7 @@ def disposition(value: bytes) -> tuple[bytes, Parameters] | None:
 def parameters(cursor: Cursor) -> Parameters:
     """Every ``; name=value`` from the cursor on; joined RFC 2231 pieces (``name`` or ``name*``) follow the others."""
     plain: list[tuple[bytes, bytes]] = []
-    pieces: dict[bytes, list[tuple[int, bool, bytes]]] = {}
+    pieces: list[_Piece] = []
     count = 0
     while cursor.more() and count < MAX_PARAMETERS:
         pair = _parameter(cursor)
@@ -72,21 +78,35 @@ def parameters(cursor: Cursor) -> Parameters:
         continued = _CONTINUED.fullmatch(name)
         if continued is None:
             plain.append(pair)
-        elif continued[2] is None:
-            pieces.setdefault(continued[1], []).append((0, True, value))
         else:
-            pieces.setdefault(continued[1], []).append((int(continued[2]), continued[3] is not None, value))
-    for name in sorted(pieces, key=bytes.lower):
-        plain.extend(_joined(name, sorted(pieces[name], key=lambda piece: piece[0])))
+            number = continued["number"]
+            extended = number is None or continued["star"] is not None
+            pieces.append(_Piece(continued["name"], int(number or 0), extended, value))
+    pieces.sort(key=lambda piece: piece[:2])
+    for _, group in groupby(pieces, key=lambda piece: piece.name.lower()):
+        plain += _joined(list(group))
     return tuple(plain)
 
 
-def _joined(name: bytes, pieces: list[tuple[int, bool, bytes]]) -> list[tuple[bytes, bytes]]:
+class _Piece(NamedTuple):
+    """A part of a value (RFC 2231 section 3), in a character set of its own if ``extended`` (section 4)."""
+
+    name: bytes
+    number: int
+    extended: bool
+    value: bytes
+
+
+def _joined(pieces: list[_Piece]) -> list[tuple[bytes, bytes]]:
     """Join the pieces numbered 0, 1, 2 ... ; where one is missing or doubled they all keep their own names."""
-    starred = any(extended for _, extended, _ in pieces)
-    if [number for number, _, _ in pieces] == list(range(len(pieces))):
-        return [(name + b"*" if starred else name, b"".join(value for _, _, value in pieces))]
-    return [(name + b"*%d" % number + (b"*" if extended else b""), value) for number, extended, value in pieces]
+    if [piece.number for piece in pieces] != list(range(len(pieces))):
+        return [(piece.name + b"*%d" % piece.number + b"*" * piece.extended, piece.value) for piece in pieces]
+    name, values = pieces[0].name, [piece.value for piece in pieces]
+    if not any(piece.extended for piece in pieces):
+        return [(name, b"".join(values))]
+    # What was not extended is made so: no character set, and the escape character escaped.
+    values = [piece.value if piece.extended else piece.value.replace(b"%", b"%25") for piece in pieces]
+    return [(name + b"*", (b"" if pieces[0].extended else b"''") + b"".join(values))]
 
 
 def _parameter(cursor: Cursor) -> tuple[bytes, bytes] | None:

@@ -1,17 +1,20 @@
 """The lexical layer of RFC 5322 and RFC 2045: comments, quoted strings, atoms and tokens, read leniently and in order.
 
-Every method moves ``position`` forward only, so a value is read in linear time. Nothing raises.
+Every method moves ``position`` forward only, so a value is read in linear time. Nothing raises. A NUL ends an atom or
+token; within quotes, brackets or comments it becomes U+FFFD.
 """
 
 from __future__ import annotations
 
 import re
 
+from imap.imap4.syntax import NUL
+
 _ATEXT = re.compile(rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\xff]+")
 _TOKEN = re.compile(rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]+")
-_QUOTED_RUN = re.compile(rb"[^\"\\\r\n\0]+")
+_QUOTED_RUN = re.compile(rb"[^\"\\\r\n]+")
 _COMMENT_RUN = re.compile(rb"[^()\\]+")
-_LITERAL_RUN = re.compile(rb"[^\[\]\\\r\n\0]+")
+_LITERAL_RUN = re.compile(rb"[^\[\]\\\r\n]+")
 _WHITE = re.compile(rb"[ \t\r\n]+")
 
 
@@ -69,7 +72,7 @@ class Cursor:
                 depth -= 1
                 self.position += 1
                 if depth == 0:
-                    self.comment = _WHITE_FOLD.sub(b"", b"".join(pieces))
+                    self.comment = _WHITE_FOLD.sub(b"", b"".join(pieces)).replace(b"\0", NUL)
                     return True
                 pieces.append(b")")
             elif octet == 0x5C:
@@ -118,11 +121,11 @@ class Cursor:
             octet = data[self.position]
             if octet == 0x22:
                 self.position += 1
-                return b"".join(pieces)
+                return b"".join(pieces).replace(b"\0", NUL)
             if octet == 0x5C:
                 pieces.append(data[self.position + 1 : self.position + 2])
                 self.position = min(self.position + 2, self.end)
-            elif octet in b"\r\n\0":
+            elif octet in b"\r\n":
                 self.position += 1
             else:
                 found = _QUOTED_RUN.match(data, self.position)
@@ -141,13 +144,13 @@ class Cursor:
             if octet == 0x5D:
                 self.position += 1
                 pieces.append(b"]")
-                return b"".join(pieces)
+                return b"".join(pieces).replace(b"\0", NUL)
             if octet == 0x5B:
                 return None
             if octet == 0x5C:
                 pieces.append(data[self.position : self.position + 2])
                 self.position = min(self.position + 2, self.end)
-            elif octet in b"\r\n\0":
+            elif octet in b"\r\n":
                 self.position += 1
             else:
                 found = _LITERAL_RUN.match(data, self.position)

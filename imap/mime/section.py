@@ -113,8 +113,8 @@ class Section:
         picked = [header[first:last] for first, last in spans]
         if picked and keep and not picked[-1].endswith(b"\n"):
             picked[-1] += b"\r\n"
-        # A header that never ends in a blank line gets one only where fields were picked by name, as Dovecot does.
-        if keep or header.endswith(b"\n\r\n") or header == b"\r\n":
+        # As Dovecot: a top header that never ends in a blank line gets one where fields were picked by name.
+        if (keep and not self.path) or header.endswith(b"\n\r\n") or header == b"\r\n":
             picked.append(b"\r\n")
         return b"".join(picked)
 

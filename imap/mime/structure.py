@@ -109,6 +109,8 @@ class _Parser:
         self._classify(part, digest_child=default == "digest")
         if stop is not None:
             part.end = part.body
+            if part.is_message:
+                part.children.append(Part(part.body, part.body, part.body))
             return stop
         if part.is_multipart and depth < MAX_DEPTH and part.media is not None:
             boundary = next((v for k, v in part.media.parameters if k.lower() == b"boundary"), None)
@@ -142,7 +144,8 @@ class _Parser:
                 part.is_mime = True
             else:
                 part.envelope.setdefault(name, []).append(found)
-        part.body = self._before(part.start, end) if bounded else end
+        # The line end before a boundary belongs to it, but not that of an enclosed message's header: as Dovecot.
+        part.body = self._before(part.start, end) if bounded and not with_envelope else end
         return end if bounded else None
 
     def _header_end(self, start: int) -> tuple[int, bool]:
@@ -196,7 +199,7 @@ class _Parser:
         self.starts = tuple(b"--" + each.delimiter for each in self.open)
 
     def _pop(self, boundary: _Boundary) -> None:
-        self.open.remove(boundary)
+        assert self.open.pop() is boundary
         self.starts = tuple(b"--" + each.delimiter for each in self.open)
 
     def _before(self, body: int, line: int) -> int:

@@ -12,7 +12,7 @@ from imap.imap4.arguments import Arguments
 from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.commands.message import enable_condstore, selected
 from imap.imap4.content import Content
-from imap.imap4.errors import Bad
+from imap.imap4.errors import Bad, No
 from imap.imap4.fetch import Items, Whole
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
@@ -129,7 +129,11 @@ class Fetch(Command):
             known = {key: values[message.uid] for key, values in cached.items() if message.uid in values}
             had = set(known)
             content = Content(view.mailbox, message, number)
-            values = items.render(content, known, await items.prepare(content, known))
+            try:
+                values = items.render(content, known, await items.prepare(content, known))
+            except No:
+                session.write(b"* %d FETCH (UID %d)\r\n" % (number, message.uid))  # as Dovecot: which one it was
+                raise
             if items.wants_modseq:
                 view.told_modseq(message.modseq)
             for key in known.keys() - had:

@@ -10,12 +10,13 @@ from operator import eq, ge, lt
 
 from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.content import Content
-from imap.imap4.dates import read_date, read_mail_date, utc_date
+from imap.imap4.dates import read_date, utc_date
 from imap.imap4.errors import INVALID, Bad, ParseError
 from imap.imap4.objectid import email_id
 from imap.imap4.search.text import address_texts, all_header_texts, body_texts, fold, header_texts_of
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
+from imap.mime import date as mail_date
 from imap.mime.header import unfold
 
 # More keys than this in one search are refused: each is asked of every message.
@@ -190,6 +191,8 @@ class KeyReader:
 
     def _key_body(self, arguments: Arguments) -> Key:
         wanted = self._text(arguments)
+        if not wanted:
+            return self._key_all(arguments)
         return Key(BODY, lambda content: any(wanted in text for text in body_texts(content.data, content.part)))
 
     def _key_text(self, arguments: Arguments) -> Key:
@@ -278,7 +281,7 @@ def _saved(compare: Callable[[date, date], bool], day: date) -> Key:
 def _sent(compare: Callable[[date, date], bool], day: date) -> Key:
     def test(content: Content) -> bool:
         found = content.header_fields.get(b"date")
-        read = read_mail_date(unfold(content.header, found[-1])) if found else None
+        read = mail_date.read(unfold(content.header, found[0])) if found else None
         return compare((read[0] + read[1]).date() if read is not None else _NO_DATE, day)
 
     return Key(HEADER, test)

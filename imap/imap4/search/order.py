@@ -8,11 +8,11 @@ from typing import Any
 
 from imap.imap4.arguments import Arguments
 from imap.imap4.content import Content
-from imap.imap4.dates import read_mail_date
 from imap.imap4.errors import Bad
 from imap.imap4.search.subject import base_subject
 from imap.imap4.search.text import decode_words, fold
-from imap.mime.address import MISSING_MAILBOX, addresses
+from imap.mime import date
+from imap.mime.address import addresses
 from imap.mime.header import unfold
 
 Criterion = Callable[[Content], Any]
@@ -21,14 +21,14 @@ Criterion = Callable[[Content], Any]
 def sent_date(content: Content) -> datetime:
     """The moment of the Date field, the internal date where it cannot be read (RFC 5256 section 2.2)."""
     found = content.header_fields.get(b"date")
-    read = read_mail_date(unfold(content.header, found[-1])) if found else None
+    read = date.read(unfold(content.header, found[0])) if found else None
     return read[0] if read is not None else datetime.fromtimestamp(content.message.internal_date, UTC)
 
 
 def field(content: Content, name: bytes) -> bytes:
-    """The value of a field, empty where there is none."""
+    """The value of the first field of that name, empty where there is none."""
     found = content.header_fields.get(name)
-    return unfold(content.header, found[-1]) if found else b""
+    return unfold(content.header, found[0]) if found else b""
 
 
 def subject(content: Content) -> str:
@@ -39,8 +39,7 @@ def subject(content: Content) -> str:
 def _mailbox(name: bytes) -> Criterion:
     def key(content: Content) -> str:
         found = addresses(field(content, name))
-        mailbox = found[0].mailbox if found else None
-        return fold((mailbox or b"").decode("utf-8", "replace")) if mailbox != MISSING_MAILBOX else ""
+        return fold((found[0].mailbox or b"").decode("utf-8", "replace")) if found else ""
 
     return key
 
@@ -53,9 +52,8 @@ def _display(name: bytes) -> Criterion:
         first = found[0]
         if first.name:
             return fold(decode_words(first.name))
-        return fold(
-            f"{(first.mailbox or b'').decode('utf-8', 'replace')}@{(first.domain or b'').decode('utf-8', 'replace')}"
-        )
+        parts = (part.decode("utf-8", "replace") for part in (first.mailbox, first.domain) if part is not None)
+        return fold("@".join(parts))
 
     return key
 

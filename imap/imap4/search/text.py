@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import codecs
 import quopri
 import re
 import unicodedata
 from collections.abc import Iterator
 
-from imap.mime import Part
+from imap.mime import Part, encoding
 from imap.mime.address import addresses
-from imap.mime.describe import transfer_encoding as declared_encoding
-from imap.mime.header import fields, unfold
+from imap.mime.header import fields, named, unfold
+from imap.mime.parameters import content_type
 
 _WORD = re.compile(rb"=\?([^?*\s]{1,64})(?:\*[^?\s]{0,32})?\?([bBqQ])\?([^?\s]*)\?=")
 _BETWEEN = re.compile(rb"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,96}\?[bBqQ]\?)")
 _SPACE = re.compile(r"\s+")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+# The fields that tell how a body is to be read.
+_READING_FIELDS = frozenset((b"content-type", encoding.FIELD))
 
 
 def known_charset(name: str) -> bool:
@@ -30,8 +29,10 @@ def known_charset(name: str) -> bool:
 
 
 def decode(octets: bytes, charset: str) -> str:
-    """Octets as text; what cannot be read becomes U+FFFD. An unknown set is read as UTF-8."""
-    return octets.decode(charset if known_charset(charset) else "utf-8", "replace")
+    """Octets as text; what cannot be read becomes U+FFFD. US-ASCII and an unknown set are read as UTF-8."""
+    if charset.lower() == "us-ascii" or not known_charset(charset):
+        charset = "utf-8"
+    return octets.decode(charset, "replace")
 
 
 def fold(text: str) -> str:
@@ -48,7 +49,8 @@ def decode_words(value: bytes) -> str:
     position = 0
     for found in _WORD.finditer(value):
         pieces.append(value[position : found.start()].decode("utf-8", "replace"))
-        octets = _unbase64(found[3]) if found[2] in b"bB" else quopri.decodestring(found[3], header=True)
+        base64 = found[2] in b"bB"
+        octets = encoding.decode(found[3], b"base64").octets if base64 else quopri.decodestring(found[3], header=True)
         pieces.append(decode(octets, found[1].decode("latin-1")))
         position = found.end()
     pieces.append(value[position:].decode("utf-8", "replace"))
@@ -75,61 +77,33 @@ def address_texts(value: bytes) -> list[str]:
     return written or [""]
 
 
-def _unbase64(text: bytes) -> bytes:
-    cleaned = _NOT_BASE64.sub(b"", text)
-    cleaned = cleaned[: len(cleaned) - (len(cleaned) % 4 == 1)]
-    try:
-        return base64.b64decode(cleaned + b"=" * (-len(cleaned) % 4))
-    except binascii.Error:
-        return b""
-
-
-def transfer_decoded(message: bytes, part: Part) -> bytes:
-    """The body of a part without its Content-Transfer-Encoding (RFC 2045 section 6)."""
-    octets = message[part.body : part.end]
-    encoding = transfer_encoding(message, part)
-    if encoding == b"base64":
-        return _unbase64(octets)
-    if encoding == b"quoted-printable":
-        return _unquote(octets)
-    return octets
-
-
-def _unquote(octets: bytes) -> bytes:
-    """Quoted-printable, white space at the end of lines left out first: it is no part of them (RFC 2045 6.7 rule 3)."""
-    lines = (line.removesuffix(b"\r").rstrip(b" \t") for line in octets.split(b"\n"))
-    return quopri.decodestring((b"\r\n" if b"\r\n" in octets else b"\n").join(lines))
-
-
-def transfer_encoding(message: bytes, part: Part) -> bytes:
-    """The Content-Transfer-Encoding in lower case, ``7bit`` where there is none."""
-    return (declared_encoding(part, message) or b"7bit").lower()
-
-
 def part_text(message: bytes, part: Part) -> str | None:
-    """The folded text of a text part; None for a part that holds no text."""
-    if part.is_multipart or part.is_message:
+    """The folded text of a text part; None for a part that holds none.
+
+    As Dovecot's search this looks at what the header says, not at the structure: no MIME-Version is asked for, the
+    last Content-Type decides whether there is text, the first one with parameters tells its character set.
+    """
+    if part.is_multipart or part.children:
         return None
-    charset = "us-ascii"
-    if part.media is not None:
-        if part.media.type.lower() not in (b"text", b"message"):
-            return None
-        for name, value in part.media.parameters:
-            if name.lower() == b"charset":
-                charset = value.decode("latin-1")
-    if charset.lower() in ("us-ascii", "ascii"):
-        charset = "utf-8"
-    return fold(decode(transfer_decoded(message, part), charset))
+    is_text, charset, transfer_encoding = True, None, b"7bit"
+    for found in named(message, _READING_FIELDS, part.start, part.body):
+        value = unfold(message, found)
+        if found.name.lower() == b"content-type":
+            media = content_type(value)
+            is_text = bool(media.subtype) and media.type.lower() in (b"text", b"message")
+            if charset is None and media.parameters:
+                charset = media.charset or "utf-8"
+        else:
+            transfer_encoding = encoding.word(value)
+    if not is_text or transfer_encoding not in encoding.KNOWN:
+        return None
+    octets = encoding.decode(message[part.body : part.end], transfer_encoding).octets
+    return fold(decode(octets, charset or "utf-8"))
 
 
 def body_texts(message: bytes, root: Part) -> Iterator[str]:
-    """The folded text of every text part, and the headers of enclosed messages."""
-    for part in root.walk():
-        text = part_text(message, part)
-        if text is not None:
-            yield text
-        if part.is_message and part.children:
-            yield from header_texts(message, part.children[0])
+    """The folded text of every text part."""
+    return (text for part in root.walk() if (text := part_text(message, part)) is not None)
 
 
 def all_header_texts(message: bytes, root: Part) -> Iterator[str]:
@@ -141,4 +115,4 @@ def all_header_texts(message: bytes, root: Part) -> Iterator[str]:
 def header_texts(message: bytes, part: Part) -> Iterator[str]:
     """``name: value`` of every field of one header."""
     for field in fields(message, part.start, part.body):
-        yield fold(field.name.decode("latin-1")) + ": " + header_text(unfold(message, field))
+        yield fold(field.name.decode("utf-8", "replace")) + ": " + header_text(unfold(message, field))

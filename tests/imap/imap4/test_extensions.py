@@ -61,7 +61,7 @@ async def test_a_bad_url_is_named(selected: Any, url: str) -> None:
 async def test_preview(mail: Any, connect: Any) -> None:
     mail.deliver(
         "alice",
-        b"Content-Type: text/html\r\n\r\n<html><head><title>no</title></head><body><p>Hello &amp;\r\n  you</p></body></html>",
+        b"Content-Type: text/html\r\n\r\n<html><head><title>Title</title></head><body><p>Hello &amp;\r\n  you</p></body></html>",
         b"Content-Type: image/png\r\n\r\nxxxx",
         b"Subject: long\r\n\r\n" + b"word " * 100,
     )
@@ -69,10 +69,10 @@ async def test_preview(mail: Any, connect: Any) -> None:
     await client.command("SELECT INBOX")
     assert (await client.lines("FETCH 1 (PREVIEW (LAZY))"))[0] == "* 1 FETCH (PREVIEW NIL)"
     lines = await client.lines("FETCH 1:3 PREVIEW")
-    assert lines[0] == '* 1 FETCH (PREVIEW "Hello & you")'
+    assert lines[0] == '* 1 FETCH (PREVIEW "Title Hello & you")'
     assert lines[1] == '* 2 FETCH (PREVIEW "")'
     assert len(lines[2]) == len('* 3 FETCH (PREVIEW "")') + 199
-    assert (await client.lines("FETCH 1 (PREVIEW (LAZY))"))[0] == '* 1 FETCH (PREVIEW "Hello & you")'
+    assert (await client.lines("FETCH 1 (PREVIEW (LAZY))"))[0] == '* 1 FETCH (PREVIEW "Title Hello & you")'
 
 
 async def test_savedate_stays_when_flags_change(selected: Any) -> None:
