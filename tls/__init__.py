@@ -35,6 +35,7 @@ r"""TLS for hardmail: certificates, protocol policy, contexts and the STARTTLS g
         discarded = upgrade_server(protocol, options, go_ahead=b"+OK Begin TLS negotiation now.\r\n")
         (both gates: keep_plaintext=True leaves them open, for the weakened twin of no-starttls-injection)
 
+    probe             what a server would agree to, from SSL 2.0 to TLS 1.3: Hello(...).octets(), Flight().feed(octets)
     bio               pyOpenSSL in the shape of ssl.SSLObject, where Python's ssl cannot do what Postfix does
     tool              the command `hardmail ca`
 

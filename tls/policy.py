@@ -174,6 +174,10 @@ class Policy:
         )
 
 
+ANYTHING = Policy(frozenset(Version), "ALL:COMPLEMENTOFALL:@SECLEVEL=0", options=_OPTIONS["LEGACY_SERVER_CONNECT"])
+"""Whatever OpenSSL can still speak, for a probe that wants to know what the other side would agree to."""
+
+
 def _range(minimum: Version, maximum: Version) -> frozenset[Version]:
     # SSL 3.0 stays out whatever is asked for: neither OpenSSL speaks it.
     return frozenset(v for v in Version if max(minimum, Version.TLSv1) <= v <= maximum)

@@ -12,6 +12,16 @@ from lab.wire.imap import quoted
 # A refusal for these reasons (RFC 5530) is no refusal: the server has stumbled.
 FAULTS = {"SERVERBUG", "UNAVAILABLE", "CORRUPTION"}
 
+# By every road that the sources and history know.
+NAMES = (
+    "{server.com}/etc/passwd",
+    "/etc/passwd",
+    "../../../../../../etc/passwd",
+    "~root/x",
+    "~/../bob/Maildir",
+    "INBOX/../../../bob/Maildir",
+    "&AC8-etc&AC8-passwd",
+)
 # {} is the mailbox name; every command of RFC 3501 that takes one.
 COMMANDS = (
     "SELECT {}",
@@ -48,17 +58,7 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
             await imap.login(user.name, user.password)
             await imap.command("SELECT INBOX")  # makes the Maildir
     foreign = str(lab.maildir("bob"))
-    names = [
-        foreign,
-        "{server.com}/etc/passwd",
-        "/etc/passwd",
-        "../../../../../../etc/passwd",
-        "~root/x",
-        "~/../bob/Maildir",
-        "INBOX/../../../bob/Maildir",
-        "&AC8-etc&AC8-passwd",
-        "planted",
-    ]
+    names = [foreign, *NAMES, "planted"]
     # A link that somebody managed to plant in alice's mail must not be followed, whatever it points to.
     link = lab.maildir("alice") / ".planted"
     link.symlink_to(foreign)

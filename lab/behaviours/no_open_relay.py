@@ -8,29 +8,33 @@ from lab.wire import Transcript
 
 # A client that makes more errors than smtpd_soft_error_limit is answered ever more slowly.
 ERRORS_EACH = 8
-VICTIM, FAR = "victim", "far.example"
+STRANGER, VICTIM, FAR = "spammer@outside.example", "victim", "far.example"
 
 
-def forms(domain: str, address: str) -> list[tuple[str, str]]:
-    """The relay tests of abuse.net: (reverse-path, forward-path) for a server of `domain` at `address`."""
-    stranger = "spammer@outside.example"
+def forms(
+    domain: str, address: str, stranger: str = STRANGER, victim: str = VICTIM, far: str = FAR
+) -> list[tuple[str, str]]:
+    """The relay tests of abuse.net: (reverse-path, forward-path) for a server of `domain` at `address`.
+
+    `victim`@`far` is the recipient to whom it must not relay.
+    """
     return [
-        (stranger, f"{VICTIM}@{FAR}"),
-        ("", f"{VICTIM}@{FAR}"),
-        (f"postmaster@{domain}", f"{VICTIM}@{FAR}"),
-        (f"spammer@[{address}]", f"{VICTIM}@{FAR}"),
-        (stranger, f"{VICTIM}%{FAR}@{domain}"),
-        (stranger, f"{VICTIM}%{FAR}@[{address}]"),
-        (stranger, f'"{VICTIM}@{FAR}"'),
-        (stranger, f'"{VICTIM}%{FAR}"'),
-        (stranger, f'"{VICTIM}@{FAR}"@{domain}'),
-        (stranger, f"{VICTIM}@{FAR}@{domain}"),
-        (stranger, f"{VICTIM}@{FAR}@[{address}]"),
-        (stranger, f"@{domain}:{VICTIM}@{FAR}"),
-        (stranger, f"@[{address}]:{VICTIM}@{FAR}"),
-        (stranger, f"{FAR}!{VICTIM}"),
-        (stranger, f"{FAR}!{VICTIM}@{domain}"),
-        (stranger, f"{FAR}!{VICTIM}@[{address}]"),
+        (stranger, f"{victim}@{far}"),
+        ("", f"{victim}@{far}"),
+        (f"postmaster@{domain}", f"{victim}@{far}"),
+        (f"spammer@[{address}]", f"{victim}@{far}"),
+        (stranger, f"{victim}%{far}@{domain}"),
+        (stranger, f"{victim}%{far}@[{address}]"),
+        (stranger, f'"{victim}@{far}"'),
+        (stranger, f'"{victim}%{far}"'),
+        (stranger, f'"{victim}@{far}"@{domain}'),
+        (stranger, f"{victim}@{far}@{domain}"),
+        (stranger, f"{victim}@{far}@[{address}]"),
+        (stranger, f"@{domain}:{victim}@{far}"),
+        (stranger, f"@[{address}]:{victim}@{far}"),
+        (stranger, f"{far}!{victim}"),
+        (stranger, f"{far}!{victim}@{domain}"),
+        (stranger, f"{far}!{victim}@[{address}]"),
     ]
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+
 from lab.behaviours.base import Behaviour, Change, Finding, ProbeFailed, Twin, exposed, hardened
 from lab.behaviours.stack import Lab
-from lab.wire import Transcript, WireClosed
+from lab.wire import SMTP, Reply, Transcript, WireClosed
+
+REPLIES = 8
 
 # Ends of data that a tolerant parser takes for the real one (CVE-2023-51764 and its kind).
 FALSE_ENDS = (
@@ -13,38 +18,39 @@ FALSE_ENDS = (
 )
 
 
-async def smuggle(end: bytes, lab: Lab, evidence: Transcript) -> list[str]:
-    """Send a message that hides a second one behind `end`; what the server says to it, and after it."""
-    alice = lab.user("alice").address
-    async with await lab.smtp("mailhost.smtp", evidence) as smtp:
-        await smtp.ehlo()
-        await smtp.command("MAIL FROM:<friend@outside.example>")
-        await smtp.command(f"RCPT TO:<{alice}>")
-        await smtp.command("DATA")
-        hidden = f"MAIL FROM:<admin@{lab.domain}>\r\nRCPT TO:<{alice}>\r\nDATA\r\nSubject: smuggled\r\n\r\n".encode()
-        await smtp.send_raw(b"Subject: harmless\r\n\r\nbody" + end + hidden + b"\r\n.\r\n")
-        answers = [str(await smtp.reply())]
-        await smtp.send("NOOP")
-        try:
-            while answers[-1] != "250 2.0.0 Ok" and len(answers) < 6:
-                answers.append(str(await smtp.reply()))
-        except WireClosed:
-            answers.append("closed")
-    return answers
+async def smuggle(smtp: SMTP, end: bytes, sender: str, recipient: str) -> list[Reply]:
+    """Send a message that hides a second one behind `end`; the replies to it, up to that to QUIT, or the refusal."""
+    for command, code in ((f"MAIL FROM:<{sender}>", 250), (f"RCPT TO:<{recipient}>", 250), ("DATA", 354)):
+        reply = await smtp.command(command)
+        if reply.code != code:
+            return [reply]
+    hidden = f"MAIL FROM:<{sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\nSubject: smuggled\r\n\r\n".encode()
+    await smtp.send_raw(b"Subject: harmless\r\n\r\nbody" + end + hidden + b"\r\n.\r\n")
+    replies = [await smtp.reply()]
+    await smtp.send("QUIT")
+    with contextlib.suppress(WireClosed):
+        while replies[-1].code != 221 and len(replies) < REPLIES:
+            replies.append(await smtp.reply())
+    return replies
+
+
+def smuggled(replies: Sequence[Reply]) -> bool:
+    """Whether the server has seen two messages: something was said of the hidden envelope, or of its data."""
+    return any(reply.code in (250, 354) for reply in replies[1:])
 
 
 async def probe(lab: Lab, evidence: Transcript) -> Finding:
     """No false end of data makes a second message."""
-    answers: list[str] = []
     for end in FALSE_ENDS:
-        answers = await smuggle(end, lab, evidence)
-        # Two messages taken, or the hidden envelope answered: the server has seen two messages.
-        taken = sum("queued as" in answer for answer in answers)
-        if taken > 1 or any(answer.startswith(("354 ", "250 2.1.5 ")) for answer in answers):
-            return exposed(f"{end!r} ends the message: {' | '.join(answers)}")
-        if not answers[0].startswith(("250 ", "5")):
-            raise ProbeFailed(f"{end!r}: {' | '.join(answers)}")
-    return hardened(f"{len(FALSE_ENDS)} false ends of data make no second message; the last: {' | '.join(answers)}")
+        async with await lab.smtp("mailhost.smtp", evidence) as smtp:
+            await smtp.ehlo()
+            replies = await smuggle(smtp, end, "friend@outside.example", lab.user("alice").address)
+        said = " | ".join(map(str, replies))
+        if smuggled(replies):
+            return exposed(f"{end!r} ends the message: {said}")
+        if replies[0].code != 250 and replies[0].code < 500:
+            raise ProbeFailed(f"{end!r}: {said}")
+    return hardened(f"{len(FALSE_ENDS)} false ends of data make no second message; the last: {said}")
 
 
 BEHAVIOUR = Behaviour(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ssl
+
 from lab.behaviours.base import Behaviour, Change, Finding, ProbeFailed, Twin, exposed, hardened
 from lab.behaviours.stack import Lab
 from lab.wire import Connection, Refused, Transcript, WireClosed, WireTimeout
 
 
 async def injected(
-    client: Connection, start: bytes, attack: bytes, question: bytes, lab: Lab
+    client: Connection, start: bytes, attack: bytes, question: bytes, context: ssl.SSLContext, name: str
 ) -> tuple[str, str | None]:
     """Send `start` and `attack` in one packet, shake hands, then ask `question`; the answer to start, and the next."""
     await client.send_raw(start + b"\r\n" + attack + b"\r\n")
     agreed = await client.read_line()
     try:
-        await client.handshake(lab.trust, lab.name)
+        await client.handshake(context, name)
         await client.send(question)
         return agreed, await client.read_line()
     except (Refused, WireClosed, WireTimeout):
@@ -26,11 +28,11 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
     async with await lab.smtp("mailhost.smtp", evidence) as smtp:
         await smtp.ehlo()
         # 250 would be the injected NOOP; the question inside TLS is answered 5xx.
-        _, smtp_answer = await injected(smtp, b"STARTTLS", b"NOOP", b"BOGUS", lab)
+        _, smtp_answer = await injected(smtp, b"STARTTLS", b"NOOP", b"BOGUS", lab.trust, lab.name)
     async with await lab.imap("mailhost.imap", evidence) as imap:
-        _, imap_answer = await injected(imap, b"t1 STARTTLS", b"evil NOOP", b"good NOOP", lab)
+        _, imap_answer = await injected(imap, b"t1 STARTTLS", b"evil NOOP", b"good NOOP", lab.trust, lab.name)
     async with await lab.pop3("mailhost.pop3", evidence) as pop3:
-        _, pop3_answer = await injected(pop3, b"STLS", b"CAPA", b"BOGUS", lab)
+        _, pop3_answer = await injected(pop3, b"STLS", b"CAPA", b"BOGUS", lab.trust, lab.name)
     answers = (smtp_answer, imap_answer, pop3_answer)
     said = f"SMTP {smtp_answer!r}, IMAP {imap_answer!r}, POP3 {pop3_answer!r}"
     if (

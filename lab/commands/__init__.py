@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from lab import __version__
-from lab.commands import behaviours, checking, clock, exercises, importing, running
+from lab.commands import audit, behaviours, checking, clock, exercises, importing, running
 from lab.tools import TOOLS
 
 # One line for each, in the order in which they are listed.
@@ -25,6 +25,7 @@ COMMANDS: tuple[click.Command, ...] = (
     checking.demo,
     behaviours.behaviours,
     exercises.lab,
+    audit.audit,
 )
 
 

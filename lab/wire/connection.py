@@ -15,6 +15,8 @@ from lab.wire.transcript import Transcript
 # Probes talk to servers on this machine: an answer that takes longer than this will not come.
 TIMEOUT_SECONDS = 10.0
 LINE_LIMIT_OCTETS = 1 << 20
+# What a probe reads of one connection at most: a server that never stops talking is not worth more.
+READ_LIMIT_OCTETS = 1 << 26
 
 
 class WireError(Exception):
@@ -43,6 +45,8 @@ class Connection:
         self.writer = writer
         self.transcript = transcript
         self.tls = tls
+        self.timeout = TIMEOUT_SECONDS
+        self.allowance = READ_LIMIT_OCTETS
 
     @classmethod
     async def open(
@@ -54,16 +58,19 @@ class Connection:
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         transcript: Transcript | None = None,
+        timeout: float = TIMEOUT_SECONDS,
+        allowance: int = READ_LIMIT_OCTETS,
     ) -> Self:
         """Connect to `address`:`port` from `source`, with implicit TLS if a context is given, and read the greeting.
 
-        Raises Refused where nothing listens or the handshake fails, WireTimeout, WireClosed.
+        `timeout` (seconds) is for the connection and for each answer on it; `allowance` octets are read at most.
+        Raises Refused where nothing listens or the handshake fails, WireTimeout, WireClosed, WireError.
         """
         transcript = Transcript() if transcript is None else transcript
         where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         transcript.note(f"connect {where}" + (f" from {source}" if source else "") + (" with TLS" if tls else ""))
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(timeout):
                 reader, writer = await asyncio.open_connection(
                     address,
                     port,
@@ -78,7 +85,7 @@ class Connection:
         except (OSError, ssl.SSLError) as error:
             transcript.note(_reason(error))
             raise Refused(f"{where}: {_reason(error)}") from error
-        return await cls._greeted(reader, writer, transcript, tls=tls is not None)
+        return await cls._greeted(reader, writer, transcript, tls=tls is not None, timeout=timeout, allowance=allowance)
 
     @classmethod
     async def open_unix(cls, path: Path, *, transcript: Transcript | None = None) -> Self:
@@ -94,9 +101,17 @@ class Connection:
 
     @classmethod
     async def _greeted(
-        cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, transcript: Transcript, *, tls: bool
+        cls,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        transcript: Transcript,
+        *,
+        tls: bool,
+        timeout: float = TIMEOUT_SECONDS,
+        allowance: int = READ_LIMIT_OCTETS,
     ) -> Self:
         connection = cls(reader, writer, transcript, tls=tls)
+        connection.timeout, connection.allowance = timeout, allowance
         try:
             await connection._opened()
         except BaseException:
@@ -125,9 +140,9 @@ class Connection:
         return (await self.read_octets_line()).decode("utf-8", "surrogateescape")
 
     async def read_octets_line(self) -> bytes:
-        """The next line as octets, without its line end. Raises WireClosed, WireTimeout."""
+        """The next line as octets, without its line end. Raises WireClosed, WireTimeout, WireError."""
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self.timeout):
                 line = await self.reader.readline()
         except TimeoutError as error:
             self.transcript.note("no answer")
@@ -135,11 +150,20 @@ class Connection:
         except (OSError, ssl.SSLError) as error:
             self.transcript.note(_reason(error))
             raise WireClosed(_reason(error)) from error
+        except ValueError as error:
+            raise WireError("a line without end") from error
         if not line:
             self.transcript.note("closed by the server")
             raise WireClosed("closed by the server")
+        self.spend(len(line))
         self.transcript.server(line, tls=self.tls)
         return line.rstrip(b"\r\n")
+
+    def spend(self, octets: int) -> None:
+        """Take so many octets off what may still be read of this connection. Raises WireError."""
+        self.allowance -= octets
+        if self.allowance < 0:
+            raise WireError("the server does not stop talking")
 
     async def silence(self, seconds: float) -> bool:
         """Whether the server says nothing for `seconds` (a probe for an answer that must not come)."""
@@ -155,7 +179,7 @@ class Connection:
     async def handshake(self, context: ssl.SSLContext, server_name: str | None = None) -> None:
         """Start TLS on the open connection. Raises Refused if the handshake fails."""
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self.timeout):
                 await self.writer.start_tls(context, server_hostname=server_name or "")
         except TimeoutError as error:
             raise WireTimeout("no TLS handshake") from error

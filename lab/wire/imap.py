@@ -7,7 +7,7 @@ import re
 import ssl
 from dataclasses import dataclass
 
-from lab.wire.connection import TIMEOUT_SECONDS, Connection, WireClosed, WireError
+from lab.wire.connection import Connection, WireClosed, WireError
 
 LITERAL = re.compile(rb"\{([0-9]{1,9})\}$")
 RESPONSE_LINES = 10_000
@@ -44,8 +44,9 @@ class IMAP(Connection):
         """One response with its literals."""
         whole = line = await self.read_octets_line()
         while match := LITERAL.search(line):
+            self.spend(int(match.group(1)))
             try:
-                async with asyncio.timeout(TIMEOUT_SECONDS):
+                async with asyncio.timeout(self.timeout):
                     literal = await self.reader.readexactly(int(match.group(1)))
             except (asyncio.IncompleteReadError, TimeoutError) as error:
                 raise WireClosed("a literal that did not arrive whole") from error

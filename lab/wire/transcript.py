@@ -11,6 +11,11 @@ Direction = Literal["C", "S", "*"]
 SHOWN_OCTETS = 400
 
 
+def shown(text: str) -> str:
+    """`text` without anything that a terminal or an editor could take for a command: escapes in its place."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line: from the client (C), from the server (S) or a remark of the probe (*)."""
@@ -44,9 +49,8 @@ class Transcript:
     def _add(self, direction: Direction, data: bytes, tls: bool) -> None:
         # Anything but CRLF is shown as an escape, so that a bare LF can be told from a line end.
         for line in data.removesuffix(b"\r\n").split(b"\r\n"):
-            shown = line[:SHOWN_OCTETS].decode("utf-8", "backslashreplace")
-            shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
-            self.lines.append(Line(direction, shown + (" ..." if len(line) > SHOWN_OCTETS else ""), tls))
+            text = shown(line[:SHOWN_OCTETS].decode("utf-8", "backslashreplace"))
+            self.lines.append(Line(direction, text + (" ..." if len(line) > SHOWN_OCTETS else ""), tls))
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.lines))
