@@ -6,7 +6,7 @@ import importlib
 
 from lab.exercises.base import Exercise
 
-SLUGS = ("12.1",)
+SLUGS = ("12.1", "12.2", "null-client", "tls-snakeoil", "open-relay", "imap-path-escape")
 
 
 def find(slug: str) -> Exercise:

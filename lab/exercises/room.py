@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 from lab.behaviours.base import ProbeFailed
 from lab.behaviours.stack import STRANGER, Lab, User
 from lab.wire import SMTP, Reply, Transcript
+from tls.context import client_context
+from tls.policy import Policy
 
 # Mail within the class takes milliseconds, a retry two seconds; a mail that goes astray is given up after this.
 ARRIVES_IN_SECONDS = 15.0
@@ -53,6 +56,8 @@ class Room(Lab):
         facts: dict[str, object] = {**self.names, "dir": self.directory}
         for instance, entry in self._info["instances"].items():
             facts[f"{instance}_name"] = entry["name"]
+            facts[f"{instance}_certificate"] = entry["certificate_file"]
+            facts[f"{instance}_key"] = entry["key_file"]
             for service, (address, port) in entry["endpoints"].items():
                 facts[f"{instance}_{service}"] = f"{address}:{port}"
                 facts[f"{instance}_{service}_port"] = port
@@ -96,6 +101,25 @@ class Room(Lab):
 
     # Dialogues
 
+    @property
+    def any_certificate(self) -> ssl.SSLContext:
+        """A client context that takes every certificate: for steps that are not about certificates."""
+        return client_context(Policy(), verify="none")
+
+    async def encrypted(self, wire: Transcript, *, source: str = PARTNER, endpoint: str = "mailhost.smtp") -> SMTP:
+        """An SMTP session after STARTTLS and the second EHLO. Raises ProbeFailed."""
+        smtp = await self.smtp(endpoint, wire, source=source)
+        try:
+            await smtp.ehlo(f"mail.{self.names['partner_domain']}")
+            reply = await smtp.starttls(self.any_certificate)
+            if reply.code != 220:
+                raise ProbeFailed(f"STARTTLS: {reply}")
+            await smtp.ehlo(f"mail.{self.names['partner_domain']}")
+        except BaseException:
+            await smtp.close()
+            raise
+        return smtp
+
     async def recipient(
         self,
         recipient: str,
@@ -117,6 +141,15 @@ class Room(Lab):
             reply = await smtp.command(f"RCPT TO:<{recipient}>")
         await smtp.command("RSET")
         return reply
+
+    async def mail_to(self, user: User, wire: Transcript) -> str:
+        """Have the partner send a mail to a user and wait for it; its token. Raises ProbeFailed."""
+        token = self.token()
+        reply = await self.send(user.address, token, wire)
+        if reply.code != 250:
+            raise ProbeFailed(f"{user.address}: {reply}")
+        await self.comes(user, token, wire)
+        return token
 
     async def send(
         self,

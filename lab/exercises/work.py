@@ -133,7 +133,7 @@ class Work:
             instead = self.expanded(edit.instead, edit.file.partition("/")[0])
             if instead not in present:
                 raise LabError(f"{edit.file} does not hold {instead!r}")
-            path.write_text(present.replace(instead, text) if instead else f"{present}\n{text}\n")
+            path.write_text(present.replace(instead, text) if instead else f"{present}{text}\n")
 
     def expanded(self, text: str, instance: str) -> str:
         """The text with ports, paths and names in place of @{...}."""

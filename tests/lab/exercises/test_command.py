@@ -95,6 +95,7 @@ def test_from_start_to_report(desk: Desk) -> None:
     desk.lab("stop")
     assert "1. Your partner can connect" in desk.lab("check", "--dir", lab)  # what does not run is started
     assert domain in desk.lab("start", "--dir", lab)
+    assert "holds exercise 12.1" in desk.lab("start", "12.2", "--dir", lab, status=64)
     assert "holds the work of Erika" in desk.lab("start", "--student", "Max", "--dir", lab, status=64)
 
 
