@@ -9,16 +9,18 @@ import time
 from pathlib import Path
 
 from lab.behaviours.base import Behaviour, Change, Finding, ProbeFailed, exposed, hardened
+from lab.behaviours.proxymap import who_opens
 from lab.behaviours.stack import ARRIVES_IN_SECONDS, LOOK_AGAIN_SECONDS, Lab
 from lab.wire import SMTP, Transcript
 
 # A line goes on where the next one starts with white space; -o belongs to this service alone.
 LINE = (
-    "127.0.0.1:{port}  inet  n  -  n  -  -  smtpd\n"
+    "127.0.0.1:{port}  inet  n  -  y  -  -  smtpd\n"
     "  -o smtpd_helo_required=yes\n"
     "# a comment does not end the entry\n"
     "  -o smtpd_banner=$myhostname,ESMTP,{word}\n"
 )
+FREE = "127.0.0.1:{port}  inet  n  -  n  -  -  smtpd\n"
 
 
 async def greeted(port: int, evidence: Transcript) -> SMTP:
@@ -47,13 +49,22 @@ def rewrite(confdir: Path, port: int, old: str, new: str) -> None:
     file.write_text(text.replace(LINE.format(port=port, word=old), LINE.format(port=port, word=new)))
 
 
+async def jailed(lab: Lab, confdir: Path, service: str, evidence: Transcript) -> bool:
+    """Whether code inside the service is kept from main.cf, which lies outside the queue directory."""
+    return not await who_opens(lab, confdir, service, confdir / "main.cf", evidence)
+
+
 async def probe(lab: Lab, evidence: Transcript) -> Finding:
-    """The -o values are in force; after a change and a reload new connections see it and the old one goes on."""
+    """Jail and -o are in force; after a change and a reload new connections see it and the old one goes on."""
     port = lab.free_port()
-    confdir = lab.copy_of("nullclient", LINE.format(port=port, word="first"))
+    confdir = lab.copy_of("nullclient", LINE.format(port=port, word="first") + FREE.format(port=lab.free_port()))
     async with lab.daemon(confdir, evidence) as daemon, await greeted(port, evidence) as old:
         if not old.greeting.text.endswith("first"):
             return exposed(f"-o smtpd_banner is not in force: {old.greeting}")
+        if not await jailed(lab, confdir, f"smtpd(127.0.0.1:{port})", evidence):
+            return exposed("chroot = y, and code inside smtpd reads main.cf")
+        if await jailed(lab, confdir, "smtpd", evidence):
+            raise ProbeFailed("chroot = n, and code inside smtpd cannot read main.cf either")
         early = await old.command("MAIL FROM:<root>")
         if early.code != 503:
             return exposed(f"-o smtpd_helo_required is not in force: {early}")
@@ -65,7 +76,7 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
         still = await old.command("EHLO localhost")
         if still.code != 250:
             return exposed(f"the reload ends open connections: {still}")
-    return hardened("-o in force; after the reload new connections see the change, the open one goes on")
+    return hardened("chroot and -o in force; after the reload new connections see the change, the open one goes on")
 
 
 BEHAVIOUR = Behaviour(
@@ -73,9 +84,10 @@ BEHAVIOUR = Behaviour(
     title="Services are what master.cf says, and a reload interrupts nobody",
     source="L 3.2.1.3 master.cf",
     why="A service with stricter settings than the rest, such as submission, exists only if `-o` really belongs to "
-    "one line. And whoever must fear that a reload cuts off users does not fix settings in time.",
+    "one line, and a jail only if the chroot column is obeyed: the kernel then leaves the process nothing but its "
+    "queue directory, without root too. And whoever must fear that a reload cuts off users does not fix settings.",
     configuration=(Change("nullclient/master.cf", "smtpd"),),
-    expectation="the columns and -o are in force; a reload applies without dropping a connection",
+    expectation="the columns, chroot too, and -o are in force; a reload applies without dropping a connection",
     probe=probe,
     instances=("nullclient",),
 )

@@ -70,20 +70,21 @@ class Mta:
         connect: bool = False,
         read: tuple[Path, ...] = (),
         proxied: bool | None = None,
+        jailed: bool = False,
     ) -> Rules:
-        """proxied: whether another process opens `proxy:` tables; None: whether there is one."""
+        """proxied: whether another process opens `proxy:` tables; None: whether there is one.
+
+        jailed: `chroot = y`: no file but those of the queue directory. Tables are opened before, as in Postfix.
+        """
         config = config or self.config
         elsewhere = self.proxied if proxied is None else proxied
+        configured: tuple[Path, ...] = ()
+        if not jailed:
+            accounts = python_paths.ACCOUNTS if asks_for_users(config) else ()
+            configured = (*accounts, self.confdir, *named_paths(config, elsewhere))
         return Rules(
-            read=(
-                *python_paths.SYSTEM,
-                *python_paths.NETWORK,
-                *(python_paths.ACCOUNTS if asks_for_users(config) else ()),
-                self.confdir,
-                *named_paths(config, elsewhere),
-                *read,
-            ),
-            write=(self.queue, Path(config.str("data_directory"))),
+            read=(*python_paths.SYSTEM, *python_paths.NETWORK, *configured, *read),
+            write=(self.queue,) if jailed else (self.queue, Path(config.str("data_directory"))),
             connect=True if connect or reaches_out(config, elsewhere) else dns_ports(config),
             landlock=config.bool("hardmail_landlock"),
         )

@@ -105,6 +105,7 @@ def is_proxymap(line: MasterService) -> bool:
 
 def _qmgr(mta: Mta, lines: list[MasterService]) -> Service:
     verify = [line for line in lines if line.type == "unix" and line.command == "verify"]
+    jailed = any(line.command == "qmgr" and line.chroot for line in lines)
     return Service(
         name="qmgr",
         entry=QMGR_ENTRY,
@@ -115,7 +116,7 @@ def _qmgr(mta: Mta, lines: list[MasterService]) -> Service:
             *(mta.listener(f"private/{line.name}", "verify") for line in verify),
         ),
         identity=mta.owner,
-        rules=mta.rules(connect=True),
+        rules=mta.rules(connect=True, jailed=jailed),
         log=mta.log(),
         exclusive=True,
         instance=mta.name,

@@ -27,18 +27,19 @@ PORTS = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587, "lmtp"
 
 
 def smtpd_services(mta: Mta, lines: Sequence[MasterService]) -> list[Service]:
-    """One for each group of lines with the same options, in the order of their first lines; errors are in `mta`."""
-    groups: dict[tuple[tuple[str, str], ...], list[MasterService]] = {}
+    """One for each group of lines with the same options and jail, in the order of the first lines; errors: `mta`."""
+    groups: dict[tuple[object, ...], list[MasterService]] = {}
     behind = [line.maxproc for line in lines if line.type == "pass" and line.command == "smtpd"]
     behind.append(mta.config.int("default_process_limit"))
     for line in lines:
         if line.type == "inet" and line.command in COMMANDS:
-            groups.setdefault(tuple(sorted(line.overrides.items())), []).append(line)
+            groups.setdefault((line.chroot, *sorted(line.overrides.items())), []).append(line)
     counting: list[Listener] = [mta.listener("private/anvil", "anvil")]  # one service counts for all
-    services = []
+    services: list[Service] = []
     for group in groups.values():
         if (reader := _Reader.of(mta, group, behind[0])) is not None:
-            services.append(reader.service(counting))
+            own = group[0].overrides or any(service.name == "smtpd" for service in services)
+            services.append(reader.service(f"smtpd({group[0].name})" if own else "smtpd", counting))
     return services
 
 
@@ -65,9 +66,9 @@ class _Reader:
             return None
         return cls(mta, lines, config, behind_postscreen)
 
-    def service(self, counting: list[Listener]) -> Service:
+    def service(self, name: str, counting: list[Listener]) -> Service:
         """`counting`: what the first service of several processes listens on, for all of them."""
-        mta, config, first = self.mta, self.config, self.lines[0]
+        mta, config, jailed = self.mta, self.config, self.lines[0].chroot
         workers = max(map(self._workers, self.lines))
         inet = list(self._listeners(workers))
         listeners: list[Listener] = [*inet]
@@ -75,7 +76,7 @@ class _Reader:
             listeners += counting
             counting.clear()
         return Service(
-            name="smtpd" if len(first.overrides) == 0 else f"smtpd({first.name})",
+            name=name,
             entry=ENTRY,
             preload=tuple(_preload(config, inet)),
             late=late_modules(),
@@ -83,7 +84,7 @@ class _Reader:
             listeners=tuple(listeners),
             workers=workers,
             identity=mta.owner,
-            rules=mta.rules(config, read=(*self._wrapped(), *_sasldb(config))),
+            rules=mta.rules(config, read=(*self._wrapped(), *(() if jailed else _sasldb(config))), jailed=jailed),
             log=mta.log(config),
             instance=mta.name,
         )

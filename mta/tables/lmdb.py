@@ -25,6 +25,7 @@ class LmdbTable(Table):
         super().__init__(name)
         self.path = path
         self._file: DatabaseFile | None = None
+        self._lost: tuple[int, int] | None = None
 
     async def lookup(self, key: str) -> str | None:
         loop = asyncio.get_running_loop()
@@ -64,9 +65,20 @@ class LmdbTable(Table):
                 status = self.path.stat()
             except OSError:  # a jail closed, or the file is gone: what is open stays good
                 return self._file
-            if (status.st_dev, status.st_ino) == self._file.inode:
+            if (status.st_dev, status.st_ino) == self._file.inode or (status.st_dev, status.st_ino) == self._lost:
+                return self._file
+            try:
+                new = DatabaseFile.open(self.path)
+            except TableError as error:
+                if not isinstance(error.__cause__, PermissionError):
+                    raise
+                # A jail keeps the new file out of reach: what is open stays good.
+                log.warning("table %s has changed, and this process may not open it again: reload", self.path)
+                self._lost = (status.st_dev, status.st_ino)
                 return self._file
             self.close()
+            self._file = new
+            return new
         self._file = DatabaseFile.open(self.path)
         return self._file
 

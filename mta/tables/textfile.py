@@ -48,6 +48,7 @@ class WatchedFile(Generic[Content]):
         return self._content
 
     def _refresh(self) -> None:
+        stamp = self._stamp
         try:
             status = self.path.stat()
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
@@ -59,6 +60,9 @@ class WatchedFile(Generic[Content]):
             # A file that vanished or became unreadable (a jail closed) keeps its last good content.
             if self._content is None:
                 raise TableError(f"open database {self.path}: {error.strerror}") from error
+            if isinstance(error, PermissionError) and stamp != self._stamp:
+                log.warning("table %s has changed, and this process may not open it again: reload", self.path)
+                self._stamp = stamp
             return
         if len(data) > FILE_LIMIT:
             raise TableError(f"{self.path} is larger than {FILE_LIMIT} bytes")

@@ -12,6 +12,7 @@ import pytest
 from lab.behaviours import Outcome, find
 from lab.behaviours.base import Change
 from lab.behaviours.processes import run_to_end
+from lab.behaviours.proxymap import who_opens
 from lab.behaviours.runner import probe
 from lab.behaviours.ssh_tunnel import SOURCE
 from lab.behaviours.stack import Lab
@@ -206,6 +207,8 @@ async def test_the_table_of_services_runs() -> None:
             await smtp.ehlo()
             sent = await smtp.send_message("friend@outside.example", [lab.user("alice").address], lab.message("x"))
             assert sent.code == 250
+            # `y` in the column chroot: code inside smtpd cannot even read main.cf.
+            assert not await who_opens(lab, confdir, "smtpd", confdir / "main.cf", Transcript())
         queued = await lab.hardmail("postconf", "-c", str(confdir), "-P", "relay/unix/smtp_helo_timeout")
         assert queued.output.strip() == "relay/unix/smtp_helo_timeout = 5"
 

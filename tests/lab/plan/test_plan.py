@@ -112,6 +112,23 @@ def test_loopback_only_means_both_families(confdir: Path) -> None:
     assert inet(by_name(plan.load(confdir))["smtpd"]) == [("127.0.0.1", 25), ("::1", 25)]
 
 
+def test_chroot_leaves_the_queue_directory_alone(confdir: Path) -> None:
+    """And the interpreter, and what names are looked up with; tables are opened before."""
+    table = confdir / "clients"
+    table.write_text("a.example REJECT\n")
+    main = f"smtpd_client_restrictions = check_client_access hash:{table}"
+    master = "127.0.0.1:2525 inet n - y - 1 smtpd\n127.0.0.1:2526 inet n - n - 1 smtpd\nqmgr unix n - y 300 1 qmgr\n"
+    services = by_name(plan.load(write_postfix(confdir, main, master)))
+    assert list(services) == ["smtpd", "smtpd(127.0.0.1:2526)", "qmgr"]
+    free = services["smtpd(127.0.0.1:2526)"].rules
+    for rules in (services["smtpd"].rules, services["qmgr"].rules):
+        assert {path.name for path in rules.write} == {"queue"}
+        assert {confdir, table} & set(rules.read) == set()
+        assert set(rules.read) < set(free.read)
+    assert {confdir, table} <= set(free.read)
+    assert len(free.write) == 2
+
+
 def test_lines_with_overrides_are_services_of_their_own(confdir: Path) -> None:
     master = (
         "127.0.0.1:2525 inet n - n - 1 smtpd\n"
