@@ -12,6 +12,7 @@ from mta.delivery.result import Result, Status
 from mta.queue.changes import Outcome, Progress
 from mta.queue.jobs import Job
 from mta.queue.message import Notify, QueuedMessage, QueuedRecipient, Recipient, Trace
+from mta.queue.reading import domain_of
 
 
 @dataclass(slots=True)
@@ -21,6 +22,8 @@ class Active:
     message: QueuedMessage
     since: float
     """When it became active."""
+    domain: str = ""
+    """Of its first recipient."""
     entries: int = 0
     """Deliveries that are not finished."""
     to_deliver: list[QueuedRecipient] = field(default_factory=list)
@@ -49,7 +52,8 @@ class Active:
     @classmethod
     def of(cls, message: QueuedMessage, now: float) -> Active:
         """From the queue: recipients with an outcome were finished before a crash and are only to be told."""
-        active = cls(message, now)
+        first = message.recipients[0].recipient.address if message.recipients else ""
+        active = cls(message, now, domain_of(first))
         active.to_deliver = active.take(message.recipients)
         return active
 

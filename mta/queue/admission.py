@@ -1,56 +1,85 @@
-"""What enters the active queue next: new mail and deferred mail in turns, read in portions (qmgr(8))."""
+"""What enters the active queue next: new mail as it came, deferred mail in fair order (qmgr(8))."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
+from mta.queue.backlog import Backlog
 from mta.queue.message import QueuedMessage
+from mta.queue.reading import Deferred
 from mta.queue.store import Queue
 
 PORTION: Final = 100
 """Messages taken from the database at once: bounds the time that deliveries under way have to wait."""
-LAST: Final = (float("inf"), 0)
-"""Behind every deferred message."""
+SLICE: Final = 1000
+"""Deferred messages looked at at once, for the same reason."""
+BLOCK: Final = 100_000
+"""Deferred messages among which the order is fair: bounds memory."""
+MODEST: Final = 5
+"""Deferred messages in a round that met new mail: who stands at the door goes first, and fast."""
 
 
 @dataclass(slots=True)
 class _Due:
-    """Deferred mail that is due. The ends are fixed: what is deferred again meanwhile is not met a second time."""
+    """Goes over the deferred mail that is due. The ends are fixed: what is deferred again is not met a second time."""
 
     until: float
     horizon: float
     """No message waits so long: the clock was set back, and it is due as well."""
     cursor: tuple[float, int] = (0.0, 0)
 
-    def portion(self, queue: Queue, limit: int) -> list[QueuedMessage]:
-        found = queue.due(self.until, self.cursor, limit)
-        if len(found) == limit:
+    def slice(self, queue: Queue) -> list[Deferred]:
+        """The next ones; none at the end."""
+        found = queue.due(self.until, self.cursor, SLICE)
+        if found:
             self.cursor = (found[-1].next_attempt, found[-1].sequence)
         elif self.until < self.horizon:
-            self.cursor, self.until = (self.horizon, 1 << 62), LAST[0]
-        else:
-            self.cursor = LAST
+            self.cursor, self.until = (self.horizon, 1 << 62), math.inf
+            return self.slice(queue)
         return found
-
-    @property
-    def over(self) -> bool:
-        return self.cursor == LAST
 
 
 @dataclass(slots=True)
-class _Flush:
-    """All deferred mail, or that for a domain, due or not; by sequence, for the same reason."""
+class _All:
+    """Goes over all deferred mail, or that for a domain, due or not; by sequence, for the same reason."""
 
     domain: str | None = None
     cursor: int = 0
-    over: bool = False
 
-    def portion(self, queue: Queue, limit: int) -> list[QueuedMessage]:
-        found = queue.deferred(self.cursor, limit, self.domain)
-        self.over = len(found) < limit
+    def slice(self, queue: Queue) -> list[Deferred]:
+        found = queue.deferred(self.cursor, SLICE, self.domain)
         if found:
             self.cursor = found[-1].sequence
+        return found
+
+
+@dataclass(slots=True)
+class _Run:
+    """A queue run: mail is looked at block by block, and each block then handed out in fair order."""
+
+    source: _Due | _All
+    flush: bool = False
+    """It is tried even if its destination is dead."""
+    backlog: Backlog = field(default_factory=Backlog)
+    reading: bool = True
+    """The block is not complete."""
+    over: bool = False
+
+    def read(self, queue: Queue) -> None:
+        """Look at some more."""
+        found = self.source.slice(queue)
+        self.backlog.add(found)
+        if not found or len(self.backlog) >= BLOCK:
+            self.backlog.close()
+            self.reading, self.over = False, not self.backlog
+
+    def take(self, queue: Queue, limit: int, active: Callable[[str], int]) -> list[QueuedMessage]:
+        found = queue.read(self.backlog.take(limit, active))
+        if not self.backlog:
+            self.backlog, self.reading = Backlog(), True
         return found
 
 
@@ -63,8 +92,10 @@ class Admission:
         self._longest_wait = longest_wait
         self._last_arrival = 0
         self._incoming = True
-        self._due: _Due | None = None
-        self._flushes: dict[str | None, _Flush] = {}
+        self._due: _Run | None = None
+        self._flushes: dict[str | None, _Run] = {}
+        self._allowance = math.inf
+        """Deferred messages that this round may still take."""
         self.begin_run(now)
 
     @property
@@ -79,28 +110,41 @@ class Admission:
     def begin_run(self, now: float) -> None:
         """Go through the deferred mail that is due by now."""
         self._incoming = True
-        self._due = _Due(now, now + self._longest_wait)
+        self._due = _Run(_Due(now, now + self._longest_wait))
 
     def flush(self, domain: str | None = None) -> None:
         """Go through all deferred mail (of a recipient's domain), due or not."""
         self._incoming = True
-        self._flushes[domain] = _Flush(domain)
+        self._flushes[domain] = _Run(_All(domain), flush=True)
 
-    def portion(self, room: int) -> list[tuple[QueuedMessage, bool]]:
-        """The next messages, about `room` at most, of each kind, so that none can starve the others; and whether each
-        is to be tried even if its destination is dead. Raises QueueError."""
-        kinds = self._incoming + len(self._flushes) + (self._due is not None)
-        limit = max(1, min(PORTION, room // max(1, kinds)))
+    def begin_round(self) -> None:
+        """Until the next, what `portion` hands out belongs together."""
+        self._allowance = math.inf
+
+    def portion(self, room: int, active: Callable[[str], int]) -> tuple[list[tuple[QueuedMessage, bool]], bool]:
+        """The next messages, about `room` at most, and whether it is worth asking for more in this round.
+
+        With each whether it is to be tried even if its destination is dead. `active`: messages to a domain that are in
+        the active queue. Raises QueueError.
+        """
+        runs = [*self._flushes.values(), *filter(None, [self._due])]
+        limit = max(1, min(PORTION, room // (self._incoming + len(runs) or 1)))
         found = [(message, False) for message in self._arrivals(limit)]
-        for domain, flush in list(self._flushes.items()):
-            found += [(message, True) for message in flush.portion(self._queue, limit)]
-            if flush.over:
-                del self._flushes[domain]
-        if self._due is not None:
-            found += [(message, False) for message in self._due.portion(self._queue, limit)]
-            if self._due.over:
-                self._due = None
-        return found
+        if found:
+            self._allowance = min(self._allowance, MODEST)
+        progress = self._incoming
+        for run in runs:
+            if run.reading:
+                run.read(self._queue)
+                progress = progress or not run.over
+            elif self._allowance > 0:
+                taken = run.take(self._queue, int(min(limit, self._allowance)), active)
+                self._allowance -= len(taken)
+                found += [(message, run.flush) for message in taken]
+                progress = progress or bool(taken)
+        self._flushes = {domain: run for domain, run in self._flushes.items() if not run.over}
+        self._due = None if self._due is not None and self._due.over else self._due
+        return found, progress
 
     def _arrivals(self, limit: int) -> list[QueuedMessage]:
         if not self._incoming:

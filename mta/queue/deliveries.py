@@ -6,6 +6,7 @@ import asyncio
 import functools
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -66,6 +67,7 @@ class Deliveries:
         self._clock = clock
         self._transports: dict[str, Transport[Entry]] = {}
         self._active: dict[int, Active] = {}
+        self._domains: Counter[str] = Counter()
         self._recipients = 0
         """In memory, to be delivered."""
         self._unwritten: set[str] = set()
@@ -85,6 +87,10 @@ class Deliveries:
     def __len__(self) -> int:
         """Messages in the active queue."""
         return len(self._active)
+
+    def count(self, domain: str) -> int:
+        """Messages in the active queue whose first recipient is there."""
+        return self._domains[domain]
 
     def revive(self) -> None:
         """Forget which destinations and transports are dead."""
@@ -119,6 +125,7 @@ class Deliveries:
         if message.sequence in self._active:
             return
         active = self._active[message.sequence] = Active.of(message, self._clock())
+        self._domains[active.domain] += 1
         if message.fault:
             active.fault = message.fault
             self._spawn(active, self._complete(active))
@@ -152,6 +159,9 @@ class Deliveries:
     def _forget(self, active: Active) -> None:
         if self._active.pop(active.message.sequence, None) is not None:
             self._hold(active, -active.held)
+            self._domains[active.domain] -= 1
+            if not self._domains[active.domain]:
+                del self._domains[active.domain]
             self.on_room()
 
     # --- recipients of large messages, by and by -------------------------------------------------------------------

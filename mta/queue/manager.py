@@ -132,6 +132,7 @@ class Manager:
 
     async def _round(self) -> None:
         self._wake.clear()
+        self._admission.begin_round()
         self._round_began = asyncio.get_running_loop().time()
         now = self._clock()
         if not 0 < self._next_run - now <= self._settings.queue_run_delay:  # also if the clock was set back
@@ -189,8 +190,10 @@ class Manager:
     async def _admit(self) -> None:
         """Fill the active queue."""
         limit = self._settings.active_limit
-        while self._admission.more and (room := limit - len(self.deliveries)) > 0 and not self._draining:
-            for message, flush in self._admission.portion(room):
+        progress = True
+        while progress and (room := limit - len(self.deliveries)) > 0 and not self._draining:
+            found, progress = self._admission.portion(room, self.deliveries.count)
+            for message, flush in found:
                 self.deliveries.activate(message, flush=flush)
             # A long backlog is taken in without holding up deliveries that are under way.
             await asyncio.sleep(0)

@@ -9,9 +9,9 @@ import os
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mta.queue import schema
 from mta.queue.errors import QueueDamaged, QueueError
@@ -34,6 +34,20 @@ PORTION: Final = 500
 
 class MessageCorrupt(QueueError):
     """A message's rows or content are damaged; the rest of the queue is not."""
+
+
+class Deferred(NamedTuple):
+    """What the queue manager has to know of a deferred message before it reads it."""
+
+    next_attempt: float
+    sequence: int
+    domain: str
+    """Of its first recipient."""
+
+
+def domain_of(address: str) -> str:
+    """The domain of an address, or nothing."""
+    return address.rpartition("@")[2].casefold()
 
 
 class Reader:
@@ -65,17 +79,13 @@ class Reader:
         unread = "sequence > ? AND queue NOT IN ('deferred', 'hold')"
         return self._select(f"{unread} ORDER BY sequence LIMIT ?", (after, limit), FEW)
 
-    def due(self, now: float, after: tuple[float, int], limit: int) -> list[QueuedMessage]:
-        return self._select(
-            "queue = 'deferred' AND next_attempt <= ? AND (next_attempt, sequence) > (?, ?)"
-            " ORDER BY next_attempt, sequence LIMIT ?",
-            (now, *after, limit),
-            FEW,
-        )
+    def due(self, now: float, after: tuple[float, int], limit: int) -> list[Deferred]:
+        condition = "queue = 'deferred' AND next_attempt <= ? AND (next_attempt, sequence) > (?, ?)"
+        return self._deferred(f"{condition} ORDER BY next_attempt, sequence LIMIT ?", (now, *after, limit))
 
-    def deferred(self, after: int, limit: int, domain: str | None) -> list[QueuedMessage]:
+    def deferred(self, after: int, limit: int, domain: str | None) -> list[Deferred]:
         if domain is None:
-            return self._select("sequence > ? AND queue = 'deferred' ORDER BY sequence LIMIT ?", (after, limit), FEW)
+            return self._deferred("sequence > ? AND queue = 'deferred' ORDER BY sequence LIMIT ?", (after, limit))
         # What stands behind the last `@`, in any case; addresses that are not UTF-8 are BLOBs.
         pattern = "%@" + re.sub(r"[%_\\]", r"\\\g<0>", domain)
         wanted = (
@@ -83,7 +93,13 @@ class Reader:
             " WHERE recipients.sequence > ? AND queue = 'deferred' AND CAST(address AS TEXT) LIKE ? ESCAPE '\\'"
             " ORDER BY recipients.sequence LIMIT ?"
         )
-        return self._select(f"sequence IN ({wanted}) ORDER BY sequence", (after, pattern, limit), FEW)
+        return self._deferred(f"sequence IN ({wanted}) ORDER BY sequence", (after, pattern, limit))
+
+    def read(self, sequences: Sequence[int]) -> list[QueuedMessage]:
+        marks = ",".join("?" * len(sequences))
+        found = self._select(f"sequence IN ({marks}) AND queue = 'deferred'", tuple(sequences), FEW)
+        place = {sequence: number for number, sequence in enumerate(sequences)}
+        return sorted(found, key=lambda message: place[message.sequence])
 
     def next_due(self) -> float | None:
         row = self._query("SELECT min(next_attempt) FROM messages WHERE queue = 'deferred'", ())[0]
@@ -148,6 +164,11 @@ class Reader:
         message.unread = max(1, message.unread - len(found)) if len(rows) == limit else 0
         return found
 
+    def _deferred(self, condition: str, values: tuple[Any, ...]) -> list[Deferred]:
+        first = "SELECT address FROM recipients WHERE recipients.sequence = messages.sequence ORDER BY position LIMIT 1"
+        rows = self._query(f"SELECT next_attempt, sequence, ({first}) FROM messages WHERE {condition}", values)  # noqa: S608
+        return [Deferred(at, sequence, _domain(address)) for at, sequence, address in rows]
+
     def _select(self, condition: str, values: tuple[Any, ...], few: int | None = None) -> list[QueuedMessage]:
         """`few`: recipients of messages that had more are left unread."""
         rows = self._query(f"SELECT {COLUMNS} FROM messages WHERE {condition}", values)  # noqa: S608
@@ -171,6 +192,11 @@ class Reader:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise QueueDamaged(str(error)) from error
             raise QueueError(f"queue read error: {error}") from error
+
+
+def _domain(address: object) -> str:
+    """Of a column; nothing for one that is damaged, which shows when the message is read."""
+    return domain_of(from_column(address)) if isinstance(address, str | bytes) else ""
 
 
 def _message(row: tuple[Any, ...]) -> QueuedMessage:

@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,7 @@ from mta.queue.changes import Change, Put, Remove, Sequel, TakeNumbers
 from mta.queue.errors import QueueError, QueueFull
 from mta.queue.ids import IdFactory
 from mta.queue.message import NewMessage, QueuedMessage, QueuedRecipient, QueueName
-from mta.queue.reading import Reader
+from mta.queue.reading import Deferred, Reader
 from mta.queue.wakeup import Wakeup
 from mta.queue.writer import Writer
 
@@ -173,13 +173,17 @@ class Queue:
         """Incoming messages whose sequence is greater than `after`, oldest first; many recipients are left unread."""
         return self._reader.arrivals(after, limit)
 
-    def due(self, now: float, after: tuple[float, int], limit: int) -> list[QueuedMessage]:
+    def due(self, now: float, after: tuple[float, int], limit: int) -> list[Deferred]:
         """Deferred messages with next_attempt <= now, longest due first, beyond `after` (next_attempt, sequence)."""
         return self._reader.due(now, after, limit)
 
-    def deferred(self, after: int, limit: int, domain: str | None = None) -> list[QueuedMessage]:
+    def deferred(self, after: int, limit: int, domain: str | None = None) -> list[Deferred]:
         """Deferred messages (with a recipient of that domain) whose sequence is greater than `after`, oldest first."""
         return self._reader.deferred(after, limit, domain)
+
+    def read(self, sequences: Sequence[int]) -> list[QueuedMessage]:
+        """These messages in this order, as far as they are still deferred; many recipients are left unread."""
+        return self._reader.read(sequences)
 
     def next_due(self) -> float | None:
         """Time of the earliest next attempt among deferred messages."""
