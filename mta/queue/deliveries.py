@@ -1,10 +1,8 @@
-"""Messages in the active queue: sorted by route, handed to delivery agents, and what became of them written down."""
+"""Messages in the active queue: sorted by route, and handed to delivery agents."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -16,14 +14,14 @@ from mta.delivery.request import Request
 from mta.delivery.result import UNAVAILABLE, Dsn, Result, Status, Times, log_result
 from mta.queue import clog
 from mta.queue.active import Active
-from mta.queue.changes import Change, Defer
+from mta.queue.changes import Defer
 from mta.queue.completion import Completion
-from mta.queue.corrupt import set_aside
 from mta.queue.deliverers import Agents
 from mta.queue.destinations import Destination
-from mta.queue.errors import QueueDamaged, QueueError, QueueRefused
 from mta.queue.message import QueuedMessage, QueuedRecipient, Trace
+from mta.queue.outcomes import Outcomes
 from mta.queue.reading import MessageCorrupt
+from mta.queue.refill import Refill
 from mta.queue.routing import Resolver, routes
 from mta.queue.settings import ManagerSettings
 from mta.queue.store import Queue
@@ -31,8 +29,6 @@ from mta.queue.transport import Transport
 
 logger = logging.getLogger("postfix.qmgr")
 
-WRITE_RETRY: Final = (0.2, 1.0, 5.0, 10.0)
-"""Seconds between attempts to write a result; the message stays active meanwhile, so it is not sent again."""
 SUSPENDED: Final = "delivery temporarily suspended: "
 
 
@@ -62,22 +58,18 @@ class Deliveries:
         self._resolver = resolver
         self._probe_resolver = probe_resolver
         self._agents = agents
-        self._completion = completion
         self._settings = settings
         self._clock = clock
         self._transports: dict[str, Transport[Entry]] = {}
         self._active: dict[int, Active] = {}
         self._domains: Counter[str] = Counter()
-        self._recipients = 0
-        """In memory, to be delivered."""
-        self._unwritten: set[str] = set()
-        """Messages whose outcome the disk did not take yet."""
         self._tasks: set[asyncio.Future[None]] = set()
         self._stopped = False
         self.on_room: Callable[[], None] = lambda: None
         """Called when a message has left the active queue."""
-        self.on_damage: Callable[[str], None] = lambda fault: None
-        """Called when the database turns out to be torn, with what is wrong."""
+        self._refill = Refill(queue, settings, clock)
+        self.outcomes = Outcomes(queue, completion)
+        self.outcomes.on_written = self.dispatch
 
     @property
     def ids(self) -> list[str]:
@@ -137,7 +129,7 @@ class Deliveries:
             message.size,
             len(active.to_deliver) + message.unread,
         )
-        self._hold(active, len(active.to_deliver))
+        self._refill.hold(active, len(active.to_deliver))
         work = self._read_more(active, flush=flush) if message.unread else None
         self._spawn(active, work or self._sort(active, active.to_deliver, flush=flush))
 
@@ -153,48 +145,24 @@ class Deliveries:
         except Exception:
             logger.exception("%s: internal error; the message is put off", active.message.queue_id)
             later = self._clock() + self._settings.maximal_backoff
-            await self._write([Defer(active.message.sequence, later)], active.message.queue_id)
+            await self.outcomes.write([Defer(active.message.sequence, later)], active.message.queue_id)
             self._forget(active)
 
     def _forget(self, active: Active) -> None:
         if self._active.pop(active.message.sequence, None) is not None:
-            self._hold(active, -active.held)
+            self._refill.hold(active, -active.held)
             self._domains[active.domain] -= 1
             if not self._domains[active.domain]:
                 del self._domains[active.domain]
             self.on_room()
 
-    # --- recipients of large messages, by and by -------------------------------------------------------------------
-
-    def _hold(self, active: Active, count: int) -> None:
-        """Recipients that wait for their delivery, more or less of them."""
-        active.held += count
-        self._recipients += count
-
-    def _room(self) -> int:
-        """Recipients of one message that may be read now (qmgr_message_recipient_limit)."""
-        return max(self._settings.recipient_minimum, self._settings.recipient_limit - self._recipients)
-
     async def _read_more(self, active: Active, *, flush: bool = False) -> None:
-        message = active.message
-        message.recipients = [each for each in message.recipients if each.position not in active.done]
-        fresh = active.take(self._queue.read_recipients(message, self._room()))
-        self._hold(active, len(fresh))
-        active.fault = active.fault or message.fault
-        active.refilled = self._clock()
-        await self._sort(active, fresh, flush=flush)
-
-    def _wants_more(self, active: Active) -> bool:
-        """Whether to read before all is done: else one slow destination would hold up the rest of the message."""
-        room, waited = self._settings.recipient_limit - self._recipients, self._clock() - active.refilled
-        return active.message.unread > 0 and (
-            room >= self._settings.refill_limit or (room > 0 and waited >= self._settings.refill_delay)
-        )
+        await self._sort(active, self._refill.read(active), flush=flush)
 
     async def _ended(self, active: Active) -> None:
         """No delivery is under way or waits."""
         if active.message.unread and not active.fault:
-            await self._write([active.progress(active.unwritten)], active.message.queue_id)
+            await self.outcomes.write([active.progress(active.unwritten)], active.message.queue_id)
             active.unwritten.clear()
             # Not awaited: where nothing can be delivered, this comes to pass for each portion of a large message.
             self._spawn(active, self._read_more(active))
@@ -205,7 +173,7 @@ class Deliveries:
         """Queue a delivery for each route."""
         if active.message.forced_expire:
             active.give_up(fresh, "4.7.0", "message is administratively expired")
-            self._hold(active, -len(fresh))
+            self._refill.hold(active, -len(fresh))
             await self._ended(active)
             return
         resolver = self._probe_resolver if active.message.trace & Trace.MTA_VERIFY else self._resolver
@@ -255,18 +223,15 @@ class Deliveries:
         active.note(results)
         positions = {recipient.position for recipient in recipients}
         active.unwritten |= positions
-        self._hold(active, -len(positions))
+        self._refill.hold(active, -len(positions))
         for result in results:
             log_result(logging.getLogger("postfix.error"), active.message, result, self._clock())
 
     # --- deliveries ------------------------------------------------------------------------------------------------
 
     def dispatch(self) -> None:
-        """Start what may start; transports and, within them, destinations take turns.
-
-        Nothing while the disk takes no outcome: what cannot be noted down would be delivered again after a crash.
-        """
-        started = not self._unwritten
+        """Start what may start; transports and, within them, destinations take turns."""
+        started = not self.outcomes.stuck
         while started and not self._stopped:
             started = False
             now = self._clock()
@@ -294,13 +259,13 @@ class Deliveries:
             transport.finished(destination, self._clock())
         active.entries -= 1
         positions = {result.recipient.position for result in results}
-        self._hold(active, -len(positions))
+        self._refill.hold(active, -len(positions))
         if active.entries == 0:
             active.unwritten |= positions
             await self._ended(active)
         else:
-            self._queue.submit(active.progress(positions), functools.partial(_note_failure, active, positions))
-            if self._wants_more(active):
+            self.outcomes.note(active, positions)
+            if self._refill.wanted(active):
                 await self._read_more(active)
         self.dispatch()
 
@@ -345,52 +310,11 @@ class Deliveries:
                 self._spawn(entry.active, self._ended(entry.active))
 
     async def _complete(self, active: Active) -> None:
-        """Every delivery of the message has ended: write what became of it."""
-        message = active.message
-        if active.fault:
-            changes = self._corrupt(active)
-        else:
-            changes = await self._completion.changes(active)
-            if active.waiting:
-                changes = [active.progress(active.unwritten), *changes]
-        active.content = None
-        await self._write(changes, message.queue_id)
+        await self.outcomes.complete(active)
         self._forget(active)
-
-    def _corrupt(self, active: Active) -> list[Change]:
-        message = active.message
-        if not self._queue.exists(message):
-            return []  # removed by postsuper(1) meanwhile
-        # With all of its recipients, also those that were not read yet.
-        set_aside(self._queue, self._queue.find(message.queue_id) or message, active.fault)
-        return [self._queue.remove(message)]
-
-    async def _write(self, changes: Sequence[Change], queue_id: str) -> None:
-        pauses = itertools.chain(WRITE_RETRY, itertools.repeat(WRITE_RETRY[-1]))
-        while True:
-            try:
-                await self._queue.change(*changes)
-                break
-            except QueueDamaged as error:
-                self.on_damage(str(error))
-            except QueueError as error:
-                logger.error("%s: cannot write the outcome: %s", queue_id, error)
-                if not isinstance(error, QueueRefused):
-                    self._unwritten.add(queue_id)
-            await asyncio.sleep(next(pauses))
-        if queue_id in self._unwritten:
-            self._unwritten.discard(queue_id)
-            self.dispatch()
 
 
 def _by_domain(recipient: QueuedRecipient) -> tuple[str, str]:
     """Recipients of one domain go together where a limit divides them (qmgr_message_sort)."""
     address = recipient.recipient.address
     return address.rpartition("@")[2].casefold(), address
-
-
-def _note_failure(active: Active, positions: set[int], error: BaseException | None) -> None:
-    """What was delivered and could not be noted down is noted with the rest; only a crash before that repeats it."""
-    if error is not None:
-        active.unwritten |= positions
-        logger.error("cannot write the progress of a delivery: %s", error)

@@ -50,7 +50,7 @@ class Manager:
         self._clock = clock
         self.deliveries = Deliveries(queue, resolver, probe_resolver or resolver, agents, completion, settings, clock)
         self.deliveries.on_room = self._may_admit
-        self.deliveries.on_damage = self._repair
+        self.deliveries.outcomes.on_damage = self._repair
         self._wake = asyncio.Event()
         self._round_began = -math.inf
         self._admission = Admission(queue, self._clock(), settings.maximal_backoff)

@@ -58,9 +58,9 @@ async def test_mail_deleted_while_it_waits_is_not_reported_as_damage(start, queu
 
 
 async def test_a_result_that_cannot_be_written_is_written_later(start, queue, letter, monkeypatch) -> None:
-    from mta.queue import QueueFull, deliveries
+    from mta.queue import QueueFull, outcomes
 
-    monkeypatch.setattr(deliveries, "WRITE_RETRY", (0.01,))
+    monkeypatch.setattr(outcomes, "WRITE_RETRY", (0.01,))
     failures = iter([QueueFull("no space"), QueueFull("no space")])
     real = queue.change
 
@@ -78,9 +78,9 @@ async def test_a_result_that_cannot_be_written_is_written_later(start, queue, le
 
 async def test_nothing_more_is_delivered_while_outcomes_cannot_be_written(start, queue, letter, monkeypatch) -> None:
     """A crash then repeats what was under way, and no more."""
-    from mta.queue import QueueFull, deliveries
+    from mta.queue import QueueFull, outcomes
 
-    monkeypatch.setattr(deliveries, "WRITE_RETRY", (0.01,))
+    monkeypatch.setattr(outcomes, "WRITE_RETRY", (0.01,))
     full, real = [True], queue.change
 
     async def change(*changes: object) -> None:
@@ -92,7 +92,7 @@ async def test_nothing_more_is_delivered_while_outcomes_cannot_be_written(start,
         queue.put_blocking(letter("ok@a.example"))
     monkeypatch.setattr(queue, "change", change)
     bench = start()
-    await bench.until(lambda: bool(bench.manager.deliveries._unwritten))
+    await bench.until(lambda: bool(bench.manager.deliveries.outcomes.stuck))
     await asyncio.sleep(0.1)  # a while in which it could deliver more
     assert len(bench.agent.deliveries) <= 20
     full.clear()
@@ -143,10 +143,10 @@ async def test_a_torn_database_is_repaired_and_work_goes_on(start, queue, letter
 
 
 async def test_a_database_that_is_torn_when_written_to_is_repaired(start, queue, letter, monkeypatch, caplog) -> None:
-    from mta.queue import deliveries
+    from mta.queue import outcomes
     from mta.queue.errors import QueueDamaged
 
-    monkeypatch.setattr(deliveries, "WRITE_RETRY", (0.01,))
+    monkeypatch.setattr(outcomes, "WRITE_RETRY", (0.01,))
     faults, real = iter([QueueDamaged("database disk image is malformed")]), queue.change
 
     async def change(*changes: object) -> None:
@@ -203,5 +203,5 @@ async def test_postsuper_at_work_beside_deliveries_loses_nothing(start, queue, l
     sent = Counter(address for _, addresses in bench.agent.deliveries for address in addresses if address[0] == "o")
     assert set(names) - deleted <= {address for _, addresses in bench.agent.deliveries for address in addresses}
     assert max(sent.values()) == 1
-    assert bench.manager.deliveries._recipients == 0
+    assert bench.manager.deliveries._refill.held == 0
     assert list((queue.directory / layout.CORRUPT).iterdir()) == []

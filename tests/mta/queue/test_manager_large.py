@@ -27,12 +27,12 @@ async def test_recipients_of_large_messages_are_read_by_and_by(start, queue, let
     held = []
 
     def look() -> bool:
-        held.append(bench.manager.deliveries._recipients)
+        held.append(bench.manager.deliveries._refill.held)
         return not bench.left()
 
     await bench.until(look)
     assert max(held) <= 30 + 3 * 10
-    assert bench.manager.deliveries._recipients == 0
+    assert bench.manager.deliveries._refill.held == 0
     reached = Counter(name for _, addresses in bench.agent.deliveries for name in addresses)
     assert reached == dict.fromkeys(names, 3)
 
