@@ -10,25 +10,27 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 _MONTH = {name.lower(): number for number, name in enumerate(MONTHS, 1)}
 
 _DATE_TIME = re.compile(
-    rb"([ 0-9]?[0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
+    rb"([ 0-9]?[0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) (?:([+-])([0-9]{2})([0-9]{2})\Z|.*)"
 )
 _DATE = re.compile(rb"([ 0-9]?[0-9])-([A-Za-z]{3})-([0-9]{4})")
 
 
 def read_date_time(text: bytes) -> float | None:
-    """Seconds since the epoch of a ``date-time``; None for what is none."""
+    """Seconds since the epoch of a ``date-time``, None for a moment that no calendar has. Raises ValueError.
+
+    As Dovecot, a zone that is none counts as UTC.
+    """
     found = _DATE_TIME.fullmatch(text)
-    if found is None:
-        return None
-    day, month, year = int(found[1]), _MONTH.get(found[2].decode().lower()), int(found[3])
-    zone = int(found[8]) * 3600 + int(found[9]) * 60
-    if month is None or int(found[4]) > 23 or int(found[5]) > 59 or int(found[6]) > 60:
-        return None
+    month = _MONTH.get(found[2].decode().lower()) if found is not None else None
+    if found is None or month is None:
+        raise ValueError("not a date-time")
+    zone = int(found[8]) * 3600 + int(found[9]) * 60 if found[7] else 0
     try:
-        moment = timegm(datetime(year, month, day, int(found[4]), int(found[5])).timetuple()) + int(found[6])
+        seconds = min(int(found[6]), 59) if int(found[6]) <= 60 else 60  # a leap second has no number
+        when = datetime(int(found[3]), month, int(found[1]), int(found[4]), int(found[5]), seconds)
     except ValueError:
         return None
-    return float(moment + (zone if found[7] == b"-" else -zone))
+    return float(timegm(when.timetuple()) + (zone if found[7] == b"-" else -zone))
 
 
 def write_date_time(moment: int) -> bytes:
@@ -38,7 +40,10 @@ def write_date_time(moment: int) -> bytes:
 
 
 def read_date(text: bytes) -> date | None:
-    """A ``date`` of SEARCH; None for what is none."""
+    """A ``date`` of SEARCH; None for what is none.
+
+    As Dovecot, a day that no calendar has is as far away as can be: in the past up to the year 2000, else ahead.
+    """
     found = _DATE.fullmatch(text)
     month = _MONTH.get(found[2].decode().lower()) if found is not None else None
     if found is None or month is None:
@@ -46,7 +51,7 @@ def read_date(text: bytes) -> date | None:
     try:
         return date(int(found[3]), month, int(found[1]))
     except ValueError:
-        return None
+        return date.min if int(found[3]) <= 2000 else date.max
 
 
 def utc_date(moment: int) -> date:

@@ -24,9 +24,9 @@ class SequenceSet:
 
     @classmethod
     def parse(cls, text: bytes, complaint: str = "Invalid messageset") -> SequenceSet:
-        """Read a set. Raises Bad."""
+        """Read a set; as Dovecot, a comma may end it. Raises Bad."""
         ranges: list[tuple[int, int]] = []
-        for piece in text.split(b","):
+        for piece in text.removesuffix(b",").split(b","):
             found = _RANGE.fullmatch(piece)
             if found is None:
                 raise Bad(complaint)

@@ -21,6 +21,9 @@ Write = Callable[[bytes], None]
 # Mailboxes have few different sets of flags; so many are remembered as they are written.
 MAX_WRITTEN = 256
 
+# Keywords that a client may name without giving them to a message, and that are told it as known.
+MAX_MENTIONED = 32
+
 _SYSTEM = ("\\Answered", "\\Flagged", "\\Deleted", "\\Seen", "\\Draft")
 
 
@@ -47,6 +50,8 @@ class View:
         self._told_modseq = 0  # the highest MODSEQ sent since the last sync
         self._written: dict[tuple[frozenset[str], bool], bytes] = {}  # FLAGS lists by what they say
         self._gone: list[int] = []  # expunged, the client not yet told
+        self._mentioned: list[str] = []  # keywords that the client named and no message has
+        self._keywords_told = True
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -104,9 +109,21 @@ class View:
             names += sorted(name for name in message.flags if not name.startswith("\\"))
         return flag_list(names)
 
+    def mention(self, names: Iterable[str]) -> None:
+        """The client named these flags: as with Dovecot, FLAGS lists the keywords among them from now on."""
+        have = {name.lower() for name in (*self.mailbox.keywords, *self._mentioned)}
+        for name in names:
+            if name.lower() not in have and not name.startswith("\\") and len(self._mentioned) < MAX_MENTIONED:
+                self._mentioned.append(name)
+                have.add(name.lower())
+                self._keywords_told = False
+
     def tell_keywords(self, write: Write) -> None:
         """FLAGS and PERMANENTFLAGS, as at SELECT and whenever a keyword is new."""
-        known = (*_SYSTEM, *self.mailbox.keywords)
+        self._keywords_told = True
+        have = {name.lower() for name in self.mailbox.keywords}
+        self._mentioned = [name for name in self._mentioned if name.lower() not in have]
+        known = (*_SYSTEM, *self.mailbox.keywords, *self._mentioned)
         write(b"* FLAGS " + flag_list(known) + b"\r\n")
         permanent = () if self.mailbox.read_only else (*known, "\\*")
         text = b"Read-only mailbox." if self.mailbox.read_only else b"Flags permitted."
@@ -130,10 +147,10 @@ class View:
         Returns the UIDs of the new mail. Raises MailboxDeleted.
         """
         changes = self.mailbox.sync()
-        if not (changes or self._gone or self._touched):
+        if not (changes or self._gone or self._touched or not self._keywords_told):
             return ()
         self._gone.extend(changes.expunged)
-        if changes.keywords:
+        if changes.keywords or not self._keywords_told:
             self.tell_keywords(write)
         self.tell_flags(write, changes.flags if expunges else sorted({*changes.flags, *changes.restated}), uid=uid)
         moved = bool(self._gone or changes.appended)

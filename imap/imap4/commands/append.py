@@ -13,11 +13,11 @@ from imap.imap4.arguments import Arguments, Atom, Group, Quoted
 from imap.imap4.capability import MAX_MESSAGE
 from imap.imap4.catenate import assemble
 from imap.imap4.commands.base import Command, Flush, Reply, Result, State
-from imap.imap4.commands.flags import flag_set
 from imap.imap4.commands.message import selected
 from imap.imap4.commands.names import mailbox_name
 from imap.imap4.dates import read_date_time
 from imap.imap4.errors import INVALID, Bad, No, ReplyError
+from imap.imap4.flags import flag_set
 from imap.imap4.reader import Literal, Spooled
 from imap.mime.binary import without_binary
 from imap.store import AppendResult, Incoming, NewMail, NonExistent, NotSelectable
@@ -138,9 +138,10 @@ class Append(Command):
             arguments.take()
             item = arguments.peek()
         if isinstance(item, Quoted):
-            date = read_date_time(item)
-            if date is None:
-                raise Bad("Invalid internal date.")
+            try:
+                date = read_date_time(item)
+            except ValueError:
+                raise Bad("Invalid internal date.") from None
             arguments.take()
         return flags, date
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from imap.imap4 import sequence
 from imap.imap4.arguments import Argument, Arguments, Group
 from imap.imap4.commands.base import Command, Flush, Reply, State
-from imap.imap4.commands.flags import flag_set
 from imap.imap4.commands.names import mailbox_name
 from imap.imap4.errors import INVALID, MISSING, Bad, No
+from imap.imap4.flags import flag_set
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
 from imap.store import Expunged, NonExistent, NotSelectable, StoreMode
@@ -42,6 +42,7 @@ class Store(Command):
         # What others changed comes with UIDs then too, as with Dovecot: the two are not told apart.
         self.news_with_uid = self.uid and (not silent or view.condstore)
         flags = flag_set(self._flags(arguments))
+        view.mention(flags)
         if view.mailbox.read_only:
             return Reply("Store ignored with read-only mailbox.")
         uids = [view.uids[number - 1] for number in numbers]
@@ -150,6 +151,8 @@ class Move(Copy):
         if not uids:
             return Reply("No messages found.")
         if view.mailbox.read_only:
+            if session.store is not None and not session.store.exists(name):
+                raise No(f"Mailbox doesn't exist: {name}", "TRYCREATE")
             raise No("Mailbox is read-only", "CANNOT")
         moved = view.mailbox.move(uids, name)
         code = _copyuid(moved.uidvalidity, moved.source, moved.destination)

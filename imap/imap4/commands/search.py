@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from imap.imap4 import sequence
 from imap.imap4.arguments import Arguments, Atom, Quoted
@@ -13,9 +13,9 @@ from imap.imap4.commands.message import enable_condstore, selected
 from imap.imap4.content import Content
 from imap.imap4.errors import Bad, No
 from imap.imap4.search.keys import BODY, HEADER, Key, KeyReader
-from imap.imap4.search.order import SortProgram, field, sent_date
+from imap.imap4.search.order import RELEVANCY, SortProgram, field, sent_date
 from imap.imap4.search.subject import base_subject
-from imap.imap4.search.text import decode_words, known_charset
+from imap.imap4.search.text import decode_words
 from imap.imap4.search.thread import ALGORITHMS, Threadable, message_ids, write_threads
 from imap.imap4.search.update import Update
 from imap.imap4.syntax import string
@@ -25,15 +25,10 @@ from imap.store import Expunged
 if TYPE_CHECKING:
     from imap.imap4.session import Session
 
-_RETURN = ("MIN", "MAX", "COUNT", "ALL", "SAVE", "PARTIAL", "UPDATE", "CONTEXT")
+T = TypeVar("T")
+
+_RETURN = ("MIN", "MAX", "COUNT", "ALL", "SAVE", "PARTIAL", "UPDATE", "CONTEXT", "RELEVANCY")
 _PARTIAL = re.compile(rb"([1-9][0-9]{0,9}):([1-9][0-9]{0,9})")
-
-
-def _charset(name: bytes) -> str:
-    charset = name.decode("latin-1")
-    if not known_charset(charset):
-        raise No(f"Unknown charset: {charset[:64]}", "BADCHARSET")
-    return "utf-8" if charset.lower() == "us-ascii" else charset
 
 
 class Search(Command):
@@ -58,7 +53,7 @@ class Search(Command):
         numbers = [self._number(content) for content in contents]
         self._keep_updated(session, view, key, contents)
         if reader.uses_modseq and contents:
-            self.highest_modseq = max(content.message.modseq for content in self._shown(contents))
+            self.highest_modseq = max(content.message.modseq for content in self._chosen(contents))
         self._tell(session, view, numbers)
         return Reply(f"{self.name.capitalize()} completed.")
 
@@ -75,12 +70,14 @@ class Search(Command):
                 raise Bad(f"Unknown SEARCH return option {word}")
             wanted.add(word)
             if word == "PARTIAL":
+                if not group.more():
+                    raise Bad("PARTIAL range missing")
                 found = _PARTIAL.fullmatch(group.atom())
                 if found is None:
                     raise Bad("PARTIAL range broken")
                 self.partial = min(int(found[1]), int(found[2])), max(int(found[1]), int(found[2]))
         if {"PARTIAL", "ALL"} <= wanted:
-            raise Bad("SEARCH return options PARTIAL and ALL exclude each other")
+            raise Bad("PARTIAL conflicts with ALL")
         wanted.discard("CONTEXT")  # a hint that the client will ask again
         self.returns = frozenset(wanted or {"ALL"})
 
@@ -102,15 +99,17 @@ class Search(Command):
             arguments.take()
             if not arguments.more():
                 raise Bad("Invalid charset argument.")
-            charset = _charset(arguments.astring())
+            if arguments.is_group():
+                raise Bad("Invalid charset argument.")
+            charset = arguments.astring().decode("latin-1")
         reader = KeyReader(view, charset)
-        return reader.read_all(arguments), reader
+        return reader.program(arguments), reader
 
-    def _shown(self, contents: list[Content]) -> list[Content]:
-        """Whose mod-sequences count: with MIN or MAX alone, the messages that they name (RFC 7162 section 3.1.5)."""
+    def _chosen(self, found: list[T]) -> list[T]:
+        """What counts of the result: with MIN or MAX alone, the messages that they name (RFC 7162 section 3.1.5)."""
         if self.returns is None or self.returns & {"ALL", "COUNT"} or not self.returns & {"MIN", "MAX"}:
-            return contents
-        return contents[:1] * ("MIN" in self.returns) + contents[-1:] * ("MAX" in self.returns)
+            return found
+        return found[:1] * ("MIN" in self.returns) + found[-1:] * ("MAX" in self.returns)
 
     def _number(self, content: Content) -> int:
         return content.message.uid if self.uid else content.number
@@ -160,6 +159,10 @@ class Search(Command):
             session.write(b" ALL " + sequence.write(shown))
         if "PARTIAL" in self.returns:
             session.write(b" PARTIAL (%d:%d %b)" % (*self.partial, sequence.write(part) or b"NIL"))
+        if "RELEVANCY" in self.returns:
+            count = len(part) if "PARTIAL" in self.returns else len(set(self._chosen(shown)))
+            scores = b" ".join([b"%d" % RELEVANCY] * count)
+            session.write(b" RELEVANCY (" + scores + b")")
         if "COUNT" in self.returns:
             session.write(b" COUNT %d" % len(numbers))
         if self.highest_modseq:
@@ -185,8 +188,7 @@ class Sort(Search):
         view = selected(session)
         self._read_return(arguments)
         program = SortProgram(arguments.group())
-        reader = KeyReader(view, _charset(arguments.astring()))
-        key = reader.read_all(arguments)
+        key = KeyReader(view, arguments.astring().decode("latin-1")).program(arguments)
         rows = []
         contents = await self._matching(session, view, key)
         for content in contents:
@@ -213,8 +215,7 @@ class Thread(Search):
         algorithm = arguments.word()
         if algorithm not in ALGORITHMS:
             raise Bad("Unknown thread algorithm.")
-        reader = KeyReader(view, _charset(arguments.astring()))
-        key = reader.read_all(arguments)
+        key = KeyReader(view, arguments.astring().decode("latin-1")).program(arguments)
         messages: list[Threadable] = []
         for content in await self._matching(session, view, key):
             try:

@@ -11,9 +11,10 @@ from operator import eq, ge, lt
 from imap.imap4.arguments import Arguments, Atom, Group
 from imap.imap4.content import Content
 from imap.imap4.dates import read_date, utc_date
-from imap.imap4.errors import INVALID, Bad, ParseError
+from imap.imap4.errors import INVALID, Bad, No, ParseError
+from imap.imap4.flags import is_keyword
 from imap.imap4.objectid import email_id
-from imap.imap4.search.text import address_texts, all_header_texts, body_texts, fold, header_texts_of
+from imap.imap4.search.text import address_texts, all_header_texts, body_texts, fold, header_texts_of, known_charset
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
 from imap.mime import date as mail_date
@@ -55,9 +56,22 @@ class KeyReader:
 
     def __init__(self, view: View, charset: str) -> None:
         self.view = view
-        self.charset = charset
+        self._charset = "utf-8" if charset.lower() == "us-ascii" else charset
+        self._readable = known_charset(charset)
+        self._keywords: list[str] = []
         self.uses_modseq = False
         self._count = 0
+
+    def program(self, arguments: Arguments) -> Key:
+        """All keys of a search. Raises Bad, and No [BADCHARSET], which a fault before the first text goes before."""
+        key = self.read_all(arguments)
+        self._require_charset()
+        self.view.mention(self._keywords)
+        return key
+
+    def _require_charset(self) -> None:
+        if not self._readable:
+            raise No("Unknown charset", "BADCHARSET")
 
     def read_all(self, arguments: Arguments) -> Key:
         """All keys that are left, joined by AND. Raises Bad."""
@@ -114,10 +128,11 @@ class KeyReader:
 
     def _text(self, arguments: Arguments) -> str:
         octets = self._argument(arguments)
+        self._require_charset()
         try:
-            return fold(octets.decode(self.charset))
+            return fold(octets.decode(self._charset))
         except UnicodeError:
-            raise ParseError("Invalid text in search string") from None
+            raise ParseError("Invalid search key") from None
 
     def _numbers(self, text: bytes) -> Key:
         if text == b"$":
@@ -162,7 +177,10 @@ class KeyReader:
         return self._keyword(arguments, wanted=False)
 
     def _keyword(self, arguments: Arguments, *, wanted: bool) -> Key:
-        name = self._argument(arguments).decode("latin-1").lower()
+        text = self._argument(arguments)
+        if is_keyword(text):
+            self._keywords.append(text.decode("ascii"))
+        name = text.decode("latin-1").lower()
 
         def test(content: Content) -> bool:
             return any(flag.lower() == name and flag[0] != "\\" for flag in content.message.flags) is wanted

@@ -15,6 +15,8 @@ from imap.mime import date
 from imap.mime.address import addresses
 from imap.mime.header import unfold
 
+RELEVANCY = 1  # of every message that matches (RFC 6203): nothing here is fuzzy
+
 Criterion = Callable[[Content], Any]
 
 
@@ -65,9 +67,11 @@ CRITERIA: dict[str, Criterion] = {
     "DISPLAYFROM": _display(b"from"),
     "DISPLAYTO": _display(b"to"),
     "FROM": _mailbox(b"from"),
+    "RELEVANCY": lambda content: RELEVANCY,
     "SIZE": lambda content: content.message.size,
     "SUBJECT": subject,
     "TO": _mailbox(b"to"),
+    "X-SCORE": lambda content: RELEVANCY,
 }
 
 
@@ -83,7 +87,7 @@ class SortProgram:
                 reverse = not reverse
                 continue
             if word not in CRITERIA:
-                raise Bad(f"Unknown sort argument {word}")
+                raise Bad(f"Unknown sort argument: {word}")
             if len(self.criteria) < len(CRITERIA):
                 self.criteria.append((word, reverse))
             reverse = False
@@ -95,7 +99,7 @@ class SortProgram:
     @property
     def reads_header(self) -> bool:
         """Whether a header must be read for it."""
-        return any(name not in ("ARRIVAL", "SIZE") for name, _ in self.criteria)
+        return any(name not in ("ARRIVAL", "RELEVANCY", "SIZE", "X-SCORE") for name, _ in self.criteria)
 
     def keys(self, content: Content) -> tuple[Any, ...]:
         """What is compared of one message."""

@@ -175,7 +175,10 @@ async def test_enveloped_values_are_kept_and_equal(selected: Any) -> None:
         ("STORE 1 +FLAGS (\\Foo)", "BAD Error in IMAP command STORE: Invalid system flag \\FOO"),
         ("SEARCH SEEN x", "BAD Error in IMAP command SEARCH: Unknown argument X"),
         ("SEARCH", "BAD Error in IMAP command SEARCH: Missing search parameters"),
-        ("SEARCH CHARSET X-FOO ALL", "NO [BADCHARSET] Unknown charset: X-FOO"),
+        ("SEARCH CHARSET X-FOO ALL", "NO [BADCHARSET] Unknown charset"),
+        ("SEARCH CHARSET X-FOO SEEN x", "BAD Error in IMAP command SEARCH: Unknown argument X"),
+        ("SEARCH RETURN (PARTIAL) ALL", "BAD Error in IMAP command SEARCH: PARTIAL range missing"),
+        ("SORT (FOO) UTF-8 ALL", "BAD Error in IMAP command SORT: Unknown sort argument: FOO"),
         ("UID FOO", "BAD Error in IMAP command UID FOO: Unknown command"),
         ("UID", "BAD Error in IMAP command: Invalid command name"),
         ("LOGIN a b", "BAD Error in IMAP command LOGIN: Unknown command"),
@@ -296,6 +299,50 @@ async def test_search(selected: Any) -> None:
 async def test_search_keys_as_dovecot_reads_them(selected: Any, keys: str, found: str) -> None:
     await selected.command("STORE 1 +FLAGS.SILENT (\\Seen)")
     assert await selected.lines(f"SEARCH {keys}") == [f"* SEARCH{found}", "OK Search completed."]
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ("1,", "1"),
+        ("BEFORE 32-Jan-2030", "1 2"),
+        ("SINCE 31-Feb-2030", ""),
+        ("SINCE 32-Jan-1999", "1 2"),
+        ('BODY ""', "1 2"),
+    ],
+)
+async def test_search_keys_that_other_servers_refuse(selected: Any, keys: str, found: str) -> None:
+    assert (await selected.lines(f"SEARCH {keys}"))[0].split() == ["*", "SEARCH", *found.split()]
+
+
+async def test_relevancy_is_the_same_of_all(selected: Any) -> None:
+    assert (await selected.lines("SEARCH RETURN (RELEVANCY COUNT) ALL"))[0].endswith(" RELEVANCY (1 1) COUNT 2")
+    assert (await selected.lines("SEARCH RETURN (RELEVANCY MIN) ALL"))[0].endswith(" MIN 1 RELEVANCY (1)")
+    assert (await selected.lines("SORT (REVERSE RELEVANCY) UTF-8 ALL"))[0] == "* SORT 1 2"
+
+
+async def test_a_keyword_that_the_client_named_is_listed(selected: Any) -> None:
+    assert "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft New)" in await selected.lines("SEARCH KEYWORD New")
+    assert not any("FLAGS" in line for line in await selected.lines("SEARCH KEYWORD new"))
+    assert any(line.endswith("New Other)") for line in await selected.lines("STORE 1 -FLAGS (Other)"))
+
+
+@pytest.mark.parametrize(
+    ("date", "shown"),
+    [
+        ("01-Jan-2024 10:00:00 GMT", "01-Jan-2024 10:00:00 +0000"),
+        ("01-Jan-2024 10:00:60 +0100", "01-Jan-2024 09:00:59 +0000"),
+        ("31-Feb-2001 10:00:00 +0000", None),
+        ("01-Jan-2001 25:00:00 +0000", None),
+    ],
+)
+async def test_appended_dates(connect: Any, date: str, shown: str | None) -> None:
+    """A day that no calendar has is now, as with Dovecot."""
+    client = await connect()
+    await client.command(f'APPEND INBOX "{date}" {{1+}}\r\nx')
+    await client.command("SELECT INBOX")
+    line = (await client.lines("FETCH 1 INTERNALDATE"))[0]
+    assert (shown in line) if shown else ("2001" not in line)
 
 
 async def test_sort_and_thread(selected: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from imap.imap4.arguments import Argument, Atom
@@ -11,7 +12,13 @@ from imap.store import SYSTEM_FLAGS
 # Dovecot's limit on the length of a keyword (mail_max_keyword_length).
 MAX_KEYWORD = 50
 
+_NOT_IN_KEYWORD = re.compile(rb'[\x00-\x20(){\]%*"\\\x7f-\xff]')
 _SYSTEM = {flag.upper(): flag for flag in SYSTEM_FLAGS}
+
+
+def is_keyword(name: bytes) -> bool:
+    """Whether a mailbox could keep this keyword."""
+    return 0 < len(name) <= MAX_KEYWORD and not _NOT_IN_KEYWORD.search(name)
 
 
 def flag_set(items: Iterable[Argument]) -> tuple[str, ...]:
@@ -29,7 +36,7 @@ def flag_set(items: Iterable[Argument]) -> tuple[str, ...]:
             continue
         if len(text) > MAX_KEYWORD:
             raise No("Keyword length too long", "CANNOT")
-        if any(char in '(){]%*"\\' for char in text):
+        if not is_keyword(item):
             raise No("Invalid characters in keyword", "CANNOT")
         flags[text] = None
     return tuple(flags)
