@@ -18,6 +18,7 @@ import pwd
 import random
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -28,6 +29,8 @@ from statistics import NormalDist, median
 
 from bench.dovecot import ANVIL_OFF, OURS, ROOT, THEIRS, running
 
+PATIENCE = 60
+"""Seconds to wait for an answer."""
 PASSWORD = "correct-Horse-7"  # noqa: S105 - of a service that lives for this measurement
 
 
@@ -54,6 +57,7 @@ class Client:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", PATIENCE, 0))
         self._socket.connect(str(path))
         self._file = self._socket.makefile("rb")
         while self._line() != b"DONE":

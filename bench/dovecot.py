@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,15 +22,24 @@ ANVIL_OFF = "service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0
 
 
 @contextlib.contextmanager
-def running(kind: str, settings: str, users: str, connect: Callable[[Path], None]) -> Iterator[Path]:
+def running(
+    kind: str,
+    settings: str,
+    users: str,
+    connect: Callable[[Path], None],
+    files: Mapping[str, str] | None = None,
+) -> Iterator[Path]:
     """Start it in the foreground; yields its directory once ``connect`` has raised no OSError. ``settings`` are added
-    to COMMON, ``users`` are the lines of a passwd-file."""
+    to COMMON, ``users`` are the lines of a passwd-file, ``files`` more files by name; in their
+    text ``{directory}`` stands for it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)
         (directory / "users").write_text(users)
         (directory / "users").chmod(0o644)
         (directory / "dovecot.conf").write_text(COMMON.format(directory=name) + settings)
+        for file, text in (files or {}).items():
+            (directory / file).write_text(text.replace("{directory}", name))
         if kind == OURS:
             command = [sys.executable, "-m", "lab", "run", "-c", name]
         else:

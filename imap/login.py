@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from imap.config import MailSettings
 
-# A client gets this many tries on one connection; the auth service slows down each of them.
-MAX_ATTEMPTS = 10
-
 PLAINTEXT_REFUSED = "Plaintext authentication disallowed on non-secure (SSL/TLS) connections."
 NEEDS_TLS = "Authentication disallowed on non-secure (SSL/TLS) connections."
 PLAINTEXT_EXPOSED = (

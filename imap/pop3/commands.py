@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Coroutine
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from imap.login import MAX_ATTEMPTS, LoginFailed, Outcome
+from imap.login import LoginFailed, Outcome
 from imap.pop3.errors import Error
-from imap.session import Disconnect
 from imap.store import Expunged, UserStore
 
 if TYPE_CHECKING:
@@ -188,8 +187,6 @@ async def _admit(session: Session, attempt: Awaitable[UserStore]) -> None:
     try:
         store = await attempt
     except LoginFailed as failure:
-        if session.login.attempts >= MAX_ATTEMPTS:
-            raise Disconnect("Too many failed authentication attempts.") from None
         raise Error(failure.text, failure.outcome.pop3) from None
     session.open(store)
     session.ok("Logged in.")

@@ -129,7 +129,7 @@ class Session(session.Session):
             code = f"[{error.code}] " if error.code else ""
             self.write(f"-ERR {code}{error.text}\r\n".encode("utf-8", "surrogateescape"))
         if bad and too_many:
-            raise Disconnect("Too many bad commands.")
+            raise Disconnect("Too many bad commands." if self.drop is not None else "Too many invalid bad commands.")
 
     # Answers
 

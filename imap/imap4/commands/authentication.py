@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imap.imap4.arguments import Atom
 from imap.imap4.commands.base import Command, Reply, State
 from imap.imap4.errors import MISSING, Bad, No
-from imap.login import MAX_ATTEMPTS, PLAINTEXT_EXPOSED, LoginFailed, Outcome
+from imap.login import PLAINTEXT_EXPOSED, LoginFailed, Outcome
 from imap.session import Disconnect
 from imap.store import UserStore
 
@@ -77,8 +77,6 @@ async def _admitted(session: Session, attempt: Awaitable[UserStore]) -> Reply:
     except LoginFailed as failure:
         if failure.outcome in (Outcome.CANCELLED, Outcome.MALFORMED):
             raise Bad(failure.text) from None
-        if session.login.attempts >= MAX_ATTEMPTS:
-            raise Disconnect("Too many failed authentication attempts.") from None
         raise No(failure.text, failure.outcome.imap) from None
     if session.closed:
         store.close()

@@ -159,6 +159,21 @@ async def test_a_message_that_went_is_told(mail: Any, client: Any, connect: Any)
     assert await client.command("RETR 1") == "-ERR Message 1 expunged."
 
 
+async def test_attempts_of_one_connection_are_not_counted(connect: Any) -> None:
+    client = await connect(None)
+    for _ in range(15):
+        assert await client.command("USER alice") == "+OK"
+        assert await client.command("PASS wrong") == "-ERR [AUTH] Authentication failed."
+    assert await client.command("USER alice") == "+OK"
+    assert await client.command("PASS testpass") == "+OK Logged in."
+
+
+async def test_too_many_bad_commands_before_a_log_in(connect: Any) -> None:
+    client = await connect(None)
+    assert (await client.send(b"FOO\r\n" * 30)).endswith(b"-ERR Too many invalid bad commands.\r\n")
+    assert client.wire.closed
+
+
 async def test_too_many_bad_commands(client: Any) -> None:
     answer = await client.send(b"FOO\r\n" * 30)
     assert answer.endswith(b"-ERR Too many bad commands.\r\n")
