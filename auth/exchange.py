@@ -177,7 +177,6 @@ class Exchange:
             raise Refused("no client certificate")
         if request.user is None:
             raise Refused("username not known")
-        request.password_verified = True
 
     def _done(self, data: bytes) -> Outcome:
         if self.request.failed:

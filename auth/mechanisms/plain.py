@@ -46,7 +46,8 @@ def login(environment: Environment) -> Steps:
 
 
 def external(environment: Environment) -> Steps:
-    """EXTERNAL, RFC 4422 appendix A: the client certificate has already said who it is."""
+    """EXTERNAL, RFC 4422 appendix A: the client certificate has already said who it is. As in Dovecot the passdb has to
+    let the user in with an empty password: its entries have ``nopassword``, and its block ``mechanisms = external``."""
     authzid = yield from first_response()
     yield Certificate()
     yield Identify("")  # the certificate's name, brought into the settings' form

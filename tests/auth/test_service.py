@@ -137,12 +137,28 @@ async def test_anonymous_is_marked(start: Start, conf: str) -> None:
 
 
 async def test_external_needs_a_certificate(start: Start, conf: str) -> None:
+    users = USERS + "carol:::::::nopassword\n"
+    running = await start(conf + "auth_ssl_username_from_cert = yes\n", users=users)
+    peer = await running.connect()
+    certificate = "\tvalid-client-cert\tcert_username="
+    for number, (said, reply) in enumerate(
+        [
+            ("", ["FAIL"]),
+            (f"{certificate}carol", ["OK", "user=carol"]),
+            ("\tcert_username=carol", ["FAIL", "user=carol"]),
+        ],
+        1,
+    ):
+        peer.say(f"AUTH\t{number}\tEXTERNAL\tservice=imap{said}\tresp==")
+        kind, _, *words = await peer.line()
+        assert [kind, *words[:1]] == reply
+
+
+async def test_external_is_a_log_in_with_an_empty_password(start: Start, conf: str) -> None:
     running = await start(conf + "auth_ssl_username_from_cert = yes\n", users=USERS)
     peer = await running.connect()
-    peer.say("AUTH\t1\tEXTERNAL\tservice=imap\tresp==")
-    assert await peer.line() == ["FAIL", "1"]
-    peer.say("AUTH\t2\tEXTERNAL\tservice=imap\tvalid-client-cert\tcert_username=alice\tresp==")
-    assert (await peer.line())[:3] == ["OK", "2", "user=alice"]
+    peer.say("AUTH\t1\tEXTERNAL\tservice=imap\tvalid-client-cert\tcert_username=alice\tresp==")
+    assert await peer.line() == ["FAIL", "1", "user=alice", "original_user="]
 
 
 async def test_nobody_is_another_without_a_master_password(start: Start, conf: str) -> None:
