@@ -7,9 +7,7 @@ command at hand allows it; until then an expunged message keeps its number here.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from typing import cast
 
 from imap.imap4 import sequence
 from imap.imap4.search.update import Updates
@@ -40,8 +38,7 @@ class View:
         self.extensions = extensions  # whether the client may ask for what Dovecot has not
         self.condstore = condstore
         self.qresync = qresync
-        self.uids = array("I", mailbox.messages)
-        self.recent = sum(1 for message in mailbox.messages.values() if message.recent)
+        self.recent = mailbox.count_recent()
         self._recent_told = self.recent
         self.updates = Updates(self)
         self._touched: set[int] = set()  # flags changed by this session itself since the last sync
@@ -53,13 +50,17 @@ class View:
         self._mentioned: list[str] = []  # keywords that the client named and no message has
         self._keywords_told = True
 
+    @property
+    def uids(self) -> array[int]:
+        """The UIDs in the order of their numbers, as the client counts them."""
+        return self.mailbox.messages.uids
+
     def __len__(self) -> int:
         return len(self.uids)
 
     def number(self, uid: int) -> int:
         """The sequence number of a UID, 0 when the view has none."""
-        index = bisect_left(self.uids, uid)
-        return index + 1 if index < len(self.uids) and self.uids[index] == uid else 0
+        return self.mailbox.messages.position(uid) + 1
 
     def message(self, number: int) -> Message | None:
         """The message with that number, expunged ones too as long as the client does not know (RFC 2180 section 4.1).
@@ -67,16 +68,11 @@ class View:
         None when nothing is known of it any more.
         """
         uid = self.uids[number - 1]
-        return self.mailbox.messages.get(uid) or self.mailbox.departed.get(uid)
-
-    def count_unseen(self) -> int:
-        """Messages without \\Seen, as the client knows them."""
-        return sum(1 for message in self.mailbox.messages.values() if "\\Seen" not in message.flags)
+        return self.mailbox.messages.get(uid) or self.mailbox.messages.departed.get(uid)
 
     def messages(self, numbers: range) -> list[Message] | None:
         """The messages with these numbers, which are there; None where one of them was expunged."""
-        found = list(map(self.mailbox.messages.get, self.uids[numbers.start - 1 : numbers.stop - 1]))
-        return None if None in found else cast("list[Message]", found)
+        return self.mailbox.messages.select(self.uids[numbers.start - 1 : numbers.stop - 1])
 
     def ranges(self, text: bytes, *, uid: bool) -> list[range]:
         """The sequence numbers of a set as the client wrote it, ascending. Raises Bad."""
@@ -157,8 +153,7 @@ class View:
         if expunges:
             self.tell_expunges(write)
         if changes.appended:
-            self.uids.extend(changes.appended)
-            self.recent += sum(self.mailbox.messages[each].recent for each in changes.appended)
+            self.recent += sum(map(self.mailbox.is_recent, changes.appended))
             write(b"* %d EXISTS\r\n" % len(self.uids))
         if moved:
             self.tell_recent(write)
@@ -206,12 +201,9 @@ class View:
         if self.qresync:
             write(b"* VANISHED " + sequence.write(gone) + b"\r\n")
         for uid in reversed(gone):
-            number = self.number(uid)
             if not self.qresync:
-                write(b"* %d EXPUNGE\r\n" % number)
-            del self.uids[number - 1]
-            departed = self.mailbox.departed.pop(uid, None)
-            self.recent -= departed is not None and departed.recent
-        self.mailbox.departed.clear()
+                write(b"* %d EXPUNGE\r\n" % self.number(uid))
+            self.mailbox.messages.forget(uid)
+            self.recent -= self.mailbox.is_recent(uid)
         lost = set(gone)
         self.saved = [uid for uid in self.saved if uid not in lost]

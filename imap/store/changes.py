@@ -73,9 +73,7 @@ def store(
             mailbox.box.settle(db, row)
         mailbox.keywords = mailbox.box.words.seen(db, row)
     for uid, new_bits, new_words in changed:
-        view = mailbox.messages.get(uid)
-        if view is not None:
-            view.flags, view.modseq = flag_set(new_bits, new_words), row.modseq
+        mailbox.changed_here(uid, flag_set(new_bits, new_words), row.modseq)
     missing = wanted - {message.uid for message in found}
     return StoreResult(tuple(uid for uid, _, _ in changed), tuple(modified), tuple(sorted(missing)))
 
@@ -131,5 +129,4 @@ def remove(mailbox: "Mailbox", db: sqlite3.Connection, row: Row, found: list[tup
     mailbox.box.expunge(db, row, [uid for uid, _ in found])
     mailbox.box.settle(db, row)
     for uid, _ in found:
-        if (message := mailbox.messages.pop(uid, None)) is not None:
-            mailbox.departed[uid] = message
+        mailbox.messages.depart(uid)

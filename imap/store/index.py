@@ -14,14 +14,19 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from imap.store import filenames
 from imap.store.errors import InUse, JailEscape
 from imap.store.jail import Directory
 
 log = logging.getLogger("dovecot.store")
 
 NAME = "hardmail.index"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_SECONDS = 20.0  # how long to wait for another process's transaction; each takes milliseconds
+
+# Conditions that have an index of their own: a statement uses it where it says the same words.
+UNSEEN = f"bits & {filenames.BIT_SEEN} = 0"
+DELETED = f"bits & {filenames.BIT_DELETED} != 0"
 
 _SCHEMA = f"""
 CREATE TABLE mailbox (
@@ -35,6 +40,8 @@ CREATE TABLE message (
     bits INTEGER NOT NULL, keywords TEXT NOT NULL, modseq INTEGER NOT NULL, size INTEGER, date INTEGER,
     PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;
 CREATE INDEX message_modseq ON message (mailbox, modseq);
+CREATE INDEX message_unseen ON message (mailbox, uid) WHERE {UNSEEN};
+CREATE INDEX message_deleted ON message (mailbox, uid) WHERE {DELETED};
 CREATE TABLE expunged (
     mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, modseq INTEGER NOT NULL, bits INTEGER NOT NULL,
     PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;

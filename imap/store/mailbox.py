@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
-from imap.store import changes, filenames, transfer
+from imap.store import changes, filenames, transfer, uids
 from imap.store.box import Box
 from imap.store.errors import Expunged, MailboxDeleted
 from imap.store.guard import guarded
-from imap.store.index import Index
+from imap.store.index import UNSEEN, Index
 from imap.store.maildir import crlf, crlf_size
+from imap.store.messages import Messages
 from imap.store.rows import Row, flag_set, load_by_id
 from imap.store.stream import Outgoing
 from imap.store.transfer import Destinations
@@ -34,22 +35,23 @@ class Mailbox:
     def __init__(self, name: str, box: Box, index: Index, destinations: Destinations, *, read_only: bool) -> None:
         self.name = name
         self.read_only = read_only
-        self.messages: dict[int, Message] = {}
-        self.departed: dict[int, Message] = {}  # expunged, kept until the session's client was told
+        self.messages = Messages(self._read, self._measure)
         self.keywords: tuple[str, ...] = ()
         self.box = box
         self.index = index
         self._destinations = destinations
         self._row_id = 0
         self._modseq = -1
-        self._recent_from = 0
-        self._recent_to = 0
+        self._recent: list[range] = []  # UIDs; sessions take turns in claiming them
         self._pending: dict[int, tuple[int, int]] = {}
+        self._own: dict[int, int] = {}  # changed here since the last sync() and not held: UID and mod-sequence
+        self._ahead: set[int] = set()  # read with a change that sync() has not told yet
         self._seen: tuple[int, ...] | None = None  # the signs under which the last sync() told all there was
         row = self._current_row()
         self._row_id = row.id
-        self.uidvalidity, self.uidnext, self.highest_modseq, self.guid = row.uidvalidity, 1, row.modseq, row.guid
-        self._apply(row)
+        self.uidvalidity, self.uidnext, self.guid = row.uidvalidity, row.uidnext, row.guid
+        self.highest_modseq = self._modseq = row.modseq
+        self._begin(row)
 
     # -- following what others do -------------------------------------------------------------------------------------
 
@@ -94,11 +96,11 @@ class Mailbox:
                 return row
             with self.transaction() as (db, row):
                 if not self.read_only and row.first_recent < row.uidnext:
-                    self._recent_from, self._recent_to = row.first_recent, row.uidnext
+                    self._recent.append(range(row.first_recent, row.uidnext))
                     row.first_recent = row.uidnext
                     db.execute("UPDATE mailbox SET first_recent = ? WHERE id = ?", (row.uidnext, row.id))
                 elif self.read_only:
-                    self._recent_from, self._recent_to = row.first_recent, row.uidnext
+                    self._recent = [range(row.first_recent, row.uidnext)]
             return row
         except FileNotFoundError as error:
             raise MailboxDeleted() from error
@@ -123,33 +125,51 @@ class Mailbox:
                 raise MailboxDeleted() from error
             yield db, row
 
+    @guarded
+    def _begin(self, row: Row) -> None:
+        """Learn of all messages there are."""
+        found, stale = uids.load(self.index.connection, row)
+        if stale:
+            with self.index.write() as db:
+                uids.keep(db, row, found)
+        self.keywords = self.box.words.seen(self.index.connection, row)
+        self.messages.begin(found)
+
+    @guarded
+    def _read(self, first: int, last: int) -> list[Message]:
+        """The messages with UIDs from `first` to `last`, as they are in the index now."""
+        query = f"SELECT {_COLUMNS} FROM message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid"  # noqa: S608
+        found = self.index.connection.execute(query, (self._row_id, first, last)).fetchall()
+        self._ahead.update(uid for uid, _, _, modseq, _, _ in found if modseq > self._modseq)
+        return [self._message(*values) for values in found]
+
+    def _message(self, uid: int, bits: int, words: str, modseq: int, size: int | None, date: int | None) -> Message:
+        flags, recent = flag_set(bits, words), self.is_recent(uid)
+        return Message(uid, flags, modseq, self._measure, size=size, internal_date=date, recent=recent)
+
     def _apply(self, row: Row) -> Changes:
         """Bring .messages up to the row's mod-sequence."""
         if row.modseq == self._modseq and row.id == self._row_id:
             return Changes()
-        first = self._modseq < 0 and not self.messages
         db = self.index.connection
         expunged, restated = self._apply_expunged(db, row)
         appended: list[int] = []
         changed: list[int] = []
-        query = f"SELECT {_COLUMNS} FROM message WHERE mailbox = ?"  # noqa: S608
-        found = db.execute(
-            query + " ORDER BY uid" if first else query + " AND modseq > ? ORDER BY uid",
-            (row.id,) if first else (row.id, self._modseq),
-        )
-        for uid, bits, words, modseq, size, date in found:
-            flags = flag_set(bits, words)
-            message = self.messages.get(uid)
-            if message is None:
-                recent = self._recent_from <= uid < self._recent_to
-                self.messages[uid] = Message(
-                    uid, flags, modseq, self._measure, size=size, internal_date=date, recent=recent
-                )
-                appended.append(uid)
-            elif message.modseq != modseq:
-                if message.flags != flags:
+        query = f"SELECT {_COLUMNS} FROM message WHERE mailbox = ? AND modseq > ? ORDER BY uid"  # noqa: S608
+        for uid, bits, words, modseq, size, date in db.execute(query, (row.id, self._modseq)):
+            message = self.messages.held(uid)
+            if message is not None:
+                flags = flag_set(bits, words)
+                if message.flags != flags or uid in self._ahead:
                     changed.append(uid)
                 message.flags, message.modseq = flags, modseq
+            elif uid not in self.messages:
+                self.messages.add(self._message(uid, bits, words, modseq, size, date))
+                appended.append(uid)
+            elif self._own.get(uid) != modseq and self._modseq >= 0:
+                changed.append(uid)
+        self._own.clear()
+        self._ahead.clear()
         known = self.keywords
         self.keywords = self.box.words.seen(db, row)
         self.uidnext, self.highest_modseq, self._modseq = row.uidnext, row.modseq, row.modseq
@@ -167,21 +187,53 @@ class Mailbox:
         if not self.messages:
             return [], []
         if self._modseq < row.floor:  # not all expunges since are remembered: compare
-            present = {uid for (uid,) in db.execute("SELECT uid FROM message WHERE mailbox = ?", (row.id,))}
-            gone = [uid for uid in self.messages if uid not in present]
+            present = set(uids.load(db, row)[0])
+            gone = {uid: 0 for uid in self.messages if uid not in present}
         else:
             query = "SELECT uid, bits FROM expunged WHERE mailbox = ? AND modseq > ? ORDER BY uid"
-            found = [pair for pair in db.execute(query, (row.id, self._modseq)) if pair[0] in self.messages]
-            gone = [uid for uid, _ in found]
-            for uid, bits in found:
-                message = self.messages[uid]
+            gone = {uid: bits for uid, bits in db.execute(query, (row.id, self._modseq)) if uid in self.messages}
+            for uid, bits in gone.items():
+                message = self.messages.held(uid)
+                if message is None:
+                    continue
                 flags = flag_set(bits, " ".join(sorted(flag for flag in message.flags if not flag.startswith("\\"))))
                 if flags != message.flags:
                     message.flags = flags
                     restated.append(uid)
-        for uid in gone:
-            self.departed[uid] = self.messages.pop(uid)
-        return gone, restated
+        for uid, bits in gone.items():
+            self.messages.depart(uid, flag_set(bits, ""))
+        return list(gone), restated
+
+    def changed_here(self, uid: int, flags: frozenset[str], modseq: int) -> None:
+        """Note what this session itself has made of a message: sync() does not tell it."""
+        message = self.messages.held(uid)
+        if message is None:
+            self._own[uid] = modseq
+        else:
+            message.flags, message.modseq = flags, modseq
+
+    def is_recent(self, uid: int) -> bool:
+        """Whether a message is \\Recent in this session."""
+        return any(uid in claimed for claimed in self._recent)
+
+    def count_recent(self) -> int:
+        """How many messages are."""
+        return sum(self.messages.count(claimed) for claimed in self._recent)
+
+    @guarded
+    def unseen(self) -> tuple[int, int]:
+        """How many messages are without \\Seen, and the UID of the first (0: none)."""
+        last = self.messages.uids[-1] if self.messages.uids else 0
+        query = f"SELECT COUNT(*), COALESCE(MIN(uid), 0) FROM message WHERE mailbox = ? AND uid <= ? AND {UNSEEN}"  # noqa: S608
+        count, first = self.index.connection.execute(query, (self._row_id, last)).fetchone()
+        return count, first
+
+    @guarded
+    def changed_since(self, modseq: int) -> list[int]:
+        """UIDs of messages that are new or changed after `modseq`, ascending (RFC 7162)."""
+        query = "SELECT uid FROM message WHERE mailbox = ? AND modseq > ? ORDER BY uid"
+        found = self.index.connection.execute(query, (self._row_id, modseq))
+        return [uid for (uid,) in found if uid in self.messages]
 
     @guarded
     def vanished(self, modseq: int) -> list[int] | None:

@@ -4,7 +4,7 @@ import logging
 import os
 import sqlite3
 
-from imap.store import filenames, uidlist, uidvalidity
+from imap.store import filenames, uidlist, uids, uidvalidity
 from imap.store.dotlock import dotlock
 from imap.store.errors import Corrupt, LimitExceeded
 from imap.store.jail import CONTROL_FILE_LIMIT, Directory, file_stamp
@@ -43,6 +43,7 @@ class Numbering:
         """
         if sort:
             arrivals.sort(key=lambda arrival: filenames.arrival_key(arrival.file[4:]))
+        following = row.uidnext
         with dotlock(self._control, uidlist.NAME):
             before = file_stamp(self._control, uidlist.NAME)
             rewrite = False
@@ -53,6 +54,8 @@ class Numbering:
                 listed = {entry.base: entry for entry in found.entries} if found else {}
             entries = self._number(db, row, arrivals, listed)
             self._insert(db, row, arrivals, entries)
+            if any(entry.uid < following for entry in entries):
+                uids.forget(db, row)
             self._write_uidlist(db, row, [entry for entry in entries if entry.base not in listed], rewrite)
         return [entry.uid for entry in entries]
 

@@ -2,9 +2,8 @@
 
 import sqlite3
 
-from imap.store import filenames
 from imap.store.box import Box
-from imap.store.index import Index
+from imap.store.index import DELETED, UNSEEN, Index
 from imap.store.maildir import crlf_size
 from imap.store.rows import Row, load
 from imap.store.types import Status
@@ -23,11 +22,11 @@ def _current(box: Box, index: Index) -> tuple[sqlite3.Connection, Row]:
 def count(box: Box, index: Index, size: int | None) -> Status:
     """What STATUS tells; `size` is passed through."""
     db, row = _current(box, index)
-    messages, unseen, deleted, recent = db.execute(
-        "SELECT COUNT(*), COALESCE(SUM(bits & ? = 0), 0), COALESCE(SUM(bits & ? != 0), 0),"
-        " COALESCE(SUM(uid >= ?), 0) FROM message WHERE mailbox = ?",
-        (filenames.BIT_SEEN, filenames.BIT_DELETED, row.first_recent, row.id),
-    ).fetchone()
+    counts = [
+        db.execute(f"SELECT COUNT(*) FROM message WHERE mailbox = ? AND {condition}", (row.id,)).fetchone()[0]  # noqa: S608
+        for condition in ("TRUE", UNSEEN, DELETED, f"uid >= {row.first_recent}")
+    ]
+    messages, unseen, deleted, recent = counts
     return Status(
         messages=messages,
         recent=recent,

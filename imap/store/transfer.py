@@ -86,7 +86,7 @@ def copy(
     mailbox: "Mailbox", destinations: Destinations, uids: Iterable[int], destination: str, *, move: bool
 ) -> CopyResult:
     """See Mailbox.copy and Mailbox.move."""
-    uids = {uid for uid in uids if uid in mailbox.messages or uid in mailbox.departed}
+    uids = {uid for uid in uids if mailbox.messages.position(uid) >= 0}
     if move and mailbox.read_only:
         raise ReadOnly()
     with destinations.destination(destination) as (box, index):
@@ -142,7 +142,7 @@ def _link(mailbox: "Mailbox", db: object, box: Box, target: Row, message: change
 def _copy_across(mailbox: "Mailbox", box: Box, index: Index, uids: set[int], *, move: bool) -> CopyResult:
     """Copy into another location, which has an index of its own."""
     present = sorted(uids)
-    if not mailbox.messages.keys() >= uids:
+    if any(uid not in mailbox.messages for uid in uids):
         raise Expunged()
     mails = [
         NewMail(mailbox.read(uid), mailbox.messages[uid].flags, mailbox.messages[uid].internal_date) for uid in present

@@ -132,7 +132,11 @@ def tell_status(session: Session, name: str, items: list[str]) -> None:
     view = _view_of(session, name)
     if view is not None:
         status = replace(
-            status, messages=len(view), recent=view.recent, unseen=view.count_unseen(), uidnext=view.mailbox.uidnext
+            status,
+            messages=len(view),
+            recent=view.recent,
+            unseen=view.mailbox.unseen()[0],
+            uidnext=view.mailbox.uidnext,
         )
     values: dict[str, int | str | None] = {
         "MESSAGES": status.messages,

@@ -74,10 +74,9 @@ class Select(Command):
         write = session.write
         view.tell_keywords(write)
         write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view), view.recent))
-        for number, message in enumerate(mailbox.messages.values(), 1):
-            if "\\Seen" not in message.flags:
-                write(b"* OK [UNSEEN %d] First unseen.\r\n" % number)
-                break
+        first_unseen = view.number(mailbox.unseen()[1])
+        if first_unseen:
+            write(b"* OK [UNSEEN %d] First unseen.\r\n" % first_unseen)
         write(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % mailbox.uidvalidity)
         write(b"* OK [UIDNEXT %d] Predicted next UID\r\n" % mailbox.uidnext)
         if view.extensions:
@@ -117,7 +116,7 @@ class Resync:
         gone = mailbox.vanished(self.modseq)
         if gone is None:
             gone = [uid for uid in range(1, mailbox.uidnext) if uid not in mailbox.messages]
-        changed = [uid for uid, message in mailbox.messages.items() if message.modseq > self.modseq]
+        changed = mailbox.changed_since(self.modseq)
         if self.known is not None:  # only these are reported, whatever came or went
             gone = [uid for uid in gone if _contains(self.known, uid, mailbox.uidnext)]
             changed = [uid for uid in changed if _contains(self.known, uid, mailbox.uidnext)]
