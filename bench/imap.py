@@ -17,7 +17,7 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -96,12 +96,13 @@ class Client:
 
 
 @contextlib.contextmanager
-def server(kind: str, mail: Path) -> Iterator[int]:
-    """A server of ours or Dovecot over ``mail``; yields its port."""
+def server(kind: str, mail: Path, settings: str = "", users: Sequence[str] = (USER,)) -> Iterator[int]:
+    """A server of ours or Dovecot over ``mail``, with more settings behind the usual ones; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = ANVIL_OFF + CONFIGURATION.format(mail=mail, port=port, uid=MAIL_UID)
-    with running(kind, settings, f"{USER}:{{PLAIN}}{PASSWORD}\n", lambda _: Client(port).close()):
+    settings = ANVIL_OFF + CONFIGURATION.format(mail=mail, port=port, uid=MAIL_UID) + settings
+    passwords = "".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in users)
+    with running(kind, settings, passwords, lambda _: Client(port).close()):
         yield port
 
 

@@ -37,7 +37,7 @@ UserStore
 
 Mailbox (context manager)
     .name .read_only .uidvalidity .uidnext .highest_modseq .guid
-    .messages: dict[int, Message]        # UID -> Message in ascending UID order; changes only in sync(), store()
+    .messages: Messages                  # UID -> Message in ascending UID order; changes only in sync(), store()
     .keywords: tuple[str, ...]           # all keywords known in the mailbox, for FLAGS/PERMANENTFLAGS
     .sync() -> Changes                   # applies what others did to .messages and tells it; also claims \\Recent
     .read(uid) -> bytes                  # CRLF form; raises Expunged
