@@ -213,7 +213,7 @@ class Items:
             return
         item = self._plain(name)
         if item is None:
-            raise Bad(f"Unknown parameter {name}")
+            raise Bad(f"Unknown parameter: {name}")
         self._items.setdefault(name, item)
 
     def _plain(self, name: str) -> Item | None:

@@ -122,7 +122,10 @@ class _Parser:
             line = self._part(child, depth=depth + 1, with_envelope=True, default=None)
             part.end = child.end
             return line
-        return self._rest(part, part.body)
+        line = self._rest(part, part.body)
+        if line == part.body and self.hit is not None and not with_envelope:
+            part.body = part.end = self._before(part.start, line)  # its blank line belongs to the boundary
+        return line
 
     def _rest(self, part: Part, position: int) -> int:
         """The text from ``position`` to the next boundary ends ``part``."""

@@ -118,8 +118,10 @@ class UserStore:
         source, old_parts = self._names.resolve(old)
         target, new_parts = self._names.resolve(new)
         check_new(new_parts)
-        if new_parts == ROOT or (source is target and old_parts == new_parts):
-            raise AlreadyExists("Target mailbox already exists")
+        if source is target and old_parts == new_parts:
+            raise AlreadyExists("Can't rename mailbox to itself")
+        if new_parts == ROOT:
+            raise AlreadyExists("Target mailbox already exists") if self.exists(old) else NonExistent(old)
         if old_parts == ROOT:
             raise NotPossible("Renaming INBOX isn't supported")
         if source is target and len(new_parts) > len(old_parts) and new_parts[: len(old_parts)] == old_parts:

@@ -44,6 +44,8 @@ class Store(Command):
         flags = flag_set(self._flags(arguments))
         view.mention(flags)
         if view.mailbox.read_only:
+            if unchanged_since is not None:
+                raise No("CONDSTORE failed: Mailbox is read-only.")
             return Reply("Store ignored with read-only mailbox.")
         uids = [view.uids[number - 1] for number in numbers]
         known = view.mailbox.keywords

@@ -35,13 +35,18 @@ def field(content: Content, name: bytes) -> bytes:
 
 def subject(content: Content) -> str:
     """The base subject."""
-    return base_subject(decode_words(field(content, b"subject")))[0]
+    return _collated(base_subject(decode_words(field(content, b"subject")))[0])
+
+
+def _collated(text: str) -> str:
+    """As texts are compared, in capitals: what stands between them and the small letters in ASCII comes behind."""
+    return fold(text).upper()
 
 
 def _mailbox(name: bytes) -> Criterion:
     def key(content: Content) -> str:
         found = addresses(field(content, name))
-        return fold((found[0].mailbox or b"").decode("utf-8", "replace")) if found else ""
+        return _collated((found[0].mailbox or b"").decode("utf-8", "replace")) if found else ""
 
     return key
 
@@ -53,9 +58,9 @@ def _display(name: bytes) -> Criterion:
             return ""
         first = found[0]
         if first.name:
-            return fold(decode_words(first.name))
+            return _collated(decode_words(first.name))
         parts = (part.decode("utf-8", "replace") for part in (first.mailbox, first.domain) if part is not None)
-        return fold("@".join(parts))
+        return _collated("@".join(parts))
 
     return key
 

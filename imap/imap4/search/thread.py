@@ -91,19 +91,23 @@ def _by_references(messages: Iterable[Threadable], *, join_subjects: bool) -> li
         node.message = message
         _link(node, [table.setdefault(each, Node()) for each in message.references])
     roots = [node for node in (*table.values(), *extra) if node.parent is None]
+    if not join_subjects:
+        roots.sort(key=_latest)
+        roots = _pruned(roots)
+        for root in roots:
+            _sort(root.children)
+        return roots
     roots = _pruned(roots)
     _sort(roots)
-    if join_subjects:
-        roots = _joined_by_subject(roots)
-        _sort(roots)
-    else:
-        roots.sort(key=_latest)
+    roots = _joined_by_subject(roots)
+    _sort(roots)
     return roots
 
 
-def _latest(root: Node) -> datetime:
-    """When the last message of a thread was sent; what REFS orders threads by."""
-    return max(node.sent for node in _post_order([root]))
+def _latest(root: Node) -> tuple[datetime, int]:
+    """What REFS orders threads by: when the last message was sent, then the first one's number, 0 if it is missing."""
+    number = root.message.number if root.message is not None else 0
+    return max((node.sent for node in _post_order([root]) if node.message is not None), default=_EPOCH), number
 
 
 def _link(node: Node, chain: list[Node]) -> None:

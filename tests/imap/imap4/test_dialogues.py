@@ -168,7 +168,7 @@ async def test_enveloped_values_are_kept_and_equal(selected: Any) -> None:
     [
         ("FETCH 3 FLAGS", "BAD Error in IMAP command FETCH: Invalid messageset"),
         ("FETCH 1 ()", "BAD Error in IMAP command FETCH: FETCH list is empty"),
-        ("FETCH 1 FOO", "BAD Error in IMAP command FETCH: Unknown parameter FOO"),
+        ("FETCH 1 FOO", "BAD Error in IMAP command FETCH: Unknown parameter: FOO"),
         ("FETCH 1 BODY[1.]", "BAD Error in IMAP command FETCH: Invalid BODY[..] section"),
         ("FETCH 1 BODY[TEXT", "BAD Error in IMAP command FETCH: Invalid BODY[..] parameter: Missing ']'"),
         ("FETCH 1", "BAD Error in IMAP command FETCH: Missing arguments"),
