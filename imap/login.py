@@ -20,7 +20,7 @@ from auth.sessions import Sessions
 from imap.connections import Connections
 from imap.login_settings import LoginSettings
 from imap.store import MailRoot, StoreError, UserStore
-from tls.binding import EXPORTER
+from tls.binding import EXPORTER, UNIQUE
 from tls.names import subject_field
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Login:
     def _offers(self, mechanism: Mechanism) -> bool:
         """Whether a client may use a mechanism here; those bound to the TLS session need one that can be told."""
         if "channel-binding" in mechanism.flags:
-            return self.tls and self.binding(EXPORTER) is not None
+            return self.tls and any(self.binding(kind) is not None for kind in (EXPORTER, UNIQUE))
         return "private" not in mechanism.flags
 
     def who(self) -> str:

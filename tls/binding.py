@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakSet
+
 from OpenSSL import SSL
 
 EXPORTER, UNIQUE = "tls-exporter", "tls-unique"
@@ -22,3 +24,21 @@ def unique(connection: SSL.Connection, *, client_first: bool) -> bytes | None:
     if connection.get_protocol_version_name() == _TLS13:
         return None
     return connection.get_peer_finished() if client_first else connection.get_finished()
+
+
+def note_order(connection: SSL.Connection, where: int, result: int) -> None:
+    """Info callback of server contexts, for ``noted``: when the client's Finished is read, has ours been sent?"""
+    if where & SSL.SSL_CB_LOOP and connection.get_state_string() == _CLIENT_FINISHED and connection.get_finished():
+        _server_first.add(connection)
+
+
+def noted(connection: SSL.Connection, kind: str) -> bytes | None:
+    """The binding of a kind, in a server whose context has ``note_order``; None where there is none."""
+    if kind == UNIQUE:
+        return unique(connection, client_first=connection not in _server_first)
+    return exporter(connection) if kind == EXPORTER else None
+
+
+_CLIENT_FINISHED = b"SSLv3/TLS read finished"
+_server_first: WeakSet[SSL.Connection] = WeakSet()
+"""Living connections of resumed sessions."""

@@ -8,6 +8,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface import implementer  # type: ignore[import-untyped]
 
+from tls.binding import note_order
 from tls.context import openssl_server_context
 from tls.pem import PEM
 from tls.policy import Policy
@@ -23,6 +24,7 @@ class TwistedServerOptions:
 
     def __init__(self, context: SSL.Context) -> None:
         self._context = context
+        context.set_info_callback(note_order)
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A fresh connection over memory buffers (IOpenSSLServerConnectionCreator)."""

@@ -18,7 +18,7 @@ from imap.admission import Admission
 from imap.deflate import MAX_WAITING, Deflate
 from imap.session import Session
 from imap.transport.inactivity import Inactivity
-from tls.binding import EXPORTER, exporter
+from tls.binding import noted
 from tls.starttls_twisted import handshake_error, upgrade_server
 from tls.verification import Verification
 
@@ -238,10 +238,9 @@ class Connection(protocol.Protocol):
         return handle.get_peer_certificate(as_cryptography=True) if found is not None and found.trusted else None
 
     def channel_binding(self, kind: str) -> bytes | None:
-        """Channel binding data: tls-exporter only, since what Twisted tells of a resumed session is too little for
-        tls-unique."""
+        """Channel binding data of a kind, None where there are none."""
         handle = self._transport.getHandle() if self.is_tls else None
-        return exporter(handle) if kind == EXPORTER and isinstance(handle, SSL.Connection) else None
+        return noted(handle, kind) if isinstance(handle, SSL.Connection) else None
 
     def start_compression(self) -> None:
         """Deflate in both directions from here on."""
