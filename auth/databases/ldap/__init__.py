@@ -18,7 +18,7 @@ from auth.databases.sessions import Sessions
 from auth.request import AuthRequest
 from auth.results import Result
 
-from .attributes import Attributes
+from .attributes import Attributes, attributes_of
 from .session import Bind, Found, LdapSession, Login, Search, Server
 
 DEFAULTS = {
@@ -93,8 +93,8 @@ class LdapSource:
         self.dereference = self._one_of("deref", DEREFERENCES)
         self.scheme = found["default_pass_scheme"].upper()
         base, bind = found["base"], found["auth_bind_userdn"]
-        self.pass_variables = tuple(variables.names(base + bind + found["pass_filter"] + found["pass_attrs"]))
-        self.user_variables = tuple(variables.names(base + found["user_filter"] + found["user_attrs"]))
+        self.pass_variables = _of_request(base + bind + found["pass_filter"] + found["pass_attrs"])
+        self.user_variables = _of_request(base + found["user_filter"] + found["user_attrs"])
         self.auth_bind = yes(found, "auth_bind", self.path)
         self.bind_name = found["auth_bind_userdn"]
         self.pass_filter, self.pass_attrs = found["pass_filter"], Attributes.parse(found["pass_attrs"])
@@ -147,14 +147,26 @@ class LdapSource:
             raise DatabaseError(f"ldap {self.path}: bad filter {template}: {error}") from None
         base = request.expand(self.base, escape)
         wanted = Search(base, self.scope, parsed, attributes.wanted, self.dereference)
-        return cast("list[Found]", await self._sessions.ask(request.parameters.rip, wanted))
+        return await self._entries(request, wanted)
+
+    async def _entries(self, request: AuthRequest, search: Search) -> list[Found]:
+        return cast("list[Found]", await self._sessions.ask(request.parameters.rip, search))
 
     async def one(self, request: AuthRequest, template: str, attributes: Attributes) -> Found | None:
-        """The one entry; None when there is none. Raises DatabaseError when there are several."""
+        """The one entry, with the attributes of those it points to; None when there is none. Raises DatabaseError when
+        there are several."""
         entries = await self.search(request, template, attributes)
         if len(entries) > 1:
             raise DatabaseError(f"ldap {self.path}: the filter matched multiple objects, aborting")
-        return entries[0] if entries else None
+        if not entries:
+            return None
+        known = dict(entries[0].attributes)
+        for name, target, wanted in attributes.pointed(entries[0], request):
+            anything = LDAPFilter.from_string("(objectClass=*)")
+            search = Search(target, SCOPES["base"], anything, wanted, self.dereference)
+            for other in await self._entries(request, search):
+                known |= attributes_of(other, name)
+        return Found(entries[0].name, known)
 
     async def bind(self, request: AuthRequest, name: str, password: bytes) -> Verdict:
         """Whether a password is that of an entry. Raises DatabaseError."""
@@ -201,6 +213,11 @@ class LdapPassdb(PassDatabase):
             return Verdict(Result.OK, fields)
         verdict = await source.bind(request, entry.name, password)
         return Verdict(verdict.result, fields)
+
+
+def _of_request(text: str) -> tuple[str, ...]:
+    """The variables that a request has values for; the others are the entry's."""
+    return tuple(name for name in variables.names(text) if not name.startswith(("ldap:", "ldap_", "$")))
 
 
 def _cache_key(names: Iterable[str], request: AuthRequest) -> str:

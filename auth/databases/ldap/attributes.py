@@ -1,9 +1,13 @@
-"""pass_attrs, user_attrs and iterate_attrs: which attributes become which fields (wiki AuthDatabase/LDAP)."""
+"""pass_attrs, user_attrs and iterate_attrs: which attributes become which fields (wiki AuthDatabase/LDAP).
+
+A field called ``@NAME`` holds the name of another entry, which is then asked for, too (a sub-query): ``attribute@NAME``
+is an attribute of that one.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from auth import variables
@@ -13,6 +17,9 @@ from auth.request import AuthRequest
 from .session import Found
 
 _NAMED = re.compile(r"%[-0-9.]*[A-Z]*\{ldap(?:_ptr)?:([^:}]+)")
+
+Values = Mapping[str, tuple[str, ...]]
+"""Attributes by their names in lower case, those of sub-queries with ``@NAME`` behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +33,19 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """A whole list; ``wanted`` is what to ask the server for, () for everything."""
+    """A whole list; ``wanted`` is what to ask the server for, () for everything. ``pointers`` are the sub-queries."""
 
     fields: tuple[Field, ...]
     wanted: tuple[str, ...]
+    pointers: tuple[tuple[Field, tuple[str, ...]], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Attributes:
-        """``attribute=field``, ``attribute=field=template``, ``=field=template``. Raises BadArguments."""
-        fields, wanted = list[Field](), dict[str, None]()
+        """``attribute=field``, ``attribute=field=template``, ``=field=template``, and for short ``@NAME=template``.
+        Raises BadArguments."""
+        fields, pointers, wanted = list[Field](), list[Field](), dict[str, None]()
         for entry in filter(None, (entry.strip() for entry in text.split(","))):
-            if "@" in entry.partition("=")[0]:
-                raise BadArguments(f"ldap: sub-queries are not supported: {entry}")
-            attribute, equals, rest = entry.partition("=")
+            attribute, equals, rest = ("=" * entry.startswith("@") + entry).partition("=")
             name, templated, template = rest.partition("=")
             if not equals:
                 name = attribute
@@ -53,21 +60,45 @@ class Attributes:
             wanted |= dict.fromkeys(_NAMED.findall(template))
             if not skip:
                 static = template if templated else None if attribute else ""
-                fields.append(Field(attribute, name, static))
-        return cls(tuple(fields), tuple(wanted))
+                found = Field(attribute, name.removeprefix("@"), static)
+                (pointers if name.startswith("@") else fields).append(found)
+        parts = [name.partition("@") for name in wanted]
+        return cls(
+            tuple(fields),
+            tuple(name for name, at, _ in parts if not at),
+            tuple((field, tuple(name for name, _, of in parts if of == field.name)) for field in pointers),
+        )
+
+    def pointed(self, entry: Found, request: AuthRequest) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """The sub-queries of an entry: NAME, the other entry's name, and the attributes wanted of it."""
+        known = attributes_of(entry)
+        for field, wanted in self.pointers:
+            values = _values(field, entry, known, request)
+            if values and values[0]:
+                yield field.name, values[0], wanted
 
     def of(self, entry: Found, request: AuthRequest) -> Iterator[tuple[str, tuple[str, ...]]]:
         """The fields of an entry, each with its values; none when the attribute is missing."""
-        known = {name.lower(): values for name, values in entry.attributes.items()}
+        known = attributes_of(entry)
         for field in self.fields:
-            values = known.get(field.attribute.lower(), ()) if field.attribute else ()
             name = _expand(field.name, entry, known, request, "")
-            if field.template is not None and (values or not field.attribute):
-                values = (_expand(field.template, entry, known, request, values[0] if values else ""),)
-            yield name, values
+            yield name, _values(field, entry, known, request)
 
 
-def _expand(template: str, entry: Found, known: dict[str, tuple[str, ...]], request: AuthRequest, value: str) -> str:
+def attributes_of(entry: Found, name: str = "") -> Values:
+    """The attributes of an entry; those of the one that ``@NAME`` points to."""
+    suffix = f"@{name}".lower() if name else ""
+    return {attribute.lower() + suffix: values for attribute, values in entry.attributes.items()}
+
+
+def _values(field: Field, entry: Found, known: Values, request: AuthRequest) -> tuple[str, ...]:
+    values = known.get(field.attribute.lower(), ()) if field.attribute else ()
+    if field.template is not None and (values or not field.attribute):
+        return (_expand(field.template, entry, known, request, values[0] if values else ""),)
+    return values
+
+
+def _expand(template: str, entry: Found, known: Values, request: AuthRequest, value: str) -> str:
     def attribute(text: str) -> str:
         name, _, default = text.partition(":")
         values = known.get(name.lower(), ())
@@ -81,8 +112,8 @@ def _expand(template: str, entry: Found, known: dict[str, tuple[str, ...]], requ
             case "ldap":
                 return attribute(rest)
             case "ldap_ptr":
-                pointed = attribute(rest)
-                return attribute(pointed) if pointed else ""
+                pointed, (_, at, of) = attribute(rest), rest.partition(":")[0].partition("@")
+                return attribute(pointed + at + of) if pointed else ""
             case "ldap_dn":
                 return entry.name
         return request.variable(name)

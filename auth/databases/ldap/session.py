@@ -122,7 +122,7 @@ class LdapSession:
         code = message.result.result_code
         if code in _AWAY:
             raise Gone(_described(message.result))
-        if code != LDAPResultCode.SUCCESS:
+        if code not in (LDAPResultCode.SUCCESS, LDAPResultCode.NO_SUCH_OBJECT):  # no such base: nothing found
             raise Refused(f"search failed: {_described(message.result)}")
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -15,11 +16,13 @@ from auth.cyrus import backends
 from auth.databases import BadArguments
 from auth.databases.extfile import flat, settings, yes
 from auth.databases.ldap import LdapPassdb, LdapSource, escape
-from auth.databases.ldap.attributes import Attributes, Field
+from auth.databases.ldap.attributes import Attributes, Field, attributes_of
+from auth.databases.ldap.session import Found
 from auth.databases.sql import SqlSource
 from auth.databases.sql.query import Bind, Query
 from auth.protocol import Parameters
 from auth.request import AuthRequest
+from auth.settings import AuthSettings
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 
@@ -79,9 +82,27 @@ def test_attribute_lists() -> None:
         Field("", "x", "1%$"),
     )
     assert parsed.wanted == ("uid", "userPassword", "mail", "quota")
-    for wrong in ("=", "uid@x=home"):
-        with pytest.raises(BadArguments):
-            Attributes.parse(wrong)
+    with pytest.raises(BadArguments):
+        Attributes.parse("=")
+
+
+def test_sub_queries_of_an_ldap_entry() -> None:
+    parsed = Attributes.parse(
+        "seeAlso=@one,@two=cn=%u,=@three=,mail@ONE=mail,=x=%{ldap:cn@two:none}%{ldap_ptr:kind@one}"
+    )
+    assert parsed.wanted == ("seeAlso",)
+    assert [(field.name, wanted) for field, wanted in parsed.pointers] == [
+        ("one", ("kind",)),
+        ("two", ("cn",)),
+        ("three", ()),
+    ]
+    request = AuthRequest(cast("AuthSettings", None), Parameters())
+    request.user = "alice"
+    entry = Found("cn=alice", {"seeAlso": ("cn=boss", "cn=other")})
+    assert list(parsed.pointed(entry, request)) == [("one", "cn=boss", ("kind",)), ("two", "cn=alice", ("cn",))]
+    of_one = Found("cn=boss", {"mail": ("m",), "Kind": ("mail",)})
+    whole = Found("cn=alice", {**entry.attributes, **attributes_of(of_one, "one")})
+    assert list(parsed.of(whole, request)) == [("mail", ("m",)), ("x", ("nonem",))]
 
 
 def test_files(tmp_path: Path) -> None:
@@ -152,5 +173,5 @@ def test_an_ldap_answer_is_remembered_for_what_it_depends_on(tmp_path: Path) -> 
         request.set_user(user)
         return passdb.cache_key(request)
 
-    assert key("alice@x.test", "10.0.0.1") == "x.test\0alice\x0010.0.0.1\0"
+    assert key("alice@x.test", "10.0.0.1") == "x.test\0alice\x0010.0.0.1"
     assert key("alice@x.test", "10.0.0.2") != key("alice@x.test", "10.0.0.1")

@@ -34,6 +34,8 @@ USERS = (
     ("nulls", "x.test", None, "/home/nulls", 1006, None),
     ("nolog", "x.test", "{PLAIN}nolog-Pw", "/home/nolog", 1007, "closed for now"),
 )
+BOSSES = {"alice": "cn=u1007", "bob": "cn=nobody"}
+"""Whom an entry points to, one of them to nobody."""
 CREATE = (
     "CREATE TABLE users (username varchar(80), domain varchar(80), password varchar(200), home varchar(80), "
     "uid int, reason varchar(80))"
@@ -51,9 +53,11 @@ dn = cn=admin,dc=x,dc=test
 dnpass = s3cret 'quoted'
 default_pass_scheme = PLAIN
 pass_filter = (&(objectClass=posixAccount)(uid=%u))
-pass_attrs = uid=user,gecos=password,description=nologin,description=reason,homeDirectory=userdb_home,uidNumber=userdb_uid
+pass_attrs = uid=user,gecos=password,description=nologin,description=reason,homeDirectory=userdb_home,uidNumber=userdb_uid,\
+  seeAlso=@boss,uidNumber@boss=boss,=superior=%{ldap:homeDirectory@boss:none}
 user_filter = (&(objectClass=posixAccount)(uid=%u))
-user_attrs = homeDirectory=home,uidNumber=uid,=gid=8,=asked=%u,uid=mail=maildir:/srv/%$,=twice=%{ldap:uid}-%{ldap:nosuch:none}
+user_attrs = homeDirectory=home,uidNumber=uid,gidNumber=gid,=asked=%u,uid=mail=maildir:/srv/%$,=twice=%{ldap:uid}-%{ldap:nosuch:none},\
+  @boss=%{ldap:seeAlso},homeDirectory@boss=superior=above %$,=pointed=%{ldap_ptr:description@boss}
 iterate_filter = (objectClass=posixAccount)
 """
 
@@ -81,6 +85,8 @@ def people() -> str:
                 if "CRYPT" not in password
                 else (f"gecos: {password}\nuserPassword: alice-Pw\n")
             )
+        if name in BOSSES:
+            text += f"seeAlso: {BOSSES[name]},dc=x,dc=test\n"
         if reason is not None:
             text += f"description: {reason}\n"
     return text
