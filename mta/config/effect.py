@@ -38,8 +38,8 @@ _NEEDLESS = """
     header_address_token_limit known_tcp_ports maillog_file_compressor maillog_file_prefixes maillog_file_rotate_suffix
     milter_protocol queue_file_attribute_count_limit sendmail_fix_line_endings sun_mailtool_compatibility
 
-    lmtp_tls_session_cache_database lmtp_tls_session_cache_timeout smtp_tls_connection_reuse
-    smtp_tls_session_cache_database smtp_tls_session_cache_timeout smtpd_tls_always_issue_session_ids
+    smtp_tls_connection_reuse
+    smtpd_tls_always_issue_session_ids
     smtpd_tls_dh512_param_file smtpd_tls_session_cache_database tls_daemon_random_bytes
     tls_fast_shutdown_enable tls_random_bytes tls_random_exchange_name tls_random_prng_update_period
     tls_random_reseed_period tls_random_source

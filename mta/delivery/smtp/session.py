@@ -56,7 +56,7 @@ class Login:
     credentials: sasl.Credentials | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Peer:
     """The other end as it is named in logs and reports."""
 
@@ -135,6 +135,8 @@ class Session:
         await self._hello()
         if not self.tls and policy.level >= Level.MAY and self.offers("STARTTLS"):
             await self._starttls(tls, policy, nexthop)
+        if self.tls:
+            tls.remember(policy, self.peer, self._ssl_object())
         if policy.level is Level.NONE and tls.defaults.note_offer and self.offers("STARTTLS"):
             self.logger.info("Host offered STARTTLS: [%s]", self.peer.host)
         if policy.level.required and not self.tls:
@@ -222,7 +224,7 @@ class Session:
         await self._hello()
 
     async def _handshake(self, tls: PolicyTable, policy: TlsPolicy, nexthop: str) -> None:
-        context = tls.context(policy)
+        context = tls.offering(policy, self.peer)
         name = server_name(policy, self.peer.host, self.nexthop_domain)
         try:
             await self.protocol.start_tls_now(context, name, self.settings.timeouts.starttls)
@@ -237,9 +239,12 @@ class Session:
         self.tls = True
         self._check_certificate(tls, policy)
 
-    def _check_certificate(self, tls: PolicyTable, policy: TlsPolicy) -> None:
+    def _ssl_object(self) -> ssl.SSLObject | None:
         transport = self.protocol.transport
-        ssl_object = transport.get_extra_info("ssl_object") if transport is not None else None
+        return transport.get_extra_info("ssl_object") if transport is not None else None
+
+    def _check_certificate(self, tls: PolicyTable, policy: TlsPolicy) -> None:
+        ssl_object = self._ssl_object()
         certificate = ssl_object.getpeercert(binary_form=True) if ssl_object is not None else None
         matched = tls.matches(policy, certificate, self.peer.host, self.nexthop_domain)
         self.tls_verified = matched and policy.level >= Level.FINGERPRINT

@@ -6,7 +6,7 @@ import enum
 import functools
 import logging
 import ssl
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from mta.delivery.smtp.tlssettings import TlsDefaults, words
 from tls.errors import TLSConfigError
 from tls.policy import Policy
+from tls.resumption import Sessions
 
 logger = logging.getLogger("postfix.smtp")
 
@@ -76,6 +77,7 @@ class PolicyTable:
         self._per_site = per_site if policy_maps is None else None
         self._contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
         self._files: dict[str, bytes | None] = {}
+        self._sessions = Sessions(defaults.session_seconds) if defaults.session_seconds else None
 
     def preload(self) -> None:
         """Read keys and authorities while the process may: later it is confined. A fault is told, then felt in use."""
@@ -220,6 +222,16 @@ class PolicyTable:
             except (TLSConfigError, OSError) as error:
                 raise PolicyError(str(error)) from error
         return self._contexts[key]
+
+    def offering(self, policy: TlsPolicy, server: Hashable) -> ssl.SSLContext:
+        """The context for one connection, with the last session with this server to resume. Raises PolicyError."""
+        context = self.context(policy)
+        return self._sessions.offering(context, (policy, server)) if self._sessions is not None else context
+
+    def remember(self, policy: TlsPolicy, server: Hashable, connection: ssl.SSLObject | None) -> None:
+        """Keep the session for the next connection; after the server's first reply in TLS."""
+        if self._sessions is not None and connection is not None:
+            self._sessions.remember((policy, server), connection)
 
     def _anchors(self) -> bytes | None:
         """All trust anchors in one. Raises PolicyError for a file that cannot be read: trust nobody instead."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mta.ciphers import grades
 from tls.policy import POSTFIX_GRADES
 
 if TYPE_CHECKING:
     from mta.config import MainConfig
+
+SHORTEST_SESSION: Final = 120.0
+"""Postfix keeps a session for no less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class TlsDefaults:
     grades: Mapping[str, str] = field(default_factory=lambda: POSTFIX_GRADES)
     options: str = ""
     """tls_ssl_options"""
+    session_seconds: float = 0.0
+    """smtp_tls_session_cache_timeout where there is a smtp_tls_session_cache_database; 0: nothing is resumed."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -96,7 +101,17 @@ class TlsDefaults:
             loglevel=int(loglevel[0]) if loglevel[:1].isdigit() else 0,
             grades=grades(config),
             options=config.str("tls_ssl_options"),
+            session_seconds=_session_seconds(config, prefix),
         )
+
+
+def _session_seconds(config: MainConfig, prefix: str) -> float:
+    """The name of the database switches the cache on; sessions themselves stay in memory."""
+    database, seconds = (
+        config.str(f"{prefix}_tls_session_cache_database"),
+        config.seconds(f"{prefix}_tls_session_cache_timeout"),
+    )
+    return max(seconds, SHORTEST_SESSION) if database and seconds > 0 else 0.0
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -48,6 +48,8 @@ class Peer:
     contents: list[bytes] = field(default_factory=list)
     connections: int = 0
     encrypted: list[bool] = field(default_factory=list)
+    resumed: list[bool] = field(default_factory=list)
+    """Of each TLS session whether it was resumed."""
     port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -101,6 +103,8 @@ class Peer:
                 writer.write(b"354 go on\r\n")
                 await self._take_content(reader, writer, accepted)
                 self.encrypted.append(encrypted)
+                if (tls := writer.get_extra_info("ssl_object")) is not None:
+                    self.resumed.append(tls.session_reused)
                 accepted = 0
             elif verb == "DATA":
                 writer.write(b"554 5.5.1 no valid recipients\r\n")

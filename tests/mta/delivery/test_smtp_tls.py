@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import ssl
+from pathlib import Path
 
 import pytest
 
+from mta.config import MainConfig
 from mta.delivery.smtp.sasl import SaslSettings
 from mta.delivery.smtp.tlssettings import TlsDefaults
 from tls import fingerprint
@@ -262,3 +264,46 @@ async def test_an_unused_offer_of_tls_is_noted(peer, agent, request_to, server_t
     server = await peer(tls=server_tls())
     await agent(tls=TlsDefaults(level="none", note_offer=True)).deliver(request_to(f"[127.0.0.1]:{server.port}"))
     assert "Host offered STARTTLS: [127.0.0.1]" in caplog.text
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_sessions_are_resumed_where_there_is_a_cache(
+    peer, agent, request_to, server_tls, authority, version
+) -> None:
+    context = server_tls("mail.example.org")
+    context.maximum_version = version
+    server = await peer(tls=context)
+    verified = TlsDefaults(level="verify", ca_file=str(authority.certificate_file), session_seconds=3600.0)
+    client = agent(tls=verified)
+    for _ in range(3):
+        assert fate(await client.deliver(request_to(f"[mail.example.org]:{server.port}")))[0] == "sent"
+    assert server.resumed == [False, True, True]
+    assert (
+        fate(await agent(tls=TlsDefaults(level="may")).deliver(request_to(f"[mail.example.org]:{server.port}")))[0]
+        == "sent"
+    )
+    assert server.resumed == [False, True, True, False]
+
+
+async def test_a_server_that_has_forgotten_a_session_agrees_on_another(peer, agent, request_to, server_tls) -> None:
+    server = await peer(tls=server_tls())
+    client = agent(tls=TlsDefaults(level="encrypt", session_seconds=3600.0))
+    for forgetful in (False, False, True, False):
+        if forgetful:
+            server.tls = server_tls()
+        assert fate(await client.deliver(request_to(f"[127.0.0.1]:{server.port}")))[0] == "sent"
+    assert server.resumed == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ("", 0.0),
+        ("smtp_tls_session_cache_database = btree:${data_directory}/smtp_scache", 3600.0),
+        ("smtp_tls_session_cache_database = btree:/x\nsmtp_tls_session_cache_timeout = 10s", 120.0),
+        ("smtp_tls_session_cache_database = btree:/x\nsmtp_tls_session_cache_timeout = 0", 0.0),
+    ],
+)
+def test_the_cache_is_switched_on_by_its_database(tmp_path: Path, settings: str, seconds: float) -> None:
+    (tmp_path / "main.cf").write_text(settings + "\n")
+    assert TlsDefaults.from_config(MainConfig.load(tmp_path), "smtp").session_seconds == seconds
