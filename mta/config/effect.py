@@ -48,7 +48,7 @@ NEEDLESS: Final = frozenset(_NEEDLESS.split())
 """What they are for is not there (Postfix's files and processes), or is done without them: nobody has to be told."""
 
 _WITHOUT_EFFECT = """
-    authorized_flush_users authorized_mailq_users best_mx_transport confirm_delay_cleared debug_peer_level
+    authorized_flush_users authorized_mailq_users best_mx_transport debug_peer_level
     debug_peer_list default_verp_delimiters detect_8bit_encoding_header disable_mime_input_processing
     disable_mime_output_conversion disable_verp_bounces dnssec_probe
     enable_idna2003_compatibility enable_threaded_bounces
@@ -57,10 +57,10 @@ _WITHOUT_EFFECT = """
     respectful_logging send_cyrus_sasl_authzid smtputf8_autodetect_classes syslog_facility tcp_windowsize
     verp_delimiter_filter
 
-    lmtp_address_verify_target lmtp_balance_inet_protocols lmtp_cname_overrides_servername lmtp_dns_reply_filter
+    lmtp_address_verify_target lmtp_cname_overrides_servername lmtp_dns_reply_filter
     lmtp_dns_resolver_options lmtp_min_data_rate lmtp_per_request_deadline lmtp_pix_workaround_delay_time
     lmtp_pix_workaround_maps lmtp_pix_workaround_threshold_time lmtp_pix_workarounds lmtp_quote_rfc821_envelope
-    lmtp_reply_filter lmtp_sasl_auth_cache_name lmtp_sasl_auth_cache_time lmtp_sasl_path lmtp_sasl_type
+    lmtp_sasl_path lmtp_sasl_type
     lmtp_sender_dependent_authentication lmtp_tls_block_early_mail_reply lmtp_tls_connection_reuse
     lmtp_tls_dcert_file lmtp_tls_dkey_file lmtp_tls_force_insecure_host_tlsa_lookup lmtp_tls_scert_verifydepth
     lmtp_xforward_timeout
@@ -76,10 +76,10 @@ _WITHOUT_EFFECT = """
     postscreen_pre_queue_limit postscreen_reject_footer postscreen_reject_footer_maps postscreen_tls_security_level
     postscreen_upstream_proxy_protocol postscreen_upstream_proxy_timeout postscreen_use_tls
 
-    smtp_address_verify_target smtp_balance_inet_protocols smtp_cname_overrides_servername smtp_dns_reply_filter
+    smtp_address_verify_target smtp_cname_overrides_servername smtp_dns_reply_filter
     smtp_dns_resolver_options smtp_min_data_rate smtp_per_request_deadline smtp_pix_workaround_delay_time
     smtp_pix_workaround_maps smtp_pix_workaround_threshold_time smtp_pix_workarounds smtp_quote_rfc821_envelope
-    smtp_reply_filter smtp_sasl_auth_cache_name smtp_sasl_auth_cache_time smtp_sasl_path smtp_sasl_type
+    smtp_sasl_path smtp_sasl_type
     smtp_tls_block_early_mail_reply smtp_tls_dane_insecure_mx_policy smtp_tls_dcert_file smtp_tls_dkey_file
     smtp_tls_force_insecure_host_tlsa_lookup smtp_tls_scert_verifydepth smtp_xforward_timeout
 

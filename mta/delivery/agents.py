@@ -22,6 +22,7 @@ from mta.delivery.smtp.checks import outbound_checks
 from mta.delivery.smtp.client import Tools
 from mta.delivery.smtp.generic import GenericMaps
 from mta.delivery.smtp.sasl import SaslSettings
+from mta.delivery.smtp.saslcache import Refusals
 from mta.delivery.smtp.settings import ClientSettings
 from mta.delivery.smtp.tlspolicy import PolicyTable
 from mta.delivery.smtp.tlssettings import TlsDefaults
@@ -187,8 +188,16 @@ def smtp_agent(
         generic=GenericMaps(generic_maps, surroundings.resolver.search, propagate=propagate) if generic_maps else None,
         checks=outbound_checks(config, prefix),
         discard=maps_of(config, DISCARD_MAPS[prefix]) or None,
+        reply_filter=maps_of(config, f"{prefix}_reply_filter") or None,
+        refusals=_refusals(config, prefix, surroundings.clock),
         status_filter=status_filter(config, prefix),
         own_addresses=surroundings.own_addresses,
         clock=surroundings.clock,
     )
     return SmtpAgent(replace(ClientSettings.from_config(config, prefix), flags=flags), tools)
+
+
+def _refusals(config: MainConfig, prefix: str, clock: Callable[[], float]) -> Refusals | None:
+    """The name of the table switches the cache on; what it keeps stays in memory."""
+    table, seconds = config.str(f"{prefix}_sasl_auth_cache_name"), config.seconds(f"{prefix}_sasl_auth_cache_time")
+    return Refusals(seconds, clock) if table else None

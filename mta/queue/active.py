@@ -24,6 +24,8 @@ class Active:
     """When it became active."""
     domain: str = ""
     """Of its first recipient."""
+    confirms: bool = False
+    """Its sender was told of the delay, and is to be told that it is over (confirm_delay_cleared)."""
     entries: int = 0
     """Deliveries that are not finished."""
     to_deliver: list[QueuedRecipient] = field(default_factory=list)
@@ -50,10 +52,10 @@ class Active:
     """How the first attempt went, where the sender wants to know (sendmail -v)."""
 
     @classmethod
-    def of(cls, message: QueuedMessage, now: float) -> Active:
+    def of(cls, message: QueuedMessage, now: float, *, confirms: bool = False) -> Active:
         """From the queue: recipients with an outcome were finished before a crash and are only to be told."""
         first = message.recipients[0].recipient.address if message.recipients else ""
-        active = cls(message, now, domain_of(first))
+        active = cls(message, now, domain_of(first), confirms)
         active.to_deliver = active.take(message.recipients)
         return active
 
@@ -80,7 +82,7 @@ class Active:
                 self.told[position] = replace(outcome, action=action, record=record)
             elif result.status is Status.DEFERRED:
                 self.waiting[position] = outcome
-            elif _to_be_told(result):
+            elif _to_be_told(result) or (self.confirms and result.recipient.recipient.notify.wants(Notify.DELAY)):
                 taken = {"relay": result.relay} if result.status is Status.SENT else {}
                 self.told[position] = replace(outcome, record={**outcome.record, **taken})
             else:

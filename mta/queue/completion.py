@@ -50,7 +50,8 @@ class Completion:
         if active.failed:
             made += await self.notices.failure(message, active.notices(active.failed), content)
         if active.succeeded:
-            made += await self.notices.success(message, active.notices(active.succeeded), content)
+            entries = active.notices(active.succeeded)
+            made += await self.notices.success(message, entries, content, delay_cleared=active.confirms)
         if expired_now:
             sender = quote_822(message.sender) if message.sender else ""
             word = "force-expired" if message.forced_expire else "expired"

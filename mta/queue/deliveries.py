@@ -116,7 +116,9 @@ class Deliveries:
         """`flush`: try it also where its destination is dead for now."""
         if message.sequence in self._active:
             return
-        active = self._active[message.sequence] = Active.of(message, self._clock())
+        active = self._active[message.sequence] = Active.of(
+            message, self._clock(), confirms=message.warned and self._settings.confirm_delay_cleared
+        )
         self._domains[active.domain] += 1
         if message.fault:
             active.fault = message.fault

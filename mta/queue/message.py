@@ -33,6 +33,10 @@ class Notify(enum.IntFlag):
             raise ValueError("NOTIFY=NEVER stands alone")
         return flags
 
+    def wants(self, flag: Notify) -> bool:
+        """Whether a notice of failure or delay is wanted; whoever did not say gets them (RFC 3461 section 4.1)."""
+        return not self or bool(self & flag)
+
     def wire(self) -> str:
         """The parameter's value, empty for DEFAULT."""
         return ",".join(word for word, flag in _NOTIFY_WORDS.items() if flag in self)

@@ -137,6 +137,8 @@ class ManagerSettings:
     bounce_lifetime: float = 432000.0
     delay_warning: float = 0.0
     """0: no warnings."""
+    confirm_delay_cleared: bool = False
+    """Whoever was warned of a delay is told when it is over."""
     active_limit: int = 20000
     """Messages in memory."""
     recipient_limit: int = 20000
@@ -166,6 +168,7 @@ class ManagerSettings:
             maximal_lifetime=config.seconds("maximal_queue_lifetime"),
             bounce_lifetime=config.seconds("bounce_queue_lifetime"),
             delay_warning=config.seconds("delay_warning_time"),
+            confirm_delay_cleared=config.bool("confirm_delay_cleared"),
             active_limit=config.int("qmgr_message_active_limit"),
             recipient_limit=config.int("qmgr_message_recipient_limit"),
             recipient_minimum=config.int("qmgr_message_recipient_minimum"),

@@ -100,7 +100,7 @@ class Notices:
                 to = settings.second_bounce_recipient
                 notices.append(await self._postmaster(Kind.FAILURE, message, entries, content, to, headers_only=False))
             return notices
-        wanted = [entry for entry in entries if _wants(entry, Notify.FAILURE)]
+        wanted = [entry for entry in entries if entry.recipient.notify.wants(Notify.FAILURE)]
         if wanted:
             notices.append(await self._sender(Kind.FAILURE, message, wanted, content, message.ret == "HDRS"))
         if "bounce" in settings.classes:
@@ -114,7 +114,8 @@ class Notices:
         notices: list[NewMessage] = []
         if message.sender.casefold() == settings.double_bounce.casefold():
             return notices
-        if message.sender and (wanted := [entry for entry in entries if _wants(entry, Notify.DELAY)]):
+        wanted = [entry for entry in entries if entry.recipient.notify.wants(Notify.DELAY)]
+        if message.sender and wanted:
             notices.append(await self._sender(Kind.DELAY, message, wanted, content, headers_only=True))
         if "delay" in settings.classes:
             to = settings.delay_recipient
@@ -122,12 +123,16 @@ class Notices:
         return notices
 
     async def success(
-        self, message: QueuedMessage, entries: Sequence[Entry], content: bytes | None
+        self, message: QueuedMessage, entries: Sequence[Entry], content: bytes | None, *, delay_cleared: bool = False
     ) -> list[NewMessage]:
-        """For recipients whose sender asked for it (NOTIFY=SUCCESS). Raises NoticeError."""
+        """For recipients whose sender asked for it (NOTIFY=SUCCESS), or was warned of a delay. Raises NoticeError."""
         if not message.sender or message.sender.casefold() == self._settings.double_bounce.casefold():
             return []
-        wanted = [entry for entry in entries if entry.recipient.notify & Notify.SUCCESS]
+
+        def wants(notify: Notify) -> bool:
+            return bool(notify & Notify.SUCCESS) or (delay_cleared and notify.wants(Notify.DELAY))
+
+        wanted = [entry for entry in entries if wants(entry.recipient.notify)]
         if not wanted:
             return []
         return [await self._sender(Kind.SUCCESS, message, wanted, content, headers_only=True)]
@@ -211,9 +216,3 @@ class Notices:
         if notice is None:
             raise NoticeError("the notification was discarded")
         return notice
-
-
-def _wants(entry: Entry, flag: Notify) -> bool:
-    """A recipient without NOTIFY gets notices of failure and delay (RFC 3461 section 4.1)."""
-    notify = entry.recipient.notify
-    return not notify or bool(notify & flag)

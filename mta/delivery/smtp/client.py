@@ -11,6 +11,7 @@ from typing import Protocol
 from mta.delivery.smtp.hosts import Lookups
 from mta.delivery.smtp.pool import Pool
 from mta.delivery.smtp.sasl import SaslSettings
+from mta.delivery.smtp.saslcache import Refusals
 from mta.delivery.smtp.settings import ClientSettings
 from mta.delivery.smtp.tlspolicy import Maps, PolicyTable
 from mta.delivery.statusfilter import StatusFilter
@@ -37,6 +38,9 @@ class Tools:
     """smtp_header_checks and their kin: what a message looks like on its way out."""
     discard: Maps | None = None
     """smtp_discard_ehlo_keyword_address_maps"""
+    reply_filter: Maps | None = None
+    refusals: Refusals | None = None
+    """Passwords that servers refused (smtp_sasl_auth_cache_name)."""
     status_filter: StatusFilter | None = None
     own_addresses: Iterable[str] = ()
     clock: Callable[[], float] = time.time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
 import socket
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from mta.delivery.smtp.content import prepended
 from mta.delivery.smtp.hosts import SMTP_PORT, HostAddress, HostFailure
 from mta.delivery.smtp.nexthop import Destination, NexthopError
 from mta.delivery.smtp.protocol import ClientProtocol
+from mta.delivery.smtp.replyfilter import FilteredProtocol
 from mta.delivery.smtp.session import HandshakeFailure, Login, MessageFailure, Peer, Session, SiteFailure
 from mta.delivery.smtp.tlspolicy import Level, PolicyError, TlsPolicy
 from mta.delivery.smtp.transaction import Letter, Transaction
@@ -185,7 +187,7 @@ class Delivery:
         if tools.sasl.sender_dependent and sender:
             keys = [sender, f"@{sender.rpartition('@')[2]}"]
         keys += [host.host, destination.text]
-        return Login(tools.sasl, await sasl.find_credentials(tools.passwords, keys))
+        return Login(tools.sasl, await sasl.find_credentials(tools.passwords, keys), tools.refusals)
 
     async def _connect(
         self, destination: Destination, host: HostAddress, policy: TlsPolicy, login: Login
@@ -233,15 +235,17 @@ class Delivery:
     async def _open(self, destination: Destination, host: HostAddress) -> Session | None:
         peer = Peer(host.host, host.address, destination.port)
         loop = asyncio.get_running_loop()
+        maps = self._tools.reply_filter
+        made = ClientProtocol if maps is None else functools.partial(FilteredProtocol, maps, peer.full_name)
         try:
             async with asyncio.timeout(self._settings.timeouts.connect or None):
                 if destination.path:
                     path = Path(self._settings.queue_directory, destination.path)
-                    _, protocol = await loop.create_unix_connection(ClientProtocol, str(path))
+                    _, protocol = await loop.create_unix_connection(made, str(path))
                 else:
                     local = self._local_address(host)
                     _, protocol = await loop.create_connection(
-                        ClientProtocol, host.address, destination.port, local_addr=(local, 0) if local else None
+                        made, host.address, destination.port, local_addr=(local, 0) if local else None
                     )
         except CannotBind:
             self._why = Dsn("4.4.0", "server configuration error")

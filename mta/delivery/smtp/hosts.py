@@ -60,10 +60,38 @@ async def find(
 ) -> list[HostAddress]:
     """Addresses for a destination, best first. `mine`: this system's own addresses. Raises HostFailure."""
     if settings.lmtp or destination.literal or not settings.use_dns or destination.is_address:
-        return _ordered(await _of_host(destination.host, 0, settings, lookups), settings)
-    found = await _of_domain(destination.host, settings, lookups)
-    # On other ports there may well be another mail system of ours.
-    return _without_myself(found, set(mine), destination.host) if destination.port == SMTP_PORT else found
+        found = _ordered(await _of_host(destination.host, 0, settings, lookups), settings)
+    else:
+        found = await _of_domain(destination.host, settings, lookups)
+        if destination.port == SMTP_PORT:  # on other ports there may well be another mail system of ours
+            found = _without_myself(found, set(mine), destination.host)
+    limit = settings.mx_address_limit
+    return balanced(found, limit) if limit and settings.balance_protocols else found
+
+
+def balanced(hosts: list[HostAddress], limit: int) -> list[HostAddress]:
+    """At most `limit` of them, in the same order, with as many of the rarer address family as half of that allows.
+
+    smtp_balance_inet_protocols: else the limit might leave only addresses of a family that cannot be reached.
+    """
+    ipv6 = sum(host.ipv6 for host in hosts)
+    ipv4 = len(hosts) - ipv6
+    if not ipv4 or not ipv6 or len(hosts) <= limit:
+        return hosts
+    if 2 * ipv6 < limit:
+        ipv4 = limit - ipv6
+    elif 2 * ipv4 < limit:
+        ipv6 = limit - ipv4
+    else:
+        ipv4 = limit // 2
+        ipv6 = limit - ipv4
+    left = {True: ipv6, False: ipv4}
+    kept = []
+    for host in hosts:
+        if left[host.ipv6]:
+            left[host.ipv6] -= 1
+            kept.append(host)
+    return kept
 
 
 async def _of_host(host: str, preference: int, settings: ClientSettings, lookups: Lookups) -> list[HostAddress]:

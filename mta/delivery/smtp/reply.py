@@ -34,8 +34,8 @@ class Reply:
 
     @property
     def status(self) -> str:
-        """The enhanced status code; made from the reply code if there is none or it contradicts (RFC 3463)."""
-        match = _DSN.match(self.lines[0]) if self.lines else None
+        """That of the last line; made from the reply code if there is none or it contradicts (RFC 3463)."""
+        match = _DSN.match(self.lines[-1]) if self.lines else None
         if match and int(match[1]) == self.code // 100:
             return match[0]
         return f"{self.code // 100}.0.0" if 200 <= self.code <= 599 else "5.5.0"

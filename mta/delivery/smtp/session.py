@@ -11,6 +11,7 @@ from mta.delivery.result import Dsn
 from mta.delivery.smtp import sasl
 from mta.delivery.smtp.protocol import BadReply, ClientProtocol, Disconnected, TimedOut
 from mta.delivery.smtp.reply import Reply
+from mta.delivery.smtp.saslcache import Refusals
 from mta.delivery.smtp.settings import ClientSettings
 from mta.delivery.smtp.tlspolicy import Level, PolicyTable, TlsPolicy, server_name
 
@@ -54,6 +55,8 @@ class Login:
 
     settings: sasl.SaslSettings
     credentials: sasl.Credentials | None
+    refusals: Refusals | None = None
+    """What servers refused before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +268,9 @@ class Session:
 
     async def _log_in(self, login: Login) -> None:
         assert login.credentials is not None
+        host, refusals = self.peer.host, login.refusals
+        if refusals is not None and (refused := refusals.find(host, login.credentials)) is not None:
+            raise SiteFailure(_softened(refused, login))
         offered = login.settings.filtered(self.features["AUTH"].split())
         if not offered:
             text = (
@@ -279,10 +285,10 @@ class Session:
         reply = await self._run_mechanism(mechanism, login.credentials)
         if not reply.ok:
             text = f"SASL authentication failed; server {self.peer.name} said: {reply.text}"
-            dsn = reply.dsn(self.peer.host, text)
-            if not dsn.soft and login.settings.soft_bounce:
-                dsn = dsn.with_status(f"4{dsn.status[1:]}")
-            raise SiteFailure(dsn)
+            dsn = reply.dsn(host, text)
+            if refusals is not None and reply.code == 535:
+                refusals.note(host, login.credentials, dsn)
+            raise SiteFailure(_softened(dsn, login))
         self.authenticated = login.credentials.username
 
     async def _run_mechanism(self, mechanism: sasl.Mechanism, credentials: sasl.Credentials) -> Reply:
@@ -329,3 +335,8 @@ class Session:
         """Close at once; what was written still goes out."""
         if self.protocol.transport is not None:
             self.protocol.transport.close()
+
+
+def _softened(dsn: Dsn, login: Login) -> Dsn:
+    """smtp_sasl_auth_soft_bounce: a refused password is the operator's to mend, not the sender's."""
+    return dsn.with_status(f"4{dsn.status[1:]}") if login.settings.soft_bounce and not dsn.soft else dsn

@@ -53,6 +53,8 @@ class ClientSettings:
     address_preference: str = "any"
     randomize: bool = True
     mx_address_limit: int = 5
+    balance_protocols: bool = True
+    """smtp_balance_inet_protocols: that limit leaves both address families."""
     mx_session_limit: int = 2
     bind_address: str = ""
     bind_address6: str = ""
@@ -110,6 +112,7 @@ class ClientSettings:
             address_preference=config.str(f"{prefix}_address_preference"),
             randomize=config.bool(f"{prefix}_randomize_addresses"),
             mx_address_limit=config.int(f"{prefix}_mx_address_limit"),
+            balance_protocols=config.bool(f"{prefix}_balance_inet_protocols"),
             mx_session_limit=config.int(f"{prefix}_mx_session_limit"),
             bind_address=config.str(f"{prefix}_bind_address"),
             bind_address6=config.str(f"{prefix}_bind_address6"),

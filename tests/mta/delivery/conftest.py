@@ -203,10 +203,12 @@ async def agent(names: Names) -> AsyncIterator[MakeAgent]:
     ) -> SmtpAgent:
         sasl = more.pop("sasl", None)
         generic = more.pop("generic", None)
+        reply_filter, refusals = more.pop("reply_filter", None), more.pop("refusals", None)
         timeouts = Timeouts(5, 5, 5, 5, 5, 5, 5, 5, 5, 5)
         settings = ClientSettings(myhostname="mx.here", helo_name="mx.here", timeouts=timeouts, **more)
         table = PolicyTable(tls or TlsDefaults(level="may"), policies)
         tools = Tools(names, table, sasl or SaslSettings(), passwords, generic)
+        tools.reply_filter, tools.refusals = reply_filter, refusals
         made.append(SmtpAgent(settings, tools))
         return made[-1]
 

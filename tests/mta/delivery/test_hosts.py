@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mta.delivery.smtp.hosts import HostFailure, find
+from mta.delivery.smtp.hosts import HostAddress, HostFailure, balanced, find
 from mta.delivery.smtp.nexthop import parse
 from mta.delivery.smtp.settings import ClientSettings
 from mta.dns import NotFound, TempFail
@@ -108,3 +108,27 @@ async def test_failures(names, status: str, reason: str) -> None:
         await addresses(names, "x.example")
     assert caught.value.dsn.status == status
     assert caught.value.dsn.reason == f"Host or domain name not found. Name service error for {reason}"
+
+
+@pytest.mark.parametrize(
+    ("families", "limit", "kept"),
+    [
+        ("666664", 5, "66664"),
+        ("664444", 4, "6644"),
+        ("444444", 3, "444444"),  # one family: the limit itself is applied later
+        ("6666644444", 5, "66644"),
+        ("4444466666", 5, "44666"),
+        ("64", 1, "6"),
+        ("64", 2, "64"),
+    ],
+)
+def test_a_limit_leaves_both_families(families: str, limit: int, kept: str) -> None:
+    hosts = [HostAddress("h", "::1" if family == "6" else "127.0.0.1") for family in families]
+    assert "".join("6" if host.ipv6 else "4" for host in balanced(hosts, limit)) == kept
+
+
+@pytest.mark.parametrize(("balance", "last"), [(True, "192.0.2.1"), (False, "2001:db8::3")])
+async def test_many_addresses_of_one_family_do_not_hide_the_other(names, balance: bool, last: str) -> None:
+    names.hosts["example.net"] = [f"2001:db8::{n}" for n in range(1, 6)] + ["192.0.2.1"]
+    settings = ClientSettings(mx_address_limit=3, randomize=False, address_preference="ipv6", balance_protocols=balance)
+    assert (await addresses(names, "example.net", settings))[:3][-1] == last

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mta.delivery.smtp import sasl
 from mta.delivery.smtp.sasl import ChallengeError, CredentialError, Credentials, SaslSettings, choose
+from mta.delivery.smtp.saslcache import Refusals
 from mta.delivery.smtp.tlssettings import TlsDefaults
 
 from .conftest import Table
@@ -188,3 +189,31 @@ def test_challenge_decoder_raises_only_its_error(text: str) -> None:
 @given(st.binary(max_size=60))
 def test_challenges_round_trip(octets: bytes) -> None:
     assert sasl.decode_challenge(sasl.encode(octets).decode()) == octets
+
+
+async def test_a_refused_password_is_not_tried_again(peer, agent, request_to) -> None:
+    now = 0.0
+    refusals = Refusals(100.0, lambda: now)
+    passwords = Table({"127.0.0.1": "user:wrong"})
+    server = await peer(keywords=("AUTH PLAIN",), replies={"AUTH": "535 5.7.8 bad password"})
+    client = agent(sasl=settings(soft_bounce=False), passwords=passwords, refusals=refusals)
+    request = request_to(f"[127.0.0.1]:{server.port}")
+
+    def tried() -> int:
+        return sum(command.startswith("AUTH") for command in server.commands)
+
+    said = "127.0.0.1[127.0.0.1] said: 535 5.7.8 bad password"
+    assert fate(await client.deliver(request)) == ("bounced", "5.7.8", f"SASL authentication failed; server {said}")
+    said = "127.0.0.1 said: 535 5.7.8 bad password"
+    again = ("bounced", "5.7.8", f"SASL [CACHED] authentication failed; server {said}")
+    assert fate(await client.deliver(request)) == again
+    assert tried() == 1
+    passwords["127.0.0.1"] = "user:other"
+    await client.deliver(request)
+    assert tried() == 2
+    now = 100.0
+    await client.deliver(request)
+    assert tried() == 3
+    soft = agent(sasl=settings(), passwords=passwords, refusals=refusals)
+    assert fate(await soft.deliver(request))[:2] == ("deferred", "4.7.8")
+    assert tried() == 3

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import replace
+
+import pytest
 
 from mta.queue import NewMessage, Notify, Recipient
 from mta.queue.settings import ManagerSettings
-from tests.mta.queue.managed import NEVER, SENT
+from tests.mta.queue.managed import LATER, NEVER, SENT, SETTINGS
 
 
 async def test_a_failed_recipient_is_reported_to_the_sender(start, queue, letter) -> None:
@@ -133,3 +137,24 @@ async def test_an_expanded_alias_is_told_once(start, queue) -> None:
     assert b"Action: expanded\r\n" in report
     assert b"ok@a.example" not in report
     assert bench.left() == []
+
+
+@pytest.mark.parametrize("confirm", [True, False])
+async def test_whoever_was_warned_is_told_when_the_delay_is_over(start, queue, clock, confirm: bool) -> None:
+    bench = start(replace(SETTINGS, confirm_delay_cleared=confirm))
+    notify = {"": Notify.DEFAULT, "delay": Notify.DELAY, "failure": Notify.FAILURE, "never": Notify.NEVER}
+    to = [Recipient(f"later{name}@a.example", notify=wish) for name, wish in notify.items()]
+    for each in to:
+        bench.agent.answers[each.address.partition("@")[0]] = LATER
+    await queue.put(NewMessage("alice@example.org", to, b"Subject: x\r\n\r\n"))
+    await bench.until(lambda: bench.manager.idle and bool(bench.agent.deliveries))
+    await bench.advance(5 * 3600)
+    assert b"Subject: Delayed Mail" in bench.agent.content[-1]
+    before = len(bench.agent.content)
+    bench.agent.answers.update({each.address.partition("@")[0]: SENT for each in to})
+    await bench.advance(5 * 3600)
+    assert bench.left() == []
+    reports = [each for each in bench.agent.content[before:] if b"Subject: Successful Mail Delivery Report" in each]
+    assert len(reports) == confirm
+    for report in reports:
+        assert re.findall(rb"Final-Recipient: rfc822; (\S+)@", report) == [b"later", b"laterdelay"]
