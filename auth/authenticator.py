@@ -254,9 +254,9 @@ class Authenticator:
     async def exists(self, request: AuthRequest) -> bool:
         """Whether some passdb knows the user, whose name and fields it may change; raises DatabaseError when that
         cannot be told."""
-        database = request.database
+        asking = request.database, request.verbose
         result, _ = await self.credentials(request, "")
-        request.database = database
+        request.database, request.verbose = asking
         if result in (Result.INTERNAL, Result.NO_SCHEME, Result.NEXT):
             raise DatabaseError("passdb doesn't support lookups, can't verify user's existence")
         return result is Result.OK

@@ -52,7 +52,7 @@ class Core:
         self.guard = guard_of(config)
         self.penalties = Penalties(enabled=_penalty_enabled(config))
         settings = self.settings
-        plain = self.guard.idle and not settings.verbose and not settings.debug
+        plain = self.guard.idle and not settings.debug
         self.recall = Recall(
             settings.cache_size if plain else 0, settings.cache_ttl, self.authenticator.stamp, self.penalties
         )

@@ -94,7 +94,7 @@ class Passdbs:
         return result
 
     async def _ask_one(self, request: AuthRequest, passdb: Passdb, ask: Ask) -> Result:
-        request.database = passdb.database.driver
+        request.database, request.verbose = passdb.database.driver, passdb.settings.verbose
         try:
             for name, value in passdb.settings.default_fields:
                 request.set_field(name, request.expand(value))
@@ -107,7 +107,7 @@ class Passdbs:
             log.error("%s: %s", describe(request), error)
             return Result.INTERNAL
         finally:
-            request.database = ""
+            request.database, request.verbose = "", None
         return result
 
     def _judge(self, request: AuthRequest, passdb: Passdb, result: Result) -> tuple[str | None, Result]:

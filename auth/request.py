@@ -16,6 +16,7 @@ from .networks import within
 from .protocol import Parameters
 from .request_variables import value_of
 from .settings import AuthSettings
+from .verbosity import Description
 
 log = logging.getLogger("dovecot.auth")
 
@@ -50,6 +51,8 @@ class AuthRequest:
         self.master_user: str | None = None
         self.database = ""
         """Driver of the database that is being asked, for the log."""
+        self.verbose: bool | None = None
+        """Whether that database's block wants to log more, or less, than auth_verbose says."""
         self.extra = Fields()
         self.userdb: Fields | None = None
         self.prefetched = False
@@ -281,7 +284,7 @@ class AuthRequest:
         return value_of(self, name)
 
 
-def describe(request: AuthRequest, who_asks: str = "") -> str:
+def describe(request: AuthRequest, who_asks: str = "") -> Description:
     """``driver(user,address,<session>)``, as Dovecot's log lines begin; the mechanism where no database is asked.
 
     What a client may have chosen cannot begin a line of its own: control characters become question marks.
@@ -292,7 +295,9 @@ def describe(request: AuthRequest, who_asks: str = "") -> str:
     if request.parameters.session:
         words.append(f"<{request.parameters.session}>")
     who = "".join(char if char.isprintable() else "?" for char in ",".join(words))
-    return f"{who_asks or request.database or request.mechanism.lower() or 'userdb'}({who})"
+    description = Description(f"{who_asks or request.database or request.mechanism.lower() or 'userdb'}({who})")
+    description.verbose = request.verbose
+    return description
 
 
 def suffixed(name: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from .databases import BadArguments
 from .dovecotconf import DovecotConfig
 from .identities import identities
 from .master_connection import MasterConnection
+from .verbosity import set_verbosity
 
 log = logging.getLogger("dovecot.auth")
 
@@ -56,7 +57,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound]) -> Serve:
     """
     identities.load()
     core = Core(config.protocol("auth"))
-    log.setLevel(logging.DEBUG if core.settings.debug else logging.INFO if core.settings.verbose else logging.WARNING)
+    set_verbosity(log, core.settings)
     limit = config.service("auth").client_limit
 
     async def serve(drain: asyncio.Event, ready: Callable[[], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .dovecotconf import DovecotConfig, View
@@ -25,6 +25,8 @@ class DatabaseSettings:
     result_success: Rule
     result_failure: Rule
     result_internalfail: Rule
+    verbose: bool | None = None
+    """``auth_verbose`` of the block; None: as everywhere."""
     mechanisms: frozenset[str] = frozenset()
     username_filter: tuple[str, ...] = ()
     deny: bool = False
@@ -128,24 +130,16 @@ def _database(block: View) -> DatabaseSettings:
         result_success=block.str("result_success"),
         result_failure=block.str("result_failure"),
         result_internalfail=block.str("result_internalfail"),
+        verbose={"yes": True, "no": False}.get(block.str("auth_verbose")),
     )
 
 
 def _passdb(block: View) -> DatabaseSettings:
     base = _database(block)
-    success = base.result_success
-    if block.bool("pass"):
-        # The old way of saying that a master passdb's success continues with the user's own entry.
-        success = "continue"
-    return DatabaseSettings(
-        driver=base.driver,
-        args=base.args,
-        default_fields=base.default_fields,
-        override_fields=base.override_fields,
-        skip=base.skip,
-        result_success=success,
-        result_failure=base.result_failure,
-        result_internalfail=base.result_internalfail,
+    return replace(
+        base,
+        # ``pass``: the old way of saying that a master passdb's success continues with the user's own entry.
+        result_success="continue" if block.bool("pass") else base.result_success,
         mechanisms=frozenset(word.upper() for word in block.list("mechanisms")),
         username_filter=tuple(block.str("username_filter").replace(",", " ").split()),
         deny=block.bool("deny"),

@@ -89,7 +89,7 @@ class Userdbs:
         return UserResult.OK
 
     async def _ask_one(self, request: AuthRequest, userdb: Userdb) -> UserResult:
-        request.database = userdb.database.driver
+        request.database, request.verbose = userdb.database.driver, userdb.settings.verbose
         try:
             for name, value in userdb.settings.default_fields:
                 request.set_userdb_field(name, request.expand(value))
@@ -104,7 +104,7 @@ class Userdbs:
             log.error("%s: %s", describe(request), error)
             return UserResult.INTERNAL
         finally:
-            request.database = ""
+            request.database, request.verbose = "", None
         return UserResult.OK
 
     async def _pairs(self, request: AuthRequest, userdb: Userdb) -> Pairs | None:

@@ -136,6 +136,23 @@ async def test_anonymous_is_marked(start: Start, conf: str) -> None:
     assert await peer.line() == ["OK", "1", "user=anonymous", "anonymous"]
 
 
+@pytest.mark.parametrize(
+    ("everywhere", "block", "logged"),
+    [("no", "default", False), ("no", "yes", True), ("yes", "no", False), ("yes", "default", True)],
+)
+async def test_auth_verbose_of_a_block(
+    start: Start, tmp_path: object, caplog: pytest.LogCaptureFixture, everywhere: str, block: str, logged: bool
+) -> None:
+    passdbs = [
+        f"passdb {{\n driver = passwd-file\n args = {tmp_path}/users\n auth_verbose = {block}\n}}\n",
+        f"passdb {{\n driver = passwd-file\n args = {tmp_path}/users\n auth_verbose = yes\n}}\n",
+    ]
+    running = await start(f"auth_verbose = {everywhere}\n" + "".join(passdbs), users=USERS)
+    assert (await plain(await running.connect(), "nobody", "x"))[0] == "FAIL"
+    said = [record.message for record in caplog.records if "nobody" in record.message]
+    assert said == ["passwd-file(nobody): unknown user"] * (1 + logged)
+
+
 async def test_external_needs_a_certificate(start: Start, conf: str) -> None:
     users = USERS + "carol:::::::nopassword\n"
     running = await start(conf + "auth_ssl_username_from_cert = yes\n", users=users)

@@ -48,7 +48,7 @@ PARAMETERS = (
     string("auth_username_format", "%Lu", "Authentication"),
     string("auth_username_translation", "", "Authentication"),
     boolean("auth_verbose", "no", "Authentication"),
-    boolean("auth_verbose_passwords", "no", "Authentication"),
+    string("auth_verbose_passwords", "no", "Authentication"),
     string("auth_winbind_helper_path", "/usr/bin/ntlm_auth", "Authentication"),
     number("auth_worker_max_count", "30", "Authentication"),
     boolean("disable_plaintext_auth", "yes", "Authentication"),
