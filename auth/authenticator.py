@@ -30,6 +30,7 @@ class Authenticator:
         self.cache = EntryCache(settings.cache_size, settings.cache_ttl, settings.cache_negative_ttl)
         databases = Databases(self.exists, settings)
         self.files = databases.files
+        self.written = databases.written
         self.close = databases.close
         self._passdbs = Passdbs(
             [Passdb(block, databases.passdb(block.driver, block.args)) for block in settings.passdbs],

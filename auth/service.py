@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from . import kerberos
 from .client_connection import ClientConnection
@@ -16,6 +16,7 @@ from .databases import BadArguments
 from .dovecotconf import DovecotConfig
 from .identities import identities
 from .master_connection import MasterConnection
+from .mechanisms import MECHANISMS
 from .verbosity import set_verbosity
 
 log = logging.getLogger("dovecot.auth")
@@ -89,12 +90,20 @@ def check(config: DovecotConfig) -> list[str]:
     return []
 
 
-def files(config: DovecotConfig) -> list[Path]:
-    """The files the databases read at any time: what the kernel jail has to leave open. Raises BadArguments."""
+class Files(NamedTuple):
+    """What the kernel jail has to leave open."""
+
+    read: list[Path]
+    written: list[Path]
+
+
+def files(config: DovecotConfig) -> Files:
+    """The files that databases read at any time, and those that one-time passwords go to. Raises BadArguments."""
     core = Core(config.protocol("auth"))
     core.close()
-    kerberized = "GSSAPI" in core.mechanisms
-    return [*core.authenticator.files(), *(kerberos.files(core.settings.krb5_keytab) if kerberized else [])]
+    keytabs = kerberos.files(core.settings.krb5_keytab) if "GSSAPI" in core.mechanisms else []
+    stores = any(MECHANISMS[name].needs == "store" for name in core.mechanisms)
+    return Files([*core.authenticator.files(), *keytabs], core.authenticator.written() if stores else [])
 
 
 async def _accept(core: Core, bound: Bound, limit: int) -> None:

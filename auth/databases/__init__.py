@@ -108,6 +108,10 @@ class Databases:
         tables = [source.file for source in self._sources.values() if source.file]
         return sorted({*passwd, *keys, *tables, *(source.file for source in self._dictionaries.values())})
 
+    def written(self) -> list[Path]:
+        """The files that credentials are stored in."""
+        return sorted({source.file for source in self._sources.values() if source.file})
+
     def close(self) -> None:
         """Give up the threads."""
         self._threads.close()

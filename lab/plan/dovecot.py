@@ -125,6 +125,7 @@ class _Reader:
 
     def _auth(self) -> Service:
         block, who = self.config.service("auth"), self._auth_identity()
+        read, written = self._database_paths()
         return Service(
             name="auth",
             entry=ENTRIES["auth"],
@@ -134,8 +135,8 @@ class _Reader:
             listeners=tuple(self._listeners("auth", block, who)),
             identity=who,
             rules=Rules(
-                read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *self._database_paths()),
-                write=(self.config.state_dir,),
+                read=(*python_paths.SYSTEM, *python_paths.NETWORK, self.confdir, *read),
+                write=(self.config.state_dir, *written),
                 connect=True,
                 landlock=self.config.bool("hardmail_landlock"),
             ),
@@ -304,15 +305,16 @@ class _Reader:
             self.errors.append(f"{self.confdir / 'dovecot.conf'}: {error}")
             return None
 
-    def _database_paths(self) -> tuple[Path, ...]:
-        """The files that passdbs and userdbs read; the directory, so that a file put in place anew is seen."""
+    def _database_paths(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """The files that passdbs and userdbs read; the directory, so that a file put in place anew is seen. And the
+        directories of SQLite files that one-time passwords are stored in: it has its journal there."""
         from auth.databases import BadArguments
         from auth.service import files
 
         try:
-            paths = files(self.config)
+            paths, written = files(self.config)
         except BadArguments:
-            return ()  # told already
+            return (), ()  # told already
         found: dict[Path, None] = {}
         for path in paths:
             if path.is_dir():
@@ -321,4 +323,4 @@ class _Reader:
                 found.setdefault(path.parent)
             elif path.is_file():
                 found.setdefault(path)
-        return tuple(found)
+        return tuple(found), tuple(dict.fromkeys(path.parent for path in written if path.parent.is_dir()))

@@ -20,8 +20,16 @@ def test_files_of_databases(write: Write) -> None:
         for args in ("/etc/mail/users", "scheme=PLAIN /srv/%d/passwd", "/srv/domains/a-%d.users")
     )
     config = DovecotConfig.load(write(blocks + "userdb {\n driver = static\n args = uid=1\n}\n"))
-    assert service.files(config) == [Path("/etc/mail/users"), Path("/srv"), Path("/srv/domains")]
+    assert service.files(config).read == [Path("/etc/mail/users"), Path("/srv"), Path("/srv/domains")]
     assert service.check(config) == []
+
+
+def test_files_that_are_written(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "sql.conf").write_text(f"driver = sqlite\nconnect = {tmp_path}/users.db\n")
+    block = f"passdb {{\n driver = sql\n args = {tmp_path}/sql.conf\n}}\n"
+    assert service.files(DovecotConfig.load(write(block))) == ([tmp_path / "users.db"], [])
+    config = DovecotConfig.load(write(block + "auth_mechanisms = plain otp\n"))
+    assert service.files(config).written == [tmp_path / "users.db"]
 
 
 def test_what_cannot_start_is_told_in_a_line(write: Write) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,20 +132,37 @@ def test_one_exchange_of_a_user_at_a_time() -> None:
     user.answer(user.begin(), "hex:" + otp.make(b"secret", "md5", 499, "seed").hex())
 
 
+QUERIES = (
+    "password_query = SELECT password FROM otp WHERE name = '%n'\n"
+    "update_query = UPDATE otp SET password = '%w' WHERE name = '%n'\n"
+)
+TABLE = (
+    "CREATE TABLE otp (name varchar(80), password varchar(200));"
+    "INSERT INTO otp VALUES ('alice', '{OTP}sha1 4 seed " + otp.make(b"secret", "sha1", 4, "seed").hex() + "');"
+)
+SETTINGS = "auth_mechanisms = plain otp\npassdb {{\n driver = sql\n args = {}/sql.conf\n}}\n"
+
+
+async def test_a_chain_in_sqlite(start: Start, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "otp.db")) as database:
+        database.executescript(TABLE)
+        (tmp_path / "sql.conf").write_text(f"driver = sqlite\nconnect = {tmp_path}/otp.db\n{QUERIES}")
+        running = await start(SETTINGS.format(tmp_path))
+        for sequence in (3, 2):
+            assert await uses(running.directory, sequence) == f"otp-sha1 {sequence} seed ext"
+        stored = "{OTP}sha1 2 seed " + otp.make(b"secret", "sha1", 2, "seed").hex()
+        assert database.execute("SELECT password FROM otp").fetchall() == [(stored,)]
+
+
 @pytest.mark.interop
 @pytest.mark.needs("dovecot", "dovecot-core")
 async def test_ours_and_dovecot_use_up_one_chain(start: Start, place: Path, pgsql_server: Any) -> None:
-    pgsql_server.run(
-        "CREATE ROLE otp LOGIN PASSWORD 'otppw'; CREATE TABLE otp (name varchar(80), password varchar(200));"
-        "GRANT SELECT, UPDATE ON otp TO otp;"
-        "INSERT INTO otp VALUES ('alice', '{OTP}sha1 4 seed " + otp.make(b"secret", "sha1", 4, "seed").hex() + "')"
-    )
+    pgsql_server.run(f"CREATE ROLE otp LOGIN PASSWORD 'otppw'; {TABLE} GRANT SELECT, UPDATE ON otp TO otp;")
     (place / "sql.conf").write_text(
         f"driver = pgsql\nconnect = host=127.0.0.1 port={pgsql_server.port} dbname=postgres user=otp password=otppw\n"
-        "password_query = SELECT password FROM otp WHERE name = '%n'\n"
-        "update_query = UPDATE otp SET password = '%w' WHERE name = '%n'\n"
+        + QUERIES
     )
-    settings = f"auth_mechanisms = plain otp\npassdb {{\n driver = sql\n args = {place}/sql.conf\n}}\n"
+    settings = SETTINGS.format(place)
     (place / "sql.conf").chmod(0o644)
     running = await start(settings)
     with realdovecot.authenticating(place, settings + "userdb {\n driver = static\n args = uid=8 gid=8\n}\n") as theirs:

@@ -57,7 +57,8 @@ class SqlSource:
         def expand(template: str) -> str:
             return variables.expand(template, variable)
 
-        await self._sessions.ask(request.parameters.rip, Ask(self.update_query, self.update_query.values(expand)))
+        question = Ask(self.update_query, self.update_query.values(expand), writes=True)
+        await self._sessions.ask(request.parameters.rip, question)
 
     async def ask(self, query: Query, request: AuthRequest) -> Rows:
         """The rows of a query for a request. Raises DatabaseError, UnknownVariable."""
@@ -73,11 +74,11 @@ class SqlPassdb(PassDatabase):
     """password_query: one row with a column ``password`` (or ``password_noscheme``); the others are extra fields."""
 
     driver = "sql"
+    can_store = True
 
     def __init__(self, source: SqlSource) -> None:
         super().__init__(source.scheme)
         self._source = source
-        self.can_store = source.file is None  # a SQLite file is opened for reading only
 
     def cache_key(self, request: AuthRequest) -> str | None:
         return _cache_key(self._source.password_query, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
 import sqlite3
@@ -35,10 +36,11 @@ MYSQL_GONE = frozenset([0, 1053, 1927, 2006, 2013, 2055, 4031])
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A query and its values."""
+    """A query and its values; ``writes``: it changes something."""
 
     query: Query
     values: Sequence[str]
+    writes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +72,30 @@ Opened = tuple[list[Callable[[], Session[Ask, Rows]]], int]
 
 
 class SqliteSession:
-    """A file, opened for reading only."""
+    """A file, opened for reading only, but for the moment in which something is stored."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         try:
-            self._connection = sqlite3.connect(
-                f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=ANSWER_SECONDS, check_same_thread=False
-            )
+            self._connection = self._open("ro")
         except sqlite3.Error as error:
             raise Gone(f"{path}: {error}") from None
 
+    def _open(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{Path(self._path).absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=ANSWER_SECONDS,
+            check_same_thread=False,
+            isolation_level=None,
+        )
+
     def ask(self, question: Ask) -> Rows:
         try:
+            if question.writes:
+                with contextlib.closing(self._open("rw")) as writer:
+                    writer.execute(question.query.text(lambda n: "?"), tuple(question.values))
+                return Rows((), [])
             cursor = self._connection.execute(question.query.text(lambda n: "?"), tuple(question.values))
             rows = cursor.fetchmany(ROWS_MAX)
         except (sqlite3.Error, UnicodeError) as error:
