@@ -18,7 +18,7 @@ class Edit:
     """A change to one file of the class, such as `mailhost/main.cf`.
 
     In main.cf, `text` holds `name = value` lines, set in place as `postconf -e` does. In other files it is put in the
-    place of `instead`, or else appended: in dovecot.conf the last value counts.
+    place of `instead`, or else appended: in dovecot.conf the last value counts. A file that is missing is made.
     """
 
     file: str

@@ -6,7 +6,7 @@ import importlib
 
 from lab.exercises.base import Exercise
 
-SLUGS = ("12.1", "12.2", "null-client", "tls-snakeoil", "open-relay", "imap-path-escape")
+SLUGS = ("12.1", "12.2", "null-client", "tls-snakeoil", "open-relay", "imap-path-escape", "brute-force", "blocklists")
 
 
 def find(slug: str) -> Exercise:

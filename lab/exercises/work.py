@@ -129,6 +129,9 @@ class Work:
             if path.name == "main.cf":
                 edit_main(path, How.SET, text.splitlines(), lambda _: None)
                 continue
+            if not path.exists():
+                path.parent.mkdir(mode=0o755, exist_ok=True)
+                path.touch(mode=0o644)
             present = path.read_text()
             instead = self.expanded(edit.instead, edit.file.partition("/")[0])
             if instead not in present:
