@@ -127,7 +127,7 @@ Wer das richtige Passwort hat und von einer anderen Adresse kommt, darf davon ni
         ),
         Step(
             Text("SMTP counts too", "SMTP zählt auch"),
-            "P Mailserver absichern (SMTP-AUTH aktivieren; Anzahl heruntersetzen)",
+            "P Mailserver absichern (SMTP-AUTH aktivieren)",
             Text(
                 "450 or 421 for one of three AUTH commands from one address, 235 from elsewhere",
                 "450 oder 421 für einen von drei AUTH-Befehlen einer Adresse, 235 von anderswo",

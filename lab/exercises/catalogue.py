@@ -6,7 +6,19 @@ import importlib
 
 from lab.exercises.base import Exercise
 
-SLUGS = ("12.1", "12.2", "null-client", "tls-snakeoil", "open-relay", "imap-path-escape", "brute-force", "blocklists")
+SLUGS = (
+    "12.1",
+    "12.2",
+    "null-client",
+    "tls-snakeoil",
+    "open-relay",
+    "imap-path-escape",
+    "brute-force",
+    "blocklists",
+    "saslauthd",
+    "chroot-proxymap",
+    "backup-mx",
+)
 
 
 def find(slug: str) -> Exercise:

@@ -63,17 +63,23 @@ def names(seed: bytes, slug: str) -> dict[str, str]:
     """The domains and the users of one exercise."""
     seed = derived(seed, "exercise", slug)
     users: list[str] = []
-    for role in ("user", "colleague", "partner"):
+    for role in ("user", "colleague", "partner", "head"):
         users.append(_choice(seed, role, tuple(name for name in USERS if name not in users)))
-    own = _choice(seed, "domain", DOMAINS)
-    other = _choice(seed, "partner domain", tuple(word for word in DOMAINS if word != own))
-    numbers = derived(seed, "numbers")
+    domains: list[str] = []
+    for role in ("domain", "partner domain", "head domain"):
+        domains.append(_choice(seed, role, tuple(word for word in DOMAINS if word not in domains)))
+    own, other, head = (
+        f"{word}{number % 90 + 10}.example"
+        for word, number in zip(domains, derived(seed, "numbers")[: len(domains)], strict=True)
+    )
     return {
-        "domain": f"{own}{numbers[0] % 90 + 10}.example",
-        "partner_domain": f"{other}{numbers[1] % 90 + 10}.example",
+        "domain": own,
+        "partner_domain": other,
+        "head_domain": head,
         "user": users[0],
         "colleague": users[1],
         "partner": users[2],
+        "head": users[3],
     }
 
 

@@ -113,11 +113,16 @@ def maps_of(config: MainConfig, parameter: str, *, aliases: bool = False) -> Map
 
 
 def check_tables(config: MainConfig) -> list[ConfigError]:
-    """Every explicitly set `..._maps` and `..._checks` parameter that names a table which can never work."""
+    """Every explicitly set `..._maps` and `..._checks` parameter that names a table which can never work.
+
+    proxy_read_maps and proxy_write_maps are none: there a name that is no table is passed over (proxymap(8)), so that
+    they can hold `$smtpd_sender_restrictions` and the like.
+    """
     errors = list[ConfigError]()
     for name in config.settings:
         parameter = declared(name)
-        if parameter and parameter.kind is Kind.TEXT and name.endswith(("_maps", "_checks")):
+        permission = name in ("proxy_read_maps", "proxy_write_maps")
+        if parameter and parameter.kind is Kind.TEXT and name.endswith(("_maps", "_checks")) and not permission:
             try:
                 maps_of(config, name)
             except ConfigErrors as error:

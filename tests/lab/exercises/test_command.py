@@ -106,7 +106,7 @@ def test_list(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["check", "--dir", "/nonexistent"], 70, "/nonexistent: No such file"),
+        (["check", "--dir", "/proc/nothing"], 70, "/proc/nothing: No such file"),
         (["start"], 64, "name an exercise"),
         (["start", "12.9"], 64, "no exercise is called 12.9"),
         (["start", "12.1", "--seed", "abc"], 64, "64 hexadecimal digits"),

@@ -46,6 +46,11 @@ def test_mistakes_name_parameter_file_and_line(tmp_path: Path) -> None:
     assert [error.where.line for error in check_tables(broken)] == [2, 4]
 
 
+def test_words_of_proxy_read_maps_that_are_no_tables_are_no_mistakes(tmp_path: Path) -> None:
+    lists = "smtpd_sender_restrictions = permit_mynetworks, check_sender_access inline:{a=OK}\n"
+    assert check_tables(config(tmp_path, f"{lists}proxy_read_maps = $smtpd_sender_restrictions\n")) == []
+
+
 async def test_relative_names_are_in_the_queue_directory(tmp_path: Path) -> None:
     (tmp_path / "table").write_text("a b\n")
     found = maps_of(
