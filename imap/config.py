@@ -7,21 +7,24 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from auth.variables import expand
 from imap.store import MailRoot, NamespaceInfo, SpecialMailbox, StoreError, UserStore
+from imap.store.access import AclSettings, read_global
 from imap.store.location import BadLocation, Location, beneath, parse
 from imap.store.maildir import Fsync
 from imap.store.quota import BadQuota, roots
+from imap.store.root import SharedNamespace
 
 if TYPE_CHECKING:
     from auth.dovecotconf import DovecotConfig, View
 
 log = logging.getLogger("dovecot.store")
 
+_OWNER = re.compile("%%[un]")
 _HOME_FIELD = re.compile(r"(?:^|\s)(?:userdb_)?(?:home|mail)=(\S+)")
 # Where no setting tells, a passwd-file is read for its home directories, up to this size.
 _PASSWD_FILE_LIMIT = 4 * 1024 * 1024
@@ -54,6 +57,8 @@ class MailSettings:
     namespaces: tuple[_Namespace, ...]
     quota: Mapping[str, str] = field(default_factory=dict)  # settings of `plugin { }`, if the quota plugin is loaded
     attributes: str = ""  # template of the path of mail_attribute_dict; "" = none
+    acl: AclSettings | None = None  # if the acl plugin is loaded
+    plugins: Mapping[str, str] = field(default_factory=dict)  # acl_user, acl_groups of `plugin { }`
     openpgp_key: str = ""  # template of the path of the key that a user's mail is encrypted to; "" = not encrypted
 
     @classmethod
@@ -71,6 +76,8 @@ class MailSettings:
             namespaces=tuple(_namespaces(config)),
             quota=quota,
             attributes=_attribute_file(config.str("mail_attribute_dict")),
+            acl=_acl(config) if "acl" in config.list("mail_plugins") else None,
+            plugins={key: value for key, value in config.plugins.items() if key in ("acl_user", "acl_groups")},
             openpgp_key=config.str("hardmail_openpgp_key"),
         )
 
@@ -82,6 +89,7 @@ class MailSettings:
         namespaces = [
             self._namespace(namespace, expand(namespace.location, variables) or default, home, variables)
             for namespace in self.namespaces
+            if not _is_template(namespace.info)
         ]
         anywhere = str(self.mail_root) if self.full_access else None
         try:
@@ -89,7 +97,25 @@ class MailSettings:
         except BadQuota as error:
             raise StoreError(code="SERVERBUG", reason=str(error)) from error
         file = beneath(expand(self.attributes, variables), str(self.mail_root)) if self.attributes else ""
-        return root.user(username, namespaces, self.fsync, anywhere, quota, file)
+        fields = {**self.plugins, **fields}
+        return root.user(
+            username, namespaces, self.fsync, anywhere, quota, file, self.acl,
+            groups=frozenset(filter(None, fields.get("acl_groups", "").replace(" ", "").split(","))),
+            acl_user=fields.get("acl_user", ""),
+            shared=[self._shared(each, variables) for each in self.namespaces if _is_template(each.info)],
+        )  # fmt: skip
+
+    def _shared(self, namespace: _Namespace, variables: _Variables) -> SharedNamespace:
+        """A namespace with `%%u` or `%%n` in its prefix: what is doubled stands for its owner, not for the user."""
+        template = expand(namespace.location, variables)
+
+        def locate(owner: str) -> Location:
+            home = expand(self.mail_home, _Variables(owner, {}, "")) or None
+            return parse(expand(template, _Variables(owner, {}, home or "")), str(self.mail_root), home)
+
+        prefix = expand(namespace.info.prefix, variables)
+        layout = "/" if ":LAYOUT=fs" in template.upper().replace("LAYOUT=FS", "LAYOUT=fs") else "."
+        return replace(namespace.info, prefix=prefix, separator=namespace.separator or layout), locate
 
     def openpgp_key_file(self, username: str, fields: Mapping[str, str]) -> Path | None:
         """The file with the key that this user's mail is encrypted to; None without encryption. Raises BadLocation."""
@@ -167,6 +193,33 @@ def _namespaces(config: DovecotConfig) -> Iterator[_Namespace]:
             block.str("location"),
             block.str("separator"),
         )
+
+
+def _is_template(info: NamespaceInfo) -> bool:
+    return info.kind == "shared" and _OWNER.search(info.prefix) is not None
+
+
+def _acl(config: DovecotConfig) -> AclSettings:
+    """Settings of the acl plugin. The global file is read now. Raises ValueError, OSError."""
+    plugins = config.plugins
+    backend, _, path = plugins.get("acl", "").partition(":")
+    if backend not in ("vfile", ""):
+        raise ValueError(f"acl = {plugins['acl']}: only vfile is served")
+    path = path.partition(":")[0]  # cache_secs may follow
+    shared = plugins.get("acl_shared_dict", "")
+    if shared and not shared.startswith("file:"):
+        raise ValueError(f"acl_shared_dict = {shared}: only file:PATH is served")
+    try:
+        everywhere = read_global(Path(path).read_text(errors="surrogateescape")) if path else ()
+        where = beneath(shared.removeprefix("file:"), mail_root(config)) if shared else ""
+    except StoreError as error:
+        raise ValueError(f"acl: {error.reason}") from error
+    return AclSettings(
+        everywhere=everywhere,
+        anyone=plugins.get("acl_anyone", "") == "allow",
+        globals_only=plugins.get("acl_globals_only", "") == "yes",
+        shared_dict=where,
+    )
 
 
 def _attribute_file(setting: str) -> str:

@@ -45,6 +45,8 @@ def after_login(settings: Settings, store: UserStore | None) -> str:
         words.append("COMPRESS=DEFLATE")
     if settings.quota:
         words.append("QUOTA")
+    if settings.acl and store is not None and store.access is not None:
+        words.append("ACL RIGHTS=texk")
     if settings.extensions:
         words.append(f"OBJECTID REPLACE APPENDLIMIT={MAX_MESSAGE}")
     if own.startswith("+"):

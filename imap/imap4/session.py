@@ -59,6 +59,7 @@ class Settings:
     quota: bool = False  # whether the imap_quota plugin is on
     compress: bool = False  # whether the imap_zlib plugin is on
     metadata: bool = False  # imap_metadata
+    acl: bool = False  # whether the imap_acl plugin is on
     server_comment: str = ""  # mail_server_comment
     server_admin: str = ""  # mail_server_admin
     extensions: bool = False  # hardmail_imap_extensions
@@ -74,6 +75,7 @@ class Settings:
             idle_notify=view.seconds("imap_idle_notify_interval"),
             quota="imap_quota" in view.list("mail_plugins"),
             compress="imap_zlib" in view.list("mail_plugins"),
+            acl="imap_acl" in view.list("mail_plugins"),
             metadata=view.bool("imap_metadata"),
             server_comment=view.str("mail_server_comment"),
             server_admin=view.str("mail_server_admin"),

@@ -13,6 +13,7 @@ from imap.imap4 import sequence
 from imap.imap4.search.update import Updates
 from imap.imap4.sequence import SequenceSet
 from imap.store import Mailbox, Message
+from imap.store.access import may_set
 
 Write = Callable[[bytes], None]
 
@@ -121,7 +122,8 @@ class View:
         self._mentioned = [name for name in self._mentioned if name.lower() not in have]
         known = (*_SYSTEM, *self.mailbox.keywords, *self._mentioned)
         write(b"* FLAGS " + flag_list(known) + b"\r\n")
-        permanent = () if self.mailbox.read_only else (*known, "\\*")
+        rights = self.mailbox.rights
+        permanent = () if self.mailbox.read_only else [flag for flag in (*known, "\\*") if may_set(rights, flag)]
         text = b"Read-only mailbox." if self.mailbox.read_only else b"Flags permitted."
         write(b"* OK [PERMANENTFLAGS " + flag_list(permanent) + b"] " + text + b"\r\n")
 

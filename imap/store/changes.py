@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from imap.store import filenames, keywords
+from imap.store.access import may_set
 from imap.store.errors import ReadOnly
 from imap.store.rows import Row, flag_set, split_flags
-from imap.store.types import StoreMode, StoreResult
+from imap.store.types import SYSTEM_FLAGS, StoreMode, StoreResult
 
 if TYPE_CHECKING:
     from imap.store.mailbox import Mailbox
@@ -45,7 +46,12 @@ def store(
     """See Mailbox.store."""
     if mailbox.read_only:
         raise ReadOnly()
-    bits, words = split_flags(flags)
+    bits, words = split_flags(flag for flag in flags if may_set(mailbox.rights, flag))
+    if mode == "replace":  # what may not be set may not be taken away either
+        others, _ = split_flags(flag for flag in SYSTEM_FLAGS if not may_set(mailbox.rights, flag))
+        kept = others, not may_set(mailbox.rights, "keyword")
+    else:
+        kept = 0, False
     wanted = set(uids)
     changed: list[tuple[int, int, str]] = []
     modified: list[int] = []
@@ -58,7 +64,7 @@ def store(
             if unchanged_since is not None and message.modseq > unchanged_since:
                 modified.append(message.uid)
                 continue
-            new_bits, new_words = _combine(mode, message, bits, words)
+            new_bits, new_words = _combine(mode, message, bits, words, kept)
             if (new_bits, new_words) == (message.bits, message.keywords):
                 continue
             file = _rename(mailbox, message, new_bits, [numbers[word] for word in new_words.split()])
@@ -78,11 +84,11 @@ def store(
     return StoreResult(tuple(uid for uid, _, _ in changed), tuple(modified), tuple(sorted(missing)))
 
 
-def _combine(mode: StoreMode, message: Found, bits: int, words: list[str]) -> tuple[int, str]:
-    """The flags after the change, keywords as sorted text."""
+def _combine(mode: StoreMode, message: Found, bits: int, words: list[str], kept: tuple[int, bool]) -> tuple[int, str]:
+    """The flags after the change, keywords as sorted text; ``kept``: bits, and whether keywords, that stay."""
     old = set(message.keywords.split())
     if mode == "replace":
-        return bits, " ".join(sorted(words))
+        return bits | message.bits & kept[0], message.keywords if kept[1] else " ".join(sorted(words))
     if mode == "add":
         return message.bits | bits, " ".join(sorted(old | set(words)))
     return message.bits & ~bits, " ".join(sorted(old - set(words)))

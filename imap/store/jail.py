@@ -190,6 +190,15 @@ class Directory:
         finally:
             os.close(descriptor)
 
+    def replace(self, name: str, data: bytes, *, sync: bool = True) -> None:
+        """Put a new file in the place of one, whole or not at all. The caller holds its lock."""
+        temporary = f"{name}.tmp"
+        self.unlink(temporary, missing_ok=True)
+        self.write(temporary, data, sync=sync)
+        self.rename(temporary, self, name)
+        if sync:
+            self.sync()
+
     def names(self) -> list[str]:
         """The names in this directory, unsorted."""
         return os.listdir(self.fd)  # noqa: PTH208 - a descriptor, which is no path

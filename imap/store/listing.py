@@ -16,6 +16,7 @@ class Namespace:
 
     info: NamespaceInfo
     place: Place
+    owner: str = ""  # the user whose mail it is; "" of a public one
 
     def name(self, parts: Parts) -> str:
         """The full name of decoded parts."""
@@ -71,6 +72,14 @@ def names_of(namespace: Namespace, subscribed: set[str]) -> list[MailboxInfo]:
 
 def _selectable(namespace: Namespace, parts: Parts) -> bool:
     return namespace.place.exists(parts) or comes_by_itself(namespace, parts) is not None
+
+
+def parents_of(namespace: Namespace) -> list[MailboxInfo]:
+    """What stands above a namespace in which there are mailboxes."""
+    info = namespace.info
+    parts = info.prefix.removesuffix(info.separator).split(info.separator)
+    names = [info.separator.join(parts[:depth]) for depth in range(1, len(parts))]
+    return [MailboxInfo(name, selectable=False, has_children=True, separator=info.separator) for name in names]
 
 
 def special_use(mailboxes: Sequence[SpecialMailbox], name: str) -> tuple[str, ...]:

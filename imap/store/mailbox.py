@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from imap.store import changes, filenames, transfer, uids
+from imap.store.access import is_read_only
+from imap.store.acl import ALL
 from imap.store.box import Box
-from imap.store.errors import Expunged, MailboxDeleted
+from imap.store.errors import Expunged, MailboxDeleted, NoPermission
 from imap.store.guard import guarded
 from imap.store.index import UNSEEN, Index
 from imap.store.maildir import crlf, crlf_size
@@ -32,9 +34,14 @@ _PENDING_LIMIT = 512  # measured sizes and dates are written to the index in lot
 class Mailbox:
     """See the interface in the package's docstring. Made by UserStore.open()."""
 
-    def __init__(self, name: str, box: Box, index: Index, destinations: Destinations, *, read_only: bool) -> None:
+    def __init__(
+        self, name: str, box: Box, index: Index, destinations: Destinations, *, read_only: bool,
+        rights: frozenset[str] = ALL,
+    ) -> None:  # fmt: skip
         self.name = name
-        self.read_only = read_only
+        self.rights = rights  # what the user may do here (RFC 4314)
+        self.examined = read_only
+        self.read_only = read_only or is_read_only(rights)
         self.messages = Messages(self._read, self._measure)
         self.keywords: tuple[str, ...] = ()
         self.box = box
@@ -68,7 +75,7 @@ class Mailbox:
         if row.id != self._row_id:  # the index was built anew: everything is compared
             self._row_id, self._modseq = row.id, -1
         changes = self._apply(row)
-        settled = not row.unsettled and (self.read_only or not row.in_new)
+        settled = not row.unsettled and (self.examined or not row.in_new)
         self._seen = signs if settled else None
         return changes
 
@@ -91,15 +98,15 @@ class Mailbox:
         try:
             self.index.refresh()
             row = load_by_id(self.index.connection, self._row_id)
-            claimed = row is not None and (self.read_only or row.first_recent >= row.uidnext)
+            claimed = row is not None and (self.examined or row.first_recent >= row.uidnext)
             if row is not None and claimed and self._is_current(row):
                 return row
             with self.transaction() as (db, row):
-                if not self.read_only and row.first_recent < row.uidnext:
+                if not self.examined and row.first_recent < row.uidnext:
                     self._recent.append(range(row.first_recent, row.uidnext))
                     row.first_recent = row.uidnext
                     db.execute("UPDATE mailbox SET first_recent = ? WHERE id = ?", (row.uidnext, row.id))
-                elif self.read_only:
+                elif self.examined:
                     self._recent = [range(row.first_recent, row.uidnext)]
             return row
         except FileNotFoundError as error:
@@ -107,7 +114,7 @@ class Mailbox:
 
     def _is_current(self, row: Row) -> bool:
         self.box.key = row.name  # it may have been renamed
-        return self.box.is_current(row, move_new=not self.read_only)
+        return self.box.is_current(row, move_new=not self.examined)
 
     @contextlib.contextmanager
     def transaction(self, *, force: bool = False) -> Iterator[tuple[sqlite3.Connection, Row]]:
@@ -120,7 +127,7 @@ class Mailbox:
                 elif not self.box.is_in_place():
                     raise MailboxDeleted()
             try:
-                row = self.box.sync(db, move_new=not self.read_only, force=force)
+                row = self.box.sync(db, move_new=not self.examined, force=force)
             except FileNotFoundError as error:
                 raise MailboxDeleted() from error
             yield db, row
@@ -375,11 +382,15 @@ class Mailbox:
         self, uids: Iterable[int], mode: StoreMode, flags: Iterable[str], unchanged_since: int | None = None
     ) -> StoreResult:
         """Change flags and keywords. Raises NoPermission if read-only, LimitExceeded for too many keywords."""
+        if self.read_only and not self.examined:
+            return StoreResult()  # as if the flags had been refused one by one
         return changes.store(self, uids, mode, flags, unchanged_since)
 
     @guarded
     def expunge(self, uids: Iterable[int] | None = None) -> tuple[int, ...]:
         """Remove the messages that are \\Deleted (among `uids`, if given); returns their UIDs, ascending."""
+        if "e" not in self.rights and not self.read_only:
+            raise NoPermission()
         return changes.expunge(self, uids)
 
     @guarded
@@ -390,6 +401,8 @@ class Mailbox:
     @guarded
     def move(self, uids: Iterable[int], destination: str) -> CopyResult:
         """Copy and expunge in one step (RFC 6851)."""
+        if "e" not in self.rights:
+            raise NoPermission()
         return transfer.copy(self, self._destinations, uids, destination, move=True)
 
     def damaged(self, reason: str) -> None:

@@ -68,6 +68,14 @@ class Place:
         except (FileNotFoundError, NotADirectoryError, NonExistent):
             return False
 
+    def is_there(self) -> bool:
+        """Whether the location itself is there, mailboxes or not."""
+        try:
+            self.root.directory(self.location.root).close()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
     def open(self, parts: Parts) -> Box:
         """Open an existing mailbox. Raises NonExistent with an empty name, JailEscape."""
         try:

@@ -79,8 +79,5 @@ def change(control: Directory, separator: str, name: tuple[str, ...], subscribed
             names.append(name)
         else:
             names.remove(name)
-        temporary = f"{NAME}.tmp"
-        control.unlink(temporary, missing_ok=True)
-        control.write(temporary, format_file(names, old), sync=False)
-        control.rename(temporary, control, NAME)
+        control.replace(NAME, format_file(names, old), sync=False)
     return True

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from imap.store import changes, filenames
+from imap.store.access import may_set
+from imap.store.acl import ALL
 from imap.store.box import Box
 from imap.store.errors import Expunged, ReadOnly
 from imap.store.index import Index
 from imap.store.maildir import Maildir, disk_error
-from imap.store.rows import Arrival, Row, split_flags
+from imap.store.rows import Arrival, Row, flag_set, split_flags
 from imap.store.types import AppendResult, CopyResult, NewMail
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ class Destinations(Protocol):
 
     def destination(self, name: str) -> contextlib.AbstractContextManager[tuple[Box, Index]]:
         """The mailbox's box and index. Raises NonExistent, InvalidName."""
+        ...
+
+    def rights(self, name: str) -> frozenset[str]:
+        """What the user may do there."""
         ...
 
     def admit(self, name: str, size: int, count: int) -> None:
@@ -89,12 +95,13 @@ def copy(
     uids = {uid for uid in uids if mailbox.messages.position(uid) >= 0}
     if move and mailbox.read_only:
         raise ReadOnly()
+    rights = destinations.rights(destination)
     with destinations.destination(destination) as (box, index):
         if not move:  # a move needs no room
             sizes = [view.size for uid in uids if (view := mailbox.messages.get(uid)) is not None]
             destinations.admit(destination, sum(sizes), len(sizes))
         if index is not mailbox.index:
-            return _copy_across(mailbox, box, index, uids, move=move)
+            return _copy_across(mailbox, box, index, uids, rights, move=move)
         with mailbox.transaction() as (db, row):
             same = box.key == mailbox.box.key
             target = row if same else box.sync(db, move_new=False)
@@ -105,14 +112,14 @@ def copy(
             arrivals: list[Arrival] = []
             with _undo_on_error(box.maildir, arrivals):
                 for message in found:
-                    arrivals.append(_link(mailbox, db, box, target, message))
+                    arrivals.append(_link(mailbox, db, box, target, _allowed(message, rights)))
                 box.maildir.settle(*{arrival.file[:3] for arrival in arrivals})
                 new = box.numbering.adopt(db, target, arrivals)
             target.in_new += sum(arrival.file.startswith("new/") for arrival in arrivals)
             box.settle(db, target)
             if move:
                 changes.remove(mailbox, db, row, [(message.uid, message.file) for message in found])
-    return CopyResult(target.uidvalidity, tuple(message.uid for message in found), tuple(new))
+    return _copied(target.uidvalidity, [message.uid for message in found], new, rights)
 
 
 def _link(mailbox: "Mailbox", db: object, box: Box, target: Row, message: changes.Found) -> Arrival:
@@ -139,17 +146,37 @@ def _link(mailbox: "Mailbox", db: object, box: Box, target: Row, message: change
     return Arrival(file, message.bits, text, f"G{guid}", size, message.date)
 
 
-def _copy_across(mailbox: "Mailbox", box: Box, index: Index, uids: set[int], *, move: bool) -> CopyResult:
+def _copied(uidvalidity: int, source: Sequence[int], new: Sequence[int], rights: frozenset[str]) -> CopyResult:
+    """The result for the client, who may not be allowed to see what became of his copies."""
+    return CopyResult(uidvalidity, tuple(source), tuple(new) if "r" in rights else ())
+
+
+def _allowed(message: changes.Found, rights: frozenset[str]) -> changes.Found:
+    """A message with the flags that may be set where it goes."""
+    if rights == ALL:
+        return message
+    bits, words = split_flags(flag for flag in flag_set(message.bits, message.keywords) if may_set(rights, flag))
+    return message._replace(bits=bits, keywords=" ".join(sorted(words)))
+
+
+def _copy_across(
+    mailbox: "Mailbox", box: Box, index: Index, uids: set[int], rights: frozenset[str], *, move: bool
+) -> CopyResult:
     """Copy into another location, which has an index of its own."""
     present = sorted(uids)
     if any(uid not in mailbox.messages for uid in uids):
         raise Expunged()
     mails = [
-        NewMail(mailbox.read(uid), mailbox.messages[uid].flags, mailbox.messages[uid].internal_date) for uid in present
+        NewMail(
+            mailbox.read(uid),
+            [flag for flag in mailbox.messages[uid].flags if may_set(rights, flag)],
+            mailbox.messages[uid].internal_date,
+        )
+        for uid in present
     ]
     result = append(box, index, mails)
     if move:
         with mailbox.transaction() as (db, row):
             found = changes.select(db, row, present)
             changes.remove(mailbox, db, row, [(message.uid, message.file) for message in found])
-    return CopyResult(result.uidvalidity, tuple(present), result.uids)
+    return _copied(result.uidvalidity, present, result.uids, rights)

@@ -27,6 +27,7 @@ class MailboxInfo:
     special_use: tuple[str, ...] = ()  # "\\Sent" ... from `mailbox {}` blocks
     separator: str = "."
     namespace: str = ""  # prefix of the namespace it lies in
+    hidden: bool = False  # not to be looked up itself, but named as the parent of what may be
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The commands of IMAP, one class each, found by name."""
 
+from imap.imap4.commands.acl import DeleteAcl, GetAcl, ListRights, MyRights, SetAcl
 from imap.imap4.commands.append import Append, Replace
 from imap.imap4.commands.authentication import Authenticate, Login, StartTls
 from imap.imap4.commands.base import Command
@@ -27,20 +28,24 @@ COMMANDS: dict[str, type[Command]] = {
         Copy,
         Create,
         Delete,
+        DeleteAcl,
         Enable,
         Examine,
         Expunge,
         Fetch,
+        GetAcl,
         GetMetadata,
         GetQuota,
         GetQuotaRoot,
         Id,
         Idle,
         List,
+        ListRights,
         Login,
         Logout,
         Lsub,
         Move,
+        MyRights,
         Namespace,
         Noop,
         NotifyCommand,
@@ -48,6 +53,7 @@ COMMANDS: dict[str, type[Command]] = {
         Replace,
         Search,
         Select,
+        SetAcl,
         SetMetadata,
         SetQuota,
         Sort,

@@ -146,7 +146,9 @@ class Append(Command):
         return flags, date
 
 
-def _appenduid(result: AppendResult) -> str:
+def _appenduid(result: AppendResult) -> str | None:
+    if not result.uids:  # into a mailbox that may not be read
+        return None
     return f"APPENDUID {result.uidvalidity} {sequence.write(result.uids).decode()}"
 
 

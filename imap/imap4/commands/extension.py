@@ -111,7 +111,10 @@ class Namespace(Command):
 def _namespaces(infos: Sequence[NamespaceInfo]) -> bytes:
     if not infos:
         return b"NIL"
-    pairs = (b"(%b %b)" % (string(each.prefix.encode()), string(each.separator.encode())) for each in infos)
+    # A shared namespace is told by what stands before the name of the user in it.
+    pairs = (
+        b"(%b %b)" % (string(each.prefix.partition("%")[0].encode()), string(each.separator.encode())) for each in infos
+    )
     return b"(" + b"".join(pairs) + b")"
 
 

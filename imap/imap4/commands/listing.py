@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -137,6 +137,8 @@ class List(Command):
             childinfo = self._childinfo(wire, request, hidden, store.separator)
             if not self._selected(info, wire in subscribed, request) and not childinfo:
                 continue
+            if info is not None and info.hidden and _shows_below(wire, infos, patterns):
+                continue
             flags = self._flags(info, request, is_subscribed=wire in subscribed)
             separator = info.separator if info is not None else store.separator
             extra = b' ("CHILDINFO" ("SUBSCRIBED"))' if childinfo else b""
@@ -210,6 +212,15 @@ class Lsub(List):
         for wire in sorted(shown):
             flags = [flag for flag in shown[wire] if flag != "\\NoSelect" or wire not in subscribed]
             self._tell(session, flags, store.separator, wire)
+
+
+def _shows_below(wire: str, infos: Mapping[str, MailboxInfo], patterns: Sequence[Pattern]) -> bool:
+    """Whether the patterns show a mailbox below this one, which then need not be named for its sake."""
+    below = wire + infos[wire].separator
+    return any(
+        name.startswith(below) and not info.hidden and any(pattern.matches(name) for pattern in patterns)
+        for name, info in infos.items()
+    )
 
 
 def _is_name(text: str) -> bool:

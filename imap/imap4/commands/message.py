@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imap.imap4 import sequence
@@ -43,7 +44,7 @@ class Store(Command):
         self.news_with_uid = self.uid and (not silent or view.condstore)
         flags = flag_set(self._flags(arguments))
         view.mention(flags)
-        if view.mailbox.read_only:
+        if view.mailbox.examined:
             if unchanged_since is not None:
                 raise No("CONDSTORE failed: Mailbox is read-only.")
             return Reply("Store ignored with read-only mailbox.")
@@ -140,7 +141,9 @@ class Copy(Command):
         return Reply("Copy completed.", _copyuid(copied.uidvalidity, copied.source, copied.destination))
 
 
-def _copyuid(uidvalidity: int, source: tuple[int, ...], destination: tuple[int, ...]) -> str:
+def _copyuid(uidvalidity: int, source: tuple[int, ...], destination: tuple[int, ...]) -> str | None:
+    if not destination:  # into a mailbox that may not be read
+        return None
     return f"COPYUID {uidvalidity} {sequence.write(source).decode()} {sequence.write(destination).decode()}"
 
 
@@ -152,15 +155,25 @@ class Move(Copy):
     def _carry(self, session: Session, view: View, uids: list[int], name: str) -> Reply:
         if not uids:
             return Reply("No messages found.")
-        if view.mailbox.read_only:
+        if view.mailbox.examined:
             if session.store is not None and not session.store.exists(name):
                 raise No(f"Mailbox doesn't exist: {name}", "TRYCREATE")
             raise No("Mailbox is read-only", "CANNOT")
         moved = view.mailbox.move(uids, name)
         code = _copyuid(moved.uidvalidity, moved.source, moved.destination)
-        session.write(f"* OK [{code}] Moved UIDs.\r\n".encode())
+        if code is not None:
+            session.write(f"* OK [{code}] Moved UIDs.\r\n".encode())
         view.expunged(moved.source)
         return Reply("Move completed.")
+
+
+def may_expunge(view: View, uids: Sequence[int] | None = None) -> bool:
+    """Whether nothing stands in the way: nothing is \\Deleted (among ``uids``), or it may be expunged."""
+    mailbox = view.mailbox
+    if mailbox.read_only or "e" in mailbox.rights:
+        return True
+    among = mailbox.messages.values() if uids is None else map(mailbox.messages.get, uids)
+    return not any(message is not None and "\\Deleted" in message.flags for message in among)
 
 
 class Expunge(Command):
@@ -186,8 +199,10 @@ class Expunge(Command):
             else:
                 ranges = SequenceSet.parse(text, "Invalid UID messageset").uid_positions(view.uids)
                 self.uids = [view.uids[number - 1] for each in ranges for number in each]
+        if not may_expunge(view, self.uids):
+            return Reply("Expunge ignored: Permission denied.")
         return Reply("Expunge completed.")
 
     def settle(self, view: View) -> None:
-        if not view.mailbox.read_only:
+        if not view.mailbox.read_only and "e" in view.mailbox.rights:
             view.expunged(view.mailbox.expunge(self.uids))

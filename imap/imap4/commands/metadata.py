@@ -57,8 +57,10 @@ class Entries:
         self.mailbox = mailbox
         if not session.settings.metadata:
             raise NotPossible("Generic mailbox attributes not enabled")
-        if mailbox and not self.store.exists(mailbox):
-            raise NonExistent(mailbox)
+        if mailbox:
+            self.store.require(mailbox, "lr")
+            if not self.store.exists(mailbox):
+                raise NonExistent(mailbox)
 
     def read(self) -> dict[str, bytes]:
         """All of them."""

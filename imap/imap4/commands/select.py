@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from imap.imap4 import sequence
 from imap.imap4.arguments import Arguments
 from imap.imap4.commands.base import Command, Reply, State
+from imap.imap4.commands.message import may_expunge
 from imap.imap4.commands.names import mailbox_name
 from imap.imap4.errors import INVALID, Bad, No
 from imap.imap4.sequence import SequenceSet
@@ -139,10 +140,11 @@ class Close(Command):
     def run(self, session: Session, arguments: Arguments) -> Reply:
         view = session.view
         assert view is not None
-        if not view.mailbox.read_only:
+        allowed = may_expunge(view)
+        if not view.mailbox.read_only and "e" in view.mailbox.rights:
             view.mailbox.expunge()
         session.deselect()
-        return Reply("Close completed.")
+        return Reply("Close completed." if allowed else "Closed without expunging: Permission denied.")
 
 
 class Unselect(Command):

@@ -146,7 +146,7 @@ async def test_dovecots_file(client: Any, mail: Any) -> None:
 async def test_limits(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = await client.send(b"a SETMETADATA INBOX (/private/a {%d}\r\n" % (MAX_VALUE + 1))
     assert answer.startswith(b"a NO [METADATA MAXSIZE 1048576] Value is too big")
-    monkeypatch.setattr("imap.store.attributes.MAX_FILE", 100)
+    monkeypatch.setattr("imap.store.dictfile.MAX_FILE", 100)
     assert await client.lines("SETMETADATA INBOX (/private/a %s)" % ("x" * 100)) == [
         "NO [METADATA TOOMANY] Limit exceeded."
     ]
