@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from . import proxying
+from . import proxying, wiretap
 from .connection import Connection
 from .core import Core
 from .exchange import AskClient, AskDatabase, DatabaseQuestion, Exchange, Next, Outcome
@@ -84,6 +84,8 @@ class ClientConnection(Connection):
         return self._machine.data_to_send()
 
     def data_received(self, data: bytes) -> None:
+        if wiretap.on():
+            wiretap.show(self, data, client=True)
         try:
             for event in self._machine.receive(data):
                 self._event(event)

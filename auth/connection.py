@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine, Generator
 from typing import Any, cast
 
+from . import wiretap
 from .core import Core
 
 log = logging.getLogger("dovecot.auth")
@@ -90,7 +91,14 @@ class Connection(asyncio.Protocol):
             log.warning("auth client does not read its replies, disconnecting it")
             self._transport.abort()
             return
+        if wiretap.on():
+            wiretap.show(self, data, client=False)
         self._transport.write(data)
+
+    def wire_ends(self) -> wiretap.Ends:
+        """For `hardmail watch`."""
+        transport = self._transport
+        return wiretap.Ends("auth", "unix", wiretap.name(transport.get_extra_info("sockname") if transport else ""))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         """Do the work: at once as far as it need not wait (the reply then precedes those to later lines), else in a

@@ -8,7 +8,7 @@ import secrets
 import struct
 from socket import SO_PEERCRED, SOL_SOCKET
 
-from . import proxying
+from . import proxying, wiretap
 from .client_connection import ClientConnection
 from .connection import Connection
 from .core import Core
@@ -50,6 +50,8 @@ class MasterConnection(Connection):
         return int(uid)
 
     def data_received(self, data: bytes) -> None:
+        if wiretap.on():
+            wiretap.show(self, data, client=True)
         try:
             for event in self._machine.receive(data):
                 self._spawn(self._serve(event))

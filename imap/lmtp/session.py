@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from aiosmtpd.lmtp import LMTP
 
+from auth import wiretap
 from imap.lmtp.delivery import Delivery, Origin, Recipient
 from imap.lmtp.settings import LmtpSettings
 from imap.lmtp.syntax import RECIPIENT_LIMIT, CommandError, parse
@@ -66,6 +67,12 @@ class Session(LMTP):
 
     # -- the connection -----------------------------------------------------------------------------------------------
 
+    def data_received(self, data: bytes) -> None:
+        """What the client says."""
+        if wiretap.on():
+            wiretap.show(self, data, client=True)
+        super().data_received(data)
+
     def eof_received(self) -> bool | None:
         """Commands that came before the client closed its side are still answered."""
         return asyncio.StreamReaderProtocol.eof_received(self)
@@ -95,15 +102,25 @@ class Session(LMTP):
             raise
         except Exception:
             log.exception("session failed")
-            self._writer.write(b"421 4.3.0 Internal error occurred.\r\n")
+            self._say(b"421 4.3.0 Internal error occurred.\r\n")
         finally:
             log.info("Disconnect from %s", self._peer or "local")
             self._writer.close()
 
     async def reply(self, status: str) -> None:
         """Write a reply of one or several lines."""
-        self._writer.write(status.encode("ascii", "replace") + b"\r\n")
+        self._say(status.encode("ascii", "replace") + b"\r\n")
         await self._writer.drain()
+
+    def _say(self, octets: bytes) -> None:
+        if wiretap.on():
+            wiretap.show(self, octets, client=False)
+        self._writer.write(octets)
+
+    def wire_ends(self) -> wiretap.Ends:
+        """For `hardmail watch`."""
+        peer, own = (self._writer.get_extra_info(end) for end in ("peername", "sockname"))
+        return wiretap.Ends("lmtp", wiretap.name(peer), wiretap.name(own), self._secured)
 
     async def _command(self) -> None:
         try:
@@ -144,7 +161,7 @@ class Session(LMTP):
         """Shutting down: an idle connection is told so at once, a busy one after its command."""
         self._closing = True
         if not self._busy:
-            self._writer.write(b"421 4.3.2 Shutting down\r\n")
+            self._say(b"421 4.3.2 Shutting down\r\n")
             self._writer.close()
 
     # -- commands -----------------------------------------------------------------------------------------------------
@@ -283,12 +300,14 @@ class Session(LMTP):
             raise CommandError("502 5.5.1 Unsupported command")
         if self._secured:
             raise CommandError("443 5.5.1 TLS is already active.")
-        dropped = self._wire.drop()
+        dropped, go_ahead = self._wire.drop(), b"220 2.0.0 Begin TLS negotiation now.\r\n"
+        if wiretap.on():
+            wiretap.show(self, go_ahead, client=False)
         dropped += await upgrade_server(
             self._reader,
             self._writer,
             self._context,
-            go_ahead=b"220 2.0.0 Begin TLS negotiation now.\r\n",
+            go_ahead=go_ahead,
             timeout=HANDSHAKE_SECONDS,
         )
         self.transport = self._writer.transport  # what aiosmtpd closes on a time-out

@@ -14,6 +14,7 @@ from twisted.internet import interfaces, protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped,unused-ignore]
 
+from auth import wiretap
 from imap.admission import Admission
 from imap.deflate import MAX_WAITING, Deflate
 from imap.session import Session
@@ -134,6 +135,8 @@ class Connection(protocol.Protocol):
             self._deflate.feed(data)
             self._inflate()
         elif session is not None:
+            if wiretap.on():
+                wiretap.show(self, data, client=True)
             session.receive(data)
             if session.is_full and not session.closed:
                 self._hold_back()
@@ -152,6 +155,8 @@ class Connection(protocol.Protocol):
                 return
             if not piece:
                 return
+            if wiretap.on():
+                wiretap.show(self, piece, client=True)
             session.receive(piece)
 
     def _hold_back(self) -> None:
@@ -200,6 +205,8 @@ class Connection(protocol.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send octets: at once where nothing waits before them, without another turn of the reactor."""
+        if wiretap.on() and self.session is not None:
+            wiretap.show(self, data, client=False)
         if self._deflate is not None:
             data = self._deflate.compress(data)
         if self._direct:
@@ -214,6 +221,14 @@ class Connection(protocol.Protocol):
             if self._deflate is not None:
                 self._loop.call_soon(self._inflate)
 
+    def wire_ends(self) -> wiretap.Ends:
+        """For `hardmail watch`."""
+        assert self.session is not None
+        login = self.session.login
+        user = (login.user or "") if self.session.is_logged_in else ""
+        ends = wiretap.name(self.remote), wiretap.name(self.local)
+        return wiretap.Ends(login.settings.protocol, *ends, self.is_tls, user)
+
     def writable(self) -> asyncio.Future[None] | None:
         """A future to wait for while the peer is slow, else None."""
         return self._paused
@@ -223,6 +238,8 @@ class Connection(protocol.Protocol):
         options = self.server.tls
         assert options is not None
         transport = self._transport
+        if wiretap.on():
+            wiretap.show(self, go_ahead, client=False)
         self._direct = False
         transport.unregisterProducer()
         upgrade_server(self, options, go_ahead=go_ahead, discard=lambda: 0)

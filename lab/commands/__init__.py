@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from lab import __version__
-from lab.commands import audit, behaviours, checking, clock, exercises, importing, running
+from lab.commands import audit, behaviours, checking, clock, exercises, importing, running, watching
 from lab.tools import TOOLS
 
 # One line for each, in the order in which they are listed.
@@ -18,6 +18,7 @@ COMMANDS: tuple[click.Command, ...] = (
     running.status,
     running.reload,
     running.stop,
+    watching.watch,
     clock.clock,
     checking.check,
     importing.import_,

@@ -61,6 +61,7 @@ NETWORK = _existing(
 
 # Modules that the standard library imports when they are first needed.
 LATE = (
+    "auth.wiretap.dialogues",
     "encodings.idna",
     "encodings.punycode",
     "stringprep",

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
 
+from auth import wiretap
 from lab.supervisor import logs
 from lab.supervisor.listeners import Bound, Sockets
 from lab.supervisor.service import Service
@@ -75,7 +76,8 @@ def _serve(service: Service, number: int, sockets: Sockets, report: int, supervi
     _reset_signals()
     set_name(service.name)
     sockets.forget(service.listeners)
-    _close_others({report, *(sockets[listener].fileno() for listener in service.listeners), *logs.descriptors()})
+    listening = {sockets[listener].fileno() for listener in service.listeners}
+    _close_others({report, *listening, *logs.descriptors(), *wiretap.descriptors()})
     logs.configure(service.log)
     bound = [
         Bound(sockets[listener], listener.tag, {**listener.options, "worker": str(number)})

@@ -49,6 +49,8 @@ def run(
         )
         try:
             last.write()
+            if not supervisor.watching.listens:
+                supervisor.watching.listen(last.watch_path)
         except OSError as error:  # `hardmail status` will not know of us; that is no reason to stop serving
             print(f"hardmail: cannot tell status about this process: {error}", file=sys.stderr, flush=True)
 

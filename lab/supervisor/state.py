@@ -39,6 +39,11 @@ class State:
         return runtime_directory() / f"{space}-{self.pid}.json"
 
     @property
+    def watch_path(self) -> Path:
+        """The socket of `hardmail watch`."""
+        return self.path.with_suffix(".watch")
+
+    @property
     def alive(self) -> bool:
         """Whether that very process still runs."""
         return birth(self.pid) == self.born
@@ -105,6 +110,7 @@ def running() -> list[State]:
             states.append(state)
         else:
             path.unlink(missing_ok=True)
+            path.with_suffix(".watch").unlink(missing_ok=True)
     if not states:
         with contextlib.suppress(OSError):
             directory.rmdir()

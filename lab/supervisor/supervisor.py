@@ -22,6 +22,7 @@ from lab.supervisor.listeners import Sockets
 from lab.supervisor.logs import LogTarget
 from lab.supervisor.reload import Reload
 from lab.supervisor.service import Plan, Service, listeners_of, services_of
+from lab.supervisor.watching import Watching
 from lab.supervisor.workers import START_SECONDS, Worker, Workers
 
 log = logging.getLogger("hardmail")
@@ -68,6 +69,7 @@ class Supervisor:
         self.on_ready: Callable[[], None] = lambda: None
         self.on_change: Callable[[], None] = lambda: None
         self.on_notify: Callable[[str], None] = lambda state: None
+        self.watching = Watching(self.workers)
         self._dormant = Dormant(self.sockets, self.workers)
         self._restarts: list[Restart] = []
         self._failures: dict[str, int] = {}
@@ -87,6 +89,7 @@ class Supervisor:
             while self.workers or self._restarts or not self._stopping:
                 self.workers.wait(restart.at for restart in self._restarts)
                 self._read_signals()
+                self.watching.advance()
                 for worker, code in self.workers.reap():
                     self._ended(worker, code)
                     self.on_change()
@@ -162,7 +165,8 @@ class Supervisor:
         signal.set_wakeup_fd(self._wakeup[1].fileno(), warn_on_full_buffer=False)
         self.workers.listen_to(self._wakeup[0])
 
-    def _in_child(self) -> None:
+    def _in_child(self, service: Service) -> None:
+        self.watching.in_child(service.title)
         for lock in self._locks:
             lock.forget()
         for end in self._wakeup:
@@ -243,6 +247,7 @@ class Supervisor:
 
     def _clean_up(self) -> None:
         self.workers.close()
+        self.watching.close()
         self.sockets.close_all_but(())
         for lock in self._locks:
             lock.release()

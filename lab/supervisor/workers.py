@@ -57,7 +57,7 @@ class Worker:
 class Workers:
     """All processes of a supervisor, in the order of their start."""
 
-    def __init__(self, sockets: Sockets, in_child: Callable[[], None]) -> None:
+    def __init__(self, sockets: Sockets, in_child: Callable[[Service], None]) -> None:
         self._sockets = sockets
         self._in_child = in_child
         self._all: list[Worker] = []
@@ -93,7 +93,7 @@ class Workers:
 
     def _become(self, service: Service, number: int, sender: int, supervisor: int) -> NoReturn:
         """In the child: let go of everything that is the supervisor's, and serve."""
-        self._in_child()
+        self._in_child(service)
         self._selector.close()
         process.run(service, number, self._sockets, sender, supervisor)
 

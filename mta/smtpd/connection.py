@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from aiosmtpd import smtp as aiosmtpd
 
+from auth import wiretap
 from mta.smtpd import dialogue, haproxy
 from mta.smtpd.dotreader import DotReader, Newlines
 from mta.smtpd.lines import InputBuffer
@@ -89,6 +90,8 @@ class Connection(aiosmtpd.SMTP):
         self.server.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
+        if wiretap.on():
+            wiretap.show(self, data, client=True)
         self.input.feed(data)
         if self._request_ends != inf:
             self._request_ends += len(data) / self.server.least_data_rate
@@ -310,7 +313,16 @@ class Connection(aiosmtpd.SMTP):
         self._output.clear()
         self._output_size = 0
         if not self._lost and not self.transport.is_closing():
+            if wiretap.on():
+                wiretap.show(self, output, client=False)
             self.transport.write(output)
+
+    def wire_ends(self) -> wiretap.Ends:
+        """For `hardmail watch`."""
+        transport, session = self.transport, self.session
+        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        tls = transport.get_extra_info("sslcontext") is not None
+        return wiretap.Ends("smtp", wiretap.name(peer), wiretap.name(own), tls, session.sasl_username)
 
     # TLS.
 

@@ -31,12 +31,25 @@ def hardmail(*arguments: str, program: str = "", cwd: Path | None = None) -> sub
 def test_help_names_every_command_and_tool() -> None:
     done = hardmail("--help")
     assert done.returncode == 0
-    for name in ("demo", "up", "run", "reload", "status", "stop", "check", "import", "behaviours", "test", *TOOLS):
+    for name in (
+        "demo",
+        "up",
+        "run",
+        "reload",
+        "status",
+        "stop",
+        "check",
+        "import",
+        "watch",
+        "behaviours",
+        "test",
+        *TOOLS,
+    ):
         assert f"  {name} " in done.stdout
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "up", "run", "reload", "status", "stop", "check", "import", "behaviours", "test"]
+    "command", ["demo", "up", "run", "reload", "status", "stop", "check", "import", "watch", "behaviours", "test"]
 )
 def test_every_command_shows_an_example(command: str) -> None:
     done = hardmail(command, "--help")
@@ -80,7 +93,7 @@ def test_a_start_loads_only_what_its_configuration_needs(tmp_path: Path) -> None
         "for service in plan.load(Path(sys.argv[1])).services:\n"
         " for name in (service.entry.partition(':')[0], *service.preload):\n"
         "  importlib.import_module(name)\n"
-        "print(*{'click', 'cryptography', 'dns', 'OpenSSL', 'twisted', 'auth', 'mta.authres'} & set(sys.modules))"
+        "print(*{'click', 'cryptography', 'dns', 'OpenSSL', 'twisted', 'auth.client', 'mta.authres'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
