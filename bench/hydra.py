@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lets hydra guess passwords by IMAP, POP3 and SMTP, without and with penalties; a user elsewhere logs in meanwhile.
 
-    python -m bench.hydra [--seconds 20]    # needs Debian's hydra
+    python -m bench.hydra [--seconds 20]    # needs root and Debian's hydra
 
 hydra has 16 connections from 127.0.0.1 and guesses at alice's password, who meanwhile logs in from 127.0.0.2. Guesses
 are counted in the log of the auth service. Exit status 1 if a log-in of hers has taken 100 ms.
@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ auth_verbose = yes
 mail_location = maildir:%h/Maildir
 userdb {{
   driver = static
-  args = uid=8 gid=8 home=/nonexistent
+  args = uid=8 gid=8 home={home}
 }}
 service auth {{
   unix_listener auth-smtp {{
@@ -98,14 +99,16 @@ def server(protection: str) -> Iterator[tuple[Path, Mapping[str, int]]]:
     """A server of ours; yields its directory and its ports."""
     ports = {name: free_port() for name in LOGINS}
     more = {"main.cf": MAIN_CF, "master.cf": f"127.0.0.1:{ports['smtp']} inet n - n - - smtpd\n"}
-    settings = CONFIGURATION.format(**ports) + PROTECTIONS[protection]
 
     def connect(directory: Path) -> None:
         for service, port in ports.items():
             log_in(service, port)
 
-    with running(OURS, settings, stored("SHA512-CRYPT"), connect, more) as directory:
-        yield directory, ports
+    with tempfile.TemporaryDirectory() as home:
+        os.chown(home, 8, 8)  # Debian's user "mail"
+        settings = CONFIGURATION.format(home=home, **ports) + PROTECTIONS[protection]
+        with running(OURS, settings, stored("SHA512-CRYPT"), connect, more) as directory:
+            yield directory, ports
 
 
 def log_in(service: str, port: int) -> float:

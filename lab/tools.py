@@ -30,7 +30,7 @@ TOOLS = {
     "policyd": Tool("mta.policyd.command:main", "answer Postfix policy requests (SPF) on standard input"),
     "doveconf": Tool("auth.doveconf:main", "show dovecot.conf settings"),
     "doveadm": Tool("auth.doveadm:main", "test log-ins, look users up, hash passwords"),
-    "saslauthd": Tool("auth.cyrus.saslauthd:main", "check passwords for programs of Cyrus SASL, over a unix socket"),
+    "saslauthd": Tool("lab.saslauthd:main", "check passwords for programs of Cyrus SASL, over a unix socket"),
     "testsaslauthd": Tool("auth.cyrus.testsaslauthd:main", "try a password on a saslauthd"),
     "saslpasswd2": Tool("auth.cyrus.saslpasswd:main", "set and delete the passwords of sasldb users"),
     "sasldblistusers2": Tool("auth.cyrus.saslpasswd:list_main", "list the users of a sasldb"),

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from auth import worker
@@ -114,7 +115,26 @@ def _check_mechanism(found: Options) -> None:
         raise CannotStart(f"-a {name} needs -O FILE")
 
 
-def main(argv: list[str]) -> int:
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What the process that hears strangers needs: the user it becomes, files to read and to write, the network."""
+
+    user: pwd.struct_passwd | None
+    read: Sequence[Path]
+    write: Sequence[Path]
+    network: bool
+
+
+def become(needs: Needs) -> None:
+    """Give up what can be given up everywhere: root."""
+    if needs.user is not None:
+        worker_service.become(needs.user)
+
+
+Confine = Callable[[Needs], None]
+
+
+def main(argv: list[str], confine: Confine = become) -> int:
     """Run saslauthd in the foreground until SIGTERM or SIGINT; exit status 1 when it cannot start."""
     logging.basicConfig(format="saslauthd[%(process)d]: %(message)s", level=logging.INFO)
     try:
@@ -122,7 +142,7 @@ def main(argv: list[str]) -> int:
         if options is None:
             print(usage(), end="")
             return 0
-        _run(options)
+        _run(options, confine)
     except getopt.GetoptError as error:
         print(f"saslauthd: {error.msg}\n{usage()}", end="", file=sys.stderr)
         return 1
@@ -132,28 +152,35 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _run(options: Options) -> None:
+def _run(options: Options, confine: Confine) -> None:
     driver, template = backends.DRIVERS[options.mechanism]
     listener, lock = open_directory(options.directory)
     try:
         settings = backends.settings([backends.passdb(driver, template.format(option=options.option))])
         if driver in worker.DRIVERS:
-            _apart(options, settings, listener)
+            _apart(options, settings, listener, confine)
         else:
-            _serve(options, settings, listener)
+            _serve(options, settings, listener, confine)
     finally:
         listener.close()
         (options.directory / mux.SOCKET).unlink(missing_ok=True)
         os.close(lock)
 
 
-def _serve(options: Options, settings: AuthSettings, listener: socket.socket) -> None:
+def _serve(
+    options: Options,
+    settings: AuthSettings,
+    listener: socket.socket,
+    confine: Confine,
+    user: pwd.struct_passwd | None = None,
+) -> None:
     octets = 1 << 20 if options.cache else 0
     authenticator = backends.authenticator(settings, octets, options.cache_seconds)
+    confine(Needs(user, authenticator.files(), [options.directory], options.mechanism in ("sql", "ldap")))
     asyncio.run(_Server(options, authenticator).serve(listener))
 
 
-def _apart(options: Options, settings: AuthSettings, listener: socket.socket) -> None:
+def _apart(options: Options, settings: AuthSettings, listener: socket.socket, confine: Confine) -> None:
     """Two processes: the worker keeps root for what needs it; the one that hears strangers gives it up."""
     who = _unprivileged()
     with tempfile.TemporaryDirectory(prefix="saslauthd-") as name, socket.socket(socket.AF_UNIX) as own:
@@ -166,9 +193,7 @@ def _apart(options: Options, settings: AuthSettings, listener: socket.socket) ->
                 os.chown(path, who.pw_uid, who.pw_gid)
 
         def serve() -> None:
-            if who is not None:
-                worker_service.become(who)
-            _serve(options, dataclasses.replace(settings, base_dir=directory), listener)
+            _serve(options, dataclasses.replace(settings, base_dir=directory), listener, confine, who)
 
         drivers = frozenset({passdb.driver for passdb in settings.passdbs})
         children = [worker_service.fork(lambda: worker_service.run(own, drivers)), worker_service.fork(serve)]

@@ -18,6 +18,7 @@ import pytest
 from auth.cyrus import mux
 from auth.cyrus import testsaslauthd as tester
 from auth.cyrus.saslauthd import main
+from lab.sandbox import landlock
 from tests import peers
 from tests.auth.worker.machine import ROOT, accounts, running
 from tests.interop import realpostfix
@@ -58,6 +59,36 @@ async def saslauthd(directory: Path, *arguments: str) -> AsyncIterator[Path]:
             process.terminate()
         await process.communicate()
     assert not (directory / "run/mux").exists()
+
+
+async def takes(path: Path, user: str, password: str) -> bool:
+    """Whether the service takes the password."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(mux.Request(user.encode(), password.encode()).encode())
+    answer = await reader.read()
+    writer.close()
+    return answer[2:4] == b"OK"
+
+
+@pytest.mark.skipif(landlock.abi() == 0, reason="the kernel has no Landlock")
+async def test_other_files_than_its_own_are_not_there_for_it(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "users").write_text("alice:{PLAIN}secret\nbob:{PLAIN}secret\n")
+    (place / "own").mkdir()
+    users = place / "own/users"
+    users.write_text("alice:{PLAIN}secret\n")
+    async with saslauthd(place, "-a", "passwd-file", "-O", str(users)) as path:
+        assert await takes(path, "alice", "secret")
+        users.unlink()
+        users.symlink_to(tmp_path / "users")
+        async with asyncio.timeout(30):
+            while await takes(path, "alice", "secret"):  # it looks at the file once a second
+                await asyncio.sleep(0.05)
+        assert not await takes(path, "bob", "secret")
+        users.unlink()
+        users.write_text("bob:{PLAIN}secret\n")
+        async with asyncio.timeout(30):
+            while not await takes(path, "bob", "secret"):
+                await asyncio.sleep(0.05)
 
 
 async def real(path: Path, user: str, password: str, *more: str) -> tuple[int | None, str]:
