@@ -22,9 +22,11 @@ _AFTER = (
 )
 
 
-def before_login(login: Login) -> str:
+def before_login(login: Login, *, extensions: bool) -> str:
     """The list before log-in: STARTTLS, LOGINDISABLED and mechanisms as the connection stands."""
     words = [_BEFORE]
+    if extensions:
+        words.append("IMAP4rev2")
     if login.starttls_possible:
         words.append("STARTTLS")
     if not login.plaintext_allowed:
@@ -48,7 +50,7 @@ def after_login(settings: Settings, store: UserStore | None) -> str:
     if settings.acl and store is not None and store.access is not None:
         words.append("ACL RIGHTS=texk")
     if settings.extensions:
-        words.append(f"OBJECTID REPLACE APPENDLIMIT={MAX_MESSAGE}")
+        words.append(f"IMAP4rev2 UTF8=ACCEPT OBJECTID REPLACE APPENDLIMIT={MAX_MESSAGE}")
     if own.startswith("+"):
         words.append(own[1:].strip())
     elif own:

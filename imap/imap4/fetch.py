@@ -236,7 +236,7 @@ class Items:
             label = name.encode() + b' "'
             return Item(lambda content: label + write_date_time(content.save_date) + b'"')
         if name == "X-MAILBOX":
-            return Item(lambda content: b"X-MAILBOX " + wire_name(content.mailbox.name))
+            return Item(lambda content: b"X-MAILBOX " + wire_name(content.mailbox.name, utf8=False))
         if name == "X-REAL-UID":
             return Item(lambda content: b"X-REAL-UID %d" % content.message.uid)
         if name == "X-GUID":

@@ -79,6 +79,7 @@ class Notify:
 class _Reader:
     """Reads the event groups of one command."""
 
+    utf8: bool  # how mailbox names are written
     groups: list[EventGroup] = field(default_factory=list)
     selected: EventGroup | None = None
     unsupported: list[str] = field(default_factory=list)
@@ -107,7 +108,7 @@ class _Reader:
         self.names += len(wires)
         if self.names > MAX_NAMES or not wires or any(isinstance(wire, Group) for wire in wires):
             raise Bad(INVALID)
-        return tuple(mailbox_name(bytes(wire)) for wire in wires if not isinstance(wire, Group))
+        return tuple(mailbox_name(bytes(wire), self.utf8) for wire in wires if not isinstance(wire, Group))
 
     def _events(self, arguments: Arguments, *, selected: bool) -> tuple[frozenset[str], tuple[Argument, ...]]:
         if not arguments.is_group():
@@ -138,7 +139,7 @@ class _Reader:
         return frozenset(events), items
 
 
-def read(arguments: Arguments) -> Notify | None:
+def read(arguments: Arguments, utf8: bool) -> Notify | None:
     """Read what stands behind NOTIFY; None for NONE. Raises Bad, No [BADEVENT]."""
     word = arguments.word()
     if word == "NONE":
@@ -148,7 +149,7 @@ def read(arguments: Arguments) -> Notify | None:
     status = not arguments.is_group() and arguments.more()
     if status and arguments.word() != "STATUS":
         raise Bad(INVALID)
-    reader = _Reader()
+    reader = _Reader(utf8)
     while arguments.more():
         reader.group(arguments.group())
     if reader.selected is not None and reader.selected.items:

@@ -176,6 +176,16 @@ class Session(session.Session):
         return kind(tag, uid=uid), end
 
     @property
+    def utf8(self) -> bool:
+        """Whether mailbox names go over the wire in UTF-8 (UTF8=ACCEPT, or IMAP4rev2 that implies it for names)."""
+        return not self.enabled.isdisjoint(("UTF8=ACCEPT", "IMAP4REV2"))
+
+    @property
+    def rev2(self) -> bool:
+        """Whether the client speaks IMAP4rev2 (RFC 9051)."""
+        return "IMAP4REV2" in self.enabled
+
+    @property
     def logged_in(self) -> bool:
         """Whether the session has a user."""
         return self.state != State.NOT_AUTHENTICATED
@@ -336,7 +346,9 @@ class Session(session.Session):
 
     def capabilities(self) -> str:
         """The capability list for the state that the session is in."""
-        return after_login(self.settings, self.store) if self.logged_in else before_login(self.login)
+        if self.logged_in:
+            return after_login(self.settings, self.store)
+        return before_login(self.login, extensions=self.settings.extensions)
 
     def logged_in_as(self, store: UserStore) -> None:
         """The user is known: the limits before log-in fall."""

@@ -26,6 +26,13 @@ def string(value: bytes) -> bytes:
     return b'"%b"' % _ESCAPED.sub(rb"\\\g<0>", value)
 
 
+def utf8_string(value: bytes) -> bytes:
+    """Valid UTF-8 as a quoted string, for a client that takes it there (RFC 6855 section 3), else as a literal."""
+    if b"\r" in value or b"\n" in value or b"\0" in value:
+        return literal(value)
+    return b'"%b"' % _ESCAPED.sub(rb"\\\g<0>", value)
+
+
 def nstring(value: bytes | None) -> bytes:
     """``string`` or NIL."""
     return b"NIL" if value is None else string(value)

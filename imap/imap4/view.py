@@ -34,8 +34,11 @@ def flag_list(names: Iterable[str]) -> bytes:
 class View:
     """One session's sequence numbers over one open mailbox."""
 
-    def __init__(self, mailbox: Mailbox, *, condstore: bool, qresync: bool, extensions: bool = False) -> None:
+    def __init__(
+        self, mailbox: Mailbox, *, condstore: bool, qresync: bool, extensions: bool = False, rev2: bool = False
+    ) -> None:
         self.mailbox = mailbox
+        self.rev2 = rev2  # whether the client speaks IMAP4rev2, which has no \\Recent
         self.extensions = extensions  # whether the client may ask for what Dovecot has not
         self.condstore = condstore
         self.qresync = qresync
@@ -90,19 +93,20 @@ class View:
 
     def flags(self, message: Message) -> bytes:
         """The FLAGS list of a message, \\Recent included."""
-        known = self._written.get((message.flags, message.recent))
+        recent = message.recent and not self.rev2
+        known = self._written.get((message.flags, recent))
         if known is None:
             if len(self._written) >= MAX_WRITTEN:
                 self._written.clear()
-            known = self._written[message.flags, message.recent] = self._write_flags(message)
+            known = self._written[message.flags, recent] = self._write_flags(message, recent=recent)
         return known
 
     @staticmethod
-    def _write_flags(message: Message) -> bytes:
+    def _write_flags(message: Message, *, recent: bool) -> bytes:
         names = [name for name in _SYSTEM if name in message.flags]
-        if message.recent:
+        if recent:
             names.append("\\Recent")
-        if len(message.flags) > len(names) - message.recent:
+        if len(message.flags) > len(names) - recent:
             names += sorted(name for name in message.flags if not name.startswith("\\"))
         return flag_list(names)
 
@@ -181,7 +185,7 @@ class View:
 
     def tell_recent(self, write: Write) -> None:
         """RECENT, when it changed."""
-        if self.recent != self._recent_told:
+        if self.recent != self._recent_told and not self.rev2:
             self._recent_told = self.recent
             write(b"* %d RECENT\r\n" % self.recent)
 

@@ -154,9 +154,10 @@ class Watcher:
             "HIGHESTMODSEQ": status.highest_modseq,
         }
         text = " ".join(f"{item} {values[item]}" for item in items)
-        self._session.write(b"* STATUS " + wire_name(seen.info.name) + f" ({text})\r\n".encode())
+        self._session.write(b"* STATUS " + wire_name(seen.info.name, self._session.utf8) + f" ({text})\r\n".encode())
 
     def _list(self, info: MailboxInfo, flags: list[str], old: str | None = None) -> None:
-        extra = b"" if old is None else b' ("OLDNAME" (' + wire_name(old) + b"))"
-        line = b"* LIST (%b) %b %b" % (" ".join(flags).encode(), string(info.separator.encode()), wire_name(info.name))
-        self._session.write(line + extra + b"\r\n")
+        utf8 = self._session.utf8
+        extra = b"" if old is None else b' ("OLDNAME" (' + wire_name(old, utf8) + b"))"
+        pair = string(info.separator.encode()), wire_name(info.name, utf8)
+        self._session.write(b"* LIST (%b) %b %b%b\r\n" % (" ".join(flags).encode(), *pair, extra))

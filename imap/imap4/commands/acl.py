@@ -91,7 +91,7 @@ class MyRights(Command):
     def run(self, session: Session, arguments: Arguments) -> Reply:
         store = _store(session)
         wire = arguments.astring()
-        rights = store.told_rights(mailbox_name(wire)) if wire else frozenset(RIGHTS)
+        rights = store.told_rights(mailbox_name(wire, session.utf8)) if wire else frozenset(RIGHTS)
         letters = _with_old("".join(letter for letter in RIGHTS if letter in rights))
         session.write(b"* MYRIGHTS %b %b\r\n" % (_name(wire), letters.encode()))
         return Reply("Myrights completed.")
@@ -105,7 +105,7 @@ class GetAcl(Command):
     def run(self, session: Session, arguments: Arguments) -> Reply:
         store = _store(session)
         wire = arguments.astring()
-        entries, is_mine = store.acl(mailbox_name(wire))
+        entries, is_mine = store.acl(mailbox_name(wire, session.utf8))
         me, owner = Identifier("user", store.username), Identifier("owner")
         mine = [entry for entry in entries if entry.identifier in (me, owner)]
         shown = me if len(mine) < 2 else owner
@@ -142,7 +142,9 @@ class SetAcl(Command):
             if letter not in RIGHTS and letter not in _OLD:
                 raise Bad(f"Invalid ACL right: {letter}")
             rights.update(_OLD.get(letter, letter))
-        store.set_acl(mailbox_name(wire), named.identifier, mode, frozenset(rights), negative=named.negative)
+        store.set_acl(
+            mailbox_name(wire, session.utf8), named.identifier, mode, frozenset(rights), negative=named.negative
+        )
         return Reply("Setacl complete.")
 
 
@@ -157,7 +159,7 @@ class DeleteAcl(Command):
         if not whom:
             raise Bad(INVALID)
         named = Named.read(whom, anyone=store.may_name_anyone)
-        store.set_acl(mailbox_name(wire), named.identifier, "replace", None, negative=named.negative)
+        store.set_acl(mailbox_name(wire, session.utf8), named.identifier, "replace", None, negative=named.negative)
         return Reply("Deleteacl complete.")
 
 
@@ -169,7 +171,7 @@ class ListRights(Command):
     def run(self, session: Session, arguments: Arguments) -> Reply:
         _store(session)
         wire, whom = arguments.astring(), arguments.astring()
-        mailbox_name(wire)
+        mailbox_name(wire, session.utf8)
         rights = " ".join((*"lrwstpiekxa", *_OLD))
         session.write(b'* LISTRIGHTS %b %b "" %b\r\n' % (_name(wire), _name(whom), rights.encode()))
         return Reply("Listrights completed.")

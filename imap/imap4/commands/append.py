@@ -35,7 +35,7 @@ _TEXT = re.compile(rb"[ (]TEXT \Z", re.IGNORECASE)
 
 
 class Append(Command):
-    """APPEND mailbox [(flags)] [date-time] literal|CATENATE (parts) ..."""
+    """APPEND mailbox [(flags)] [date-time] literal|CATENATE (parts)|UTF8 (literal8) ..."""
 
     name = "APPEND"
     flush = Flush.ALL
@@ -54,7 +54,7 @@ class Append(Command):
             rest = Arguments(syntax.parse(pieces[2:], 0, whole=False))
         if rest.more() or not named:
             self._options(rest)
-            if rest.more() and rest.word() != "CATENATE":
+            if rest.more() and rest.word() not in ("CATENATE", "UTF8"):
                 raise Bad(INVALID)
         self._whole = not _TEXT.search(pieces[-1])
         return MAX_MESSAGE if self._whole else MAX_ASSEMBLED
@@ -116,12 +116,18 @@ class Append(Command):
             return without_binary(data) if data.binary else bytes(data)
         if isinstance(data, Atom) and data.upper() == b"CATENATE" and arguments.is_group():
             return assemble(session, arguments.group(), MAX_ASSEMBLED)
+        if isinstance(data, Atom) and data.upper() == b"UTF8" and arguments.is_group() and session.utf8:
+            inside = arguments.group()
+            data = inside.take()
+            inside.end()
+            if isinstance(data, Literal) and data.binary:
+                return bytes(data)
         raise Bad(INVALID)
 
     @staticmethod
     def _destination(session: Session, wire: bytes) -> str:
         assert session.store is not None
-        name = mailbox_name(wire)
+        name = mailbox_name(wire, session.utf8)
         session.store.validate(name)
         if not session.store.exists(name):
             raise No(f"Mailbox doesn't exist: {name}", "TRYCREATE")

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 STILL_HERE = 120.0
 
 
+_MODSEQ = ("CONDSTORE", "QRESYNC")
+# Forms of the protocol that Dovecot 2.3 does not have (RFC 6855, RFC 9051), as they are written.
+_FORMS = {"UTF8=ACCEPT": "UTF8=ACCEPT", "IMAP4REV2": "IMAP4rev2"}
+
+
 class Enable(Command):
     """ENABLE capability ..."""
 
@@ -37,15 +42,20 @@ class Enable(Command):
         known: list[str] = []
         while arguments.more():
             word = arguments.word()
-            if word in ("CONDSTORE", "QRESYNC") and word not in known:
+            if (word in _MODSEQ or (session.settings.extensions and word in _FORMS)) and word not in known:
                 known.append(word)
         if not known:
             return Reply("Enabled.")
-        session.write(" ".join(["* ENABLED", *known]).encode() + b"\r\n")
-        session.enabled |= {*known, "CONDSTORE"}
-        if session.view is not None:
-            session.view.qresync = "QRESYNC" in session.enabled
-            enable_condstore(session, session.view)
+        session.write(" ".join(["* ENABLED", *(_FORMS.get(word, word) for word in known)]).encode() + b"\r\n")
+        session.enabled |= set(known)
+        view = session.view
+        if view is not None:
+            view.qresync = "QRESYNC" in session.enabled
+            view.rev2 = session.rev2
+        if not {*_MODSEQ}.isdisjoint(known):
+            session.enabled.add("CONDSTORE")
+            if view is not None:
+                enable_condstore(session, view)
         return Reply("Enabled.")
 
 
@@ -171,7 +181,7 @@ class NotifyCommand(Command):
     def run(self, session: Session, arguments: Arguments) -> Reply:
         if not arguments.more():
             raise Bad("Invalid arguments.")
-        wanted = notify.read(arguments)
+        wanted = notify.read(arguments, session.utf8)
         if wanted is not None and wanted.uses_modseq:
             session.enabled.add("CONDSTORE")
             if session.view is not None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from imap.imap4.commands.base import Command, Reply
 from imap.imap4.commands.mailbox import status_items, tell_status
+from imap.imap4.commands.names import mailbox_name, quoted_name, raw_name
 from imap.imap4.errors import INVALID, MISSING, Bad
 from imap.imap4.pattern import Pattern, parents
-from imap.imap4.syntax import astring, string
-from imap.store import MailboxInfo, StoreError, mutf7
+from imap.imap4.syntax import string
+from imap.store import InvalidName, MailboxInfo, StoreError
 
 if TYPE_CHECKING:
     from imap.imap4.arguments import Arguments
@@ -115,7 +116,7 @@ class List(Command):
             self.response,
             " ".join(flags).encode(),
             string(separator.encode()),
-            astring(wire.encode("latin-1")) if wire else b'""',
+            quoted_name(wire.encode("latin-1")) if wire else b'""',
         )
         session.write(text + extra + b"\r\n")
 
@@ -123,9 +124,9 @@ class List(Command):
         assert session.store is not None
         store = session.store
         texts = [request.reference + pattern for pattern in request.patterns]
-        infos = {_wire_name(info.name): info for info in store.list_mailboxes(texts)}
-        subscribed = {_wire_name(name) for name in store.subscriptions(texts)}
-        patterns = [Pattern(text, store.separator) for text in texts if _is_name(text)]
+        infos = {_text_name(info.name, session.utf8): info for info in store.list_mailboxes(texts)}
+        subscribed = {_text_name(name, session.utf8) for name in store.subscriptions(texts)}
+        patterns = [Pattern(text, store.separator) for text in texts if _is_name(text, session.utf8)]
         names = dict.fromkeys(infos)
         if "SUBSCRIBED" in request.selection:
             names |= dict.fromkeys(sorted(subscribed))
@@ -196,11 +197,11 @@ class Lsub(List):
         assert session.store is not None
         store = session.store
         text = request.reference + request.patterns[0]
-        if not _is_name(text):
+        if not _is_name(text, session.utf8):
             return
         pattern = Pattern(text, store.separator)
-        subscribed = sorted(_wire_name(name) for name in store.subscriptions([text]))
-        uses = {_wire_name(info.name): info.special_use for info in store.list_mailboxes([text])}
+        subscribed = sorted(_text_name(name, session.utf8) for name in store.subscriptions([text]))
+        uses = {_text_name(info.name, session.utf8): info.special_use for info in store.list_mailboxes([text])}
         shown: dict[str, list[str]] = {}
         for wire in subscribed:
             if pattern.matches(wire):
@@ -223,14 +224,15 @@ def _shows_below(wire: str, infos: Mapping[str, MailboxInfo], patterns: Sequence
     )
 
 
-def _is_name(text: str) -> bool:
-    """Whether a pattern is modified UTF-7: any other matches nothing."""
+def _is_name(text: str, utf8: bool) -> bool:
+    """Whether a pattern is a name as names are written here: any other matches nothing."""
     try:
-        mutf7.decode(text.encode("latin-1"))
-    except mutf7.InvalidEncoding:
+        mailbox_name(text.encode("latin-1"), utf8)
+    except InvalidName:
         return False
     return True
 
 
-def _wire_name(name: str) -> str:
-    return mutf7.encode(name).decode("ascii")
+def _text_name(name: str, utf8: bool) -> str:
+    """A name as patterns are matched against it: a character for each octet on the wire."""
+    return raw_name(name, utf8).decode("latin-1")

@@ -10,6 +10,7 @@ from imap.imap4.commands.base import Command, Reply
 from imap.imap4.commands.message import enable_condstore
 from imap.imap4.commands.names import mailbox_name, wire_name
 from imap.imap4.errors import Bad, No
+from imap.imap4.syntax import string
 from imap.store import NonExistent, NotSelectable, StoreError, UserStore
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Create(Command):
     name = "CREATE"
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        name = mailbox_name(arguments.astring())
+        name = mailbox_name(arguments.astring(), session.utf8)
         store = _store(session)
         if len(name) > 1:
             name = name.removesuffix(store.namespace_of(name).separator)
@@ -54,7 +55,7 @@ class Delete(Command):
     breaks_mailbox = True
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        name = mailbox_name(arguments.astring())
+        name = mailbox_name(arguments.astring(), session.utf8)
         if name.upper() == "INBOX" or _view_of(session, name) is None:
             _store(session).delete(name)
             return Reply("Delete completed.")
@@ -73,8 +74,12 @@ class Rename(Command):
     name = "RENAME"
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        old, new = mailbox_name(arguments.astring()), mailbox_name(arguments.astring())
-        _store(session).rename(old, new)
+        old, new = mailbox_name(arguments.astring(), session.utf8), mailbox_name(arguments.astring(), session.utf8)
+        store = _store(session)
+        store.rename(old, new)
+        if session.rev2:
+            pair = string(store.namespace_of(new).separator.encode()), wire_name(new, session.utf8)
+            session.write(b'* LIST () %b %b ("OLDNAME" (%b))\r\n' % (*pair, wire_name(old, session.utf8)))
         return Reply("Rename completed.")
 
 
@@ -84,7 +89,7 @@ class Subscribe(Command):
     name = "SUBSCRIBE"
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        name = mailbox_name(arguments.astring())
+        name = mailbox_name(arguments.astring(), session.utf8)
         store = _store(session)
         try:
             store.subscribe(name)
@@ -99,12 +104,12 @@ class Unsubscribe(Command):
     name = "UNSUBSCRIBE"
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        _store(session).unsubscribe(mailbox_name(arguments.astring()))
+        _store(session).unsubscribe(mailbox_name(arguments.astring(), session.utf8))
         return Reply("Unsubscribe completed.")
 
 
-# Of OBJECTID (RFC 8474) and APPENDLIMIT (RFC 7889), which Dovecot does not know.
-EXTENDED_STATUS_ITEMS = ("MAILBOXID", "APPENDLIMIT")
+# Of OBJECTID (RFC 8474), APPENDLIMIT (RFC 7889) and IMAP4rev2, which Dovecot does not know.
+EXTENDED_STATUS_ITEMS = ("MAILBOXID", "APPENDLIMIT", "DELETED")
 STATUS_ITEMS = ("MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ", "SIZE", "X-SIZE", "X-GUID")
 
 
@@ -150,9 +155,10 @@ def tell_status(session: Session, name: str, items: list[str]) -> None:
         "X-GUID": status.guid,
         "MAILBOXID": f"({status.guid})",
         "APPENDLIMIT": MAX_MESSAGE,
+        "DELETED": status.deleted,
     }
     text = " ".join(f"{item} {values[item]}" for item in items)
-    session.write(b"* STATUS " + wire_name(name) + f" ({text})\r\n".encode())
+    session.write(b"* STATUS " + wire_name(name, session.utf8) + f" ({text})\r\n".encode())
 
 
 class Status(Command):
@@ -163,7 +169,7 @@ class Status(Command):
     def run(self, session: Session, arguments: Arguments) -> Reply:
         wire = arguments.astring()
         items = status_items(arguments.group(), session)
-        name = mailbox_name(wire)
+        name = mailbox_name(wire, session.utf8)
         try:
             tell_status(session, name, items)
         except (NonExistent, NotSelectable) as error:

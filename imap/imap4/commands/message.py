@@ -126,7 +126,7 @@ class Copy(Command):
             raise Bad(MISSING)
         destination = arguments.astring()
         uids = [view.uids[number - 1] for number in view.numbers(text, uid=self.uid)]
-        name = mailbox_name(destination)
+        name = mailbox_name(destination, session.utf8)
         try:
             return self._carry(session, view, uids, name)
         except Expunged as error:

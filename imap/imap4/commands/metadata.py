@@ -110,7 +110,7 @@ class Entries:
 
 def _open(session: Session, wire: bytes) -> Entries:
     try:
-        return Entries(session, mailbox_name(wire))
+        return Entries(session, mailbox_name(wire, session.utf8))
     except (NonExistent, NotSelectable) as error:
         raise No(error.text) from error
 
@@ -139,7 +139,7 @@ class GetMetadata(Command):
                 continue
             told.append(astring(name.encode("latin-1")) + b" " + (b"NIL" if value is None else literal(value)))
         if told:
-            label = wire_name(_proper(entries.mailbox)) if entries.mailbox else b'""'
+            label = wire_name(_proper(entries.mailbox), session.utf8) if entries.mailbox else b'""'
             session.write(b"* METADATA %b (%b)\r\n" % (label, b" ".join(told)))
         if not self.depth and not all(map(entries.has_place, names)):
             raise NotPossible(NO_PLACE)

@@ -46,6 +46,11 @@ class Search(Command):
     async def run(self, session: Session, arguments: Arguments) -> Reply:
         view = selected(session)
         self._read_return(arguments)
+        if session.rev2 and self.returns is None:
+            self.returns = frozenset({"ALL"})  # RFC 9051 section 6.4.4: the answer is ESEARCH
+        first = arguments.peek()
+        if "UTF8=ACCEPT" in session.enabled and isinstance(first, Atom) and first.upper() == b"CHARSET":
+            raise Bad("CHARSET is not allowed with UTF8=ACCEPT.")  # RFC 6855 section 3
         key, reader = self._read_keys(view, arguments)
         if reader.uses_modseq:
             enable_condstore(session, view)

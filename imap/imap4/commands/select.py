@@ -8,9 +8,10 @@ from imap.imap4 import sequence
 from imap.imap4.arguments import Arguments
 from imap.imap4.commands.base import Command, Reply, State
 from imap.imap4.commands.message import may_expunge
-from imap.imap4.commands.names import mailbox_name
+from imap.imap4.commands.names import mailbox_name, quoted_name, raw_name, wire_name
 from imap.imap4.errors import INVALID, Bad, No
 from imap.imap4.sequence import SequenceSet
+from imap.imap4.syntax import string
 from imap.imap4.view import View
 from imap.store import NonExistent, NotSelectable
 
@@ -31,7 +32,7 @@ class Select(Command):
             session.write(b"* OK [CLOSED] Previous mailbox closed.\r\n")
         wire = arguments.astring()
         resync = self._parameters(session, arguments.group()) if arguments.is_group() else None
-        name = mailbox_name(wire)
+        name = mailbox_name(wire, session.utf8)
         assert session.store is not None
         try:
             mailbox = session.store.open(name, read_only=self.read_only)
@@ -41,11 +42,14 @@ class Select(Command):
             mailbox.sync()
             view = View(
                 mailbox,
-                condstore=bool(session.enabled),
+                condstore="CONDSTORE" in session.enabled,
                 qresync="QRESYNC" in session.enabled,
                 extensions=session.settings.extensions,
+                rev2=session.rev2,
             )
             self._announce(session, view)
+            if session.rev2:
+                self._tell_name(session, name, wire)
             if resync is not None:
                 resync.tell(session, view)
         except BaseException:
@@ -54,6 +58,15 @@ class Select(Command):
         session.select(view)
         code = "READ-ONLY" if mailbox.read_only else "READ-WRITE"
         return Reply(f"{self.name.capitalize()} completed.", code)
+
+    @staticmethod
+    def _tell_name(session: Session, name: str, wire: bytes) -> None:
+        """IMAP4rev2: a LIST response tells the mailbox's true name (RFC 9051 section 6.3.2)."""
+        assert session.store is not None
+        true = "INBOX" if name.upper() == "INBOX" else name
+        separator = string(session.store.namespace_of(name).separator.encode())
+        old = b"" if raw_name(true, utf8=True) == wire else b' ("OLDNAME" (%b))' % quoted_name(wire)
+        session.write(b"* LIST () %b %b%b\r\n" % (separator, wire_name(true, session.utf8), old))
 
     def _parameters(self, session: Session, parameters: Arguments) -> Resync | None:
         """Read the parameters (RFC 4466); enables what they ask for."""
@@ -74,8 +87,10 @@ class Select(Command):
         mailbox = view.mailbox
         write = session.write
         view.tell_keywords(write)
-        write(b"* %d EXISTS\r\n* %d RECENT\r\n" % (len(view), view.recent))
-        first_unseen = view.number(mailbox.unseen()[1])
+        write(b"* %d EXISTS\r\n" % len(view))
+        if not view.rev2:
+            write(b"* %d RECENT\r\n" % view.recent)
+        first_unseen = 0 if view.rev2 else view.number(mailbox.unseen()[1])
         if first_unseen:
             write(b"* OK [UNSEEN %d] First unseen.\r\n" % first_unseen)
         write(b"* OK [UIDVALIDITY %d] UIDs valid\r\n" % mailbox.uidvalidity)
