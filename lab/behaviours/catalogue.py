@@ -7,7 +7,7 @@ import importlib
 from lab.behaviours.base import Behaviour
 
 # In the order of the catalogue: who can connect, who may relay, the null client, who you are, reading mail, TLS,
-# configuration and processes, content.
+# configuration and processes, content, labs.
 SLUGS = (
     "loopback-only",
     "inet-protocols",
@@ -75,6 +75,8 @@ SLUGS = (
     "config-check",
     "spam-filter",
     "virus-filter",
+    "lab-12.1",
+    "lab-12.2",
 )
 
 # What `hardmail demo` shows: the core of every chapter, in less than a minute.
@@ -114,7 +116,7 @@ def find(slug: str) -> Behaviour:
     """The behaviour of that slug. Raises KeyError."""
     if slug not in SLUGS:
         raise KeyError(slug)
-    module = importlib.import_module("lab.behaviours." + slug.replace("-", "_"))
+    module = importlib.import_module("lab.behaviours." + slug.replace("-", "_").replace(".", "_"))
     behaviour: Behaviour = module.BEHAVIOUR
     return behaviour
 

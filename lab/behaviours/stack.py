@@ -106,6 +106,11 @@ class Lab:
         """The laboratory that `hardmail up --json` has told of."""
         return cls(json.loads(line))
 
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What `hardmail up --json` prints."""
+        return self._info
+
     # Where things are
 
     def endpoint(self, name: str) -> tuple[str, int]:

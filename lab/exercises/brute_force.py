@@ -103,7 +103,7 @@ Wer das richtige Passwort hat und von einer anderen Adresse kommt, darf davon ni
 {dir}/mailhost/conf.d/10-auth.conf und main.cf; `hardmail lab reload` übernimmt sie.""",
     ),
     commands=(
-        'imtest -t "" -p {mailhost_imap_port} -a {user} -u {user} -w guess 127.0.0.2',
+        '{imtest} -t "" -p {mailhost_imap_port} -a {user} -u {user} -w guess 127.0.0.2',
         "swaks -li 127.9.9.9 -s 127.0.0.2:{mailhost_smtp_port} -tls -a PLAIN -au {user} -ap guess -q AUTH",
     ),
     steps=(

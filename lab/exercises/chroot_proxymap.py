@@ -45,13 +45,19 @@ async def senders_through_proxymap(room: Room, wire: Transcript) -> Seen:
     return passed(barred)
 
 
-async def mail_arrives(room: Room, wire: Transcript) -> Seen:
-    """Mail to the alias reaches the user, and neither server reads the other tables of the directory."""
-    user, token = room.user("user"), room.token()
-    reply = await room.send(f"{ALIAS}@{room.domain}", token, wire)
-    if reply.code != 250:
-        return failed(reply)
-    await room.comes(user, token, wire)
+async def changes_are_seen(room: Room, wire: Transcript) -> Seen:
+    """Mail to an alias that has just been added reaches the user, and no server opens the tables itself."""
+    user, token, table = room.user("user"), room.token(), elsewhere(room, "aliases")
+    before = table.read_text()
+    wire.note(f"{table}: {token}@{room.domain} {user.address}")
+    try:
+        table.write_text(f"{before}{token}@{room.domain} {user.address}\n")
+        reply = await room.send(f"{token}@{room.domain}", token, wire)
+        if reply.code != 250:
+            return failed(reply, "frozen" if reply.code == 550 else None)
+        await room.comes(user, token, wire)
+    finally:
+        table.write_text(before)
     for service in ("smtpd", "qmgr"):
         for name in ("aliases", "customers"):
             if await who_opens(room, room.confdir("mailhost"), service, elsewhere(room, name), wire):
@@ -122,13 +128,14 @@ Einbrecher: Code, der innerhalb von smtpd läuft und die Dateien zu öffnen vers
             senders_through_proxymap,
         ),
         Step(
-            Text("Mail arrives, and nobody else reads", "Mail kommt an, und niemand sonst liest"),
+            Text("Changes are seen, and nobody else reads", "Änderungen wirken, und niemand sonst liest"),
             "L 3.2.2 Proxymap (Sicherheitsaspekte)",
             Text(
-                f"a mail to {ALIAS}@{{domain}} reaches {{user}}; neither smtpd nor qmgr can open either table",
-                f"eine Mail an {ALIAS}@{{domain}} erreicht {{user}}; weder smtpd noch qmgr kann die Tabellen öffnen",
+                "mail to an alias that has just been added reaches {user}; neither smtpd nor qmgr can open a table",
+                "Mail an einen eben eingetragenen Alias erreicht {user}; weder smtpd noch qmgr kann eine Tabelle "
+                "öffnen",
             ),
-            mail_arrives,
+            changes_are_seen,
         ),
     ),
     hints=(
@@ -172,6 +179,22 @@ Einbrecher: Code, der innerhalb von smtpd läuft und die Dateien zu öffnen vers
                 "One table is answered and the other is not (451): proxymap gives out only what it was told it may.",
                 "Die eine Tabelle wird beantwortet, die andere nicht (451): proxymap gibt nur heraus, was es "
                 "herausgeben darf.",
+            ),
+        ),
+        Mistake(
+            "frozen",
+            (
+                Edit(
+                    "mailhost/master.cf",
+                    "@{mailhost.smtp}  inet  n  -  y  -  -  smtpd",
+                    "@{mailhost.smtp}  inet  n  -  n  -  -  smtpd",
+                ),
+            ),
+            Text(
+                "The jail is closed, and the server knows the table only as it was when it started: what is added "
+                "later does not count. Somebody outside the jail has to look it up.",
+                "Das Gefängnis ist zu, und der Server kennt die Tabelle nur, wie sie bei seinem Start war: Was "
+                "später dazukommt, gilt nicht. Jemand außerhalb muss für ihn nachschlagen.",
             ),
         ),
         Mistake(

@@ -7,12 +7,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from lab.behaviours.base import ProbeFailed
+from lab.behaviours.base import Finding, ProbeFailed, exposed, hardened
 from lab.behaviours.processes import StackFailed
+from lab.behaviours.stack import Lab
 from lab.exercises.base import Seen, Step, failed
+from lab.exercises.catalogue import find
 from lab.exercises.room import Room
 from lab.exercises.work import Work
-from lab.wire import Transcript, WireError
+from lab.wire import Line, Transcript, WireError
 
 # A step that takes longer than this hangs.
 STEP_SECONDS = 60.0
@@ -24,7 +26,7 @@ class Result:
 
     step: Step
     seen: Seen
-    wire: tuple[str, ...]
+    lines: tuple[Line, ...]
     seconds: float
 
 
@@ -39,7 +41,29 @@ async def look(step: Step, room: Room) -> Result:
         seen = failed(error)
     except TimeoutError:
         seen = failed(f"no result within {STEP_SECONDS:.0f} s")
-    return Result(step, seen, tuple(map(str, transcript.lines)), time.monotonic() - start)
+    return Result(step, seen, tuple(transcript.lines), time.monotonic() - start)
+
+
+async def on_stack(slug: str, lab: Lab, evidence: Transcript) -> Finding:
+    """Every step of an exercise on the stack of the hardened profile, as a behaviour's probe."""
+    domain, partner_domain = (lab.user(name).address.rpartition("@")[2] for name in ("alice", "carol"))
+    names = {
+        "user": "alice",
+        "colleague": "bob",
+        "partner": "carol",
+        "domain": domain,
+        "partner_domain": partner_domain,
+    }
+    room = Room(lab.info, names)
+    exercise = find(slug)
+    for step in exercise.steps:
+        result = await look(step, room)
+        evidence.note(f"{step.title.en}: {step.expected.of('en', room.facts)}")
+        evidence.lines += result.lines
+        if not result.seen.passed:
+            mistake = exercise.mistake(result.seen.mistake).message.en if result.seen.mistake else ""
+            return exposed(f"{step.title.en}: {result.seen.saw}. {mistake}")
+    return hardened(f"all {len(exercise.steps)} steps pass; the last saw {result.seen.saw}")
 
 
 async def check(work: Work) -> list[Result]:
@@ -59,5 +83,5 @@ def as_json(result: Result) -> dict[str, Any]:
         "saw": saw if isinstance(saw, str) else {"en": saw.en, "de": saw.de},
         "mistake": result.seen.mistake,
         "seconds": round(result.seconds, 2),
-        "wire": list(result.wire),
+        "wire": list(map(str, result.lines)),
     }

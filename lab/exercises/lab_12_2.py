@@ -142,11 +142,11 @@ Die Dateien sind {dir}/mailhost/dovecot.conf, conf.d/*.conf und main.cf; `hardma
 Queue-Verzeichnis von Postfix ist {dir}/var/mailhost/queue.""",
     ),
     commands=(
-        'smtptest -t "" -p {mailhost_smtp_port} -a {user} -u {user} 127.0.0.2',
+        '{smtptest} -t "" -p {mailhost_smtp_port} -a {user} -u {user} 127.0.0.2',
         "  MAIL FROM:<{user}@{domain}>",
         "  RCPT TO:<{partner}@{partner_domain}>",
         "  DATA",
-        'imtest -t "" -p {mailhost_imap_port} -a {user} -u {user} 127.0.0.2',
+        '{imtest} -t "" -p {mailhost_imap_port} -a {user} -u {user} 127.0.0.2',
         "openssl s_client -quiet -starttls pop3 -connect 127.0.0.2:{mailhost_pop3_port}",
     ),
     steps=(

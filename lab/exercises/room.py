@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from lab.behaviours.base import ProbeFailed
 from lab.behaviours.stack import STRANGER, Lab, User
+from lab.programs import Program
 from lab.wire import SMTP, Reply, Transcript
 from tls.context import client_context
 from tls.policy import Policy
@@ -20,6 +21,8 @@ ARRIVES_IN_SECONDS = 15.0
 QUEUE_AFTER_SECONDS = 2.0
 LOOK_AGAIN_SECONDS = 0.05
 PARTNER = STRANGER
+# Programs of the source that Debian does not put on everybody's PATH.
+PROGRAMS = (Program("smtptest", "cyrus-clients"), Program("imtest", "cyrus-clients"))
 
 
 class Doors(NamedTuple):
@@ -54,6 +57,7 @@ class Room(Lab):
     def facts(self) -> dict[str, object]:
         """What texts may name: domains, addresses of users, endpoints such as {mailhost_smtp}, the directory."""
         facts: dict[str, object] = {**self.names, "dir": self.directory}
+        facts |= {program.name: program.path() or program.name for program in PROGRAMS}
         for instance, entry in self._info["instances"].items():
             facts[f"{instance}_name"] = entry["name"]
             facts[f"{instance}_certificate"] = entry["certificate_file"]
@@ -68,7 +72,8 @@ class Room(Lab):
     def delivered(self, user: User, token: str) -> bytes | None:
         """The mail with this token in a user's Maildir, if it is there."""
         domain = user.address.rpartition("@")[2]
-        root = next(i["mail_root"] for i in self._info["instances"].values() if i["domain"] == domain)
+        hosts = [host for host in self._info["instances"].values() if "imap" in host["endpoints"]]
+        root = next(host["mail_root"] for host in hosts if host["domain"] == domain)
         for place in ("new", "cur"):
             for path in Path(root, user.name, "Maildir", place).glob("*"):
                 try:

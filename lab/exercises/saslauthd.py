@@ -108,7 +108,7 @@ Starte saslauthd zum Probieren in einem anderen Terminal (siehe unten); ohne dei
     commands=(
         "hardmail saslauthd -a passwd-file -O {dir}/mailhost/users -m {dir}/saslauthd",
         "hardmail testsaslauthd -f {dir}/saslauthd/mux -u {user} -p PASSWORD",
-        'smtptest -t "" -p {mailhost_smtp_port} -a {user} -u {user} 127.0.0.2',
+        '{smtptest} -t "" -p {mailhost_smtp_port} -a {user} -u {user} 127.0.0.2',
     ),
     steps=(
         Step(

@@ -60,7 +60,7 @@ def outcome(work: Work, results: Sequence[Result], language: str, *, verbose: bo
         mark = click.style("✓", fg="green") if result.seen.passed else click.style("✗", fg="red", bold=True)
         yield f"{mark} {number}. {result.step.title.of(language, facts)}"
         if verbose:
-            yield from (f"      {line}" for line in result.wire)
+            yield from (f"      {line}" for line in result.lines)
         if result.seen.passed:
             continue
         saw = result.seen.saw if isinstance(result.seen.saw, str) else result.seen.saw.of(language)

@@ -15,7 +15,7 @@ def told(results: Sequence[Result]) -> str:
     """What the steps saw, for the report of a failure."""
     return "\n".join(
         f"{result.seen.passed} {result.step.title.en}: {result.seen.saw} {result.seen.mistake or ''}"
-        + "".join(f"\n    {line}" for line in result.wire)
+        + "".join(f"\n    {line}" for line in result.lines)
         for result in results
     )
 
