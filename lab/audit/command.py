@@ -32,6 +32,7 @@ COPIED = (
     "timeout", "connections", "paths",
 )  # fmt: skip
 ADDRESSES = ("sink", "sender", "victim", "recipient")
+NAMES = ("helo", "domain", "name", "source")
 
 
 def run(targets: Sequence[str], options: Mapping[str, Any]) -> int:
@@ -53,10 +54,11 @@ def chosen(options: Mapping[str, Any]) -> Settings:
     allowed = frozenset(map(Allow, options["consents"]))
     if allowed & {Allow.MAIL, Allow.SMUGGLING} and not options["sink"]:
         raise UsageError("--allow mail and --allow smuggling send mail: name an address of your own with --sink")
-    for name in ADDRESSES:
+    for name in (*ADDRESSES, *NAMES):
         text = options[name]
-        if text and (not text.isascii() or not text.isprintable() or set("<> ") & set(text) or text.count("@") != 1):
-            raise UsageError(f"--{name} {text!r} is no mail address")
+        plain = text.isascii() and text.isprintable() and not set("<> ") & set(text)
+        if text and not (plain and text.count("@") == (1 if name in ADDRESSES else 0)):
+            raise UsageError(f"--{name} {text!r} is no {'mail address' if name in ADDRESSES else 'name'}")
     if options["ca_file"] is not None:
         try:
             client_context(Policy(), options["ca_file"])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
+
+SLOWEST_SECONDS: Final = 1.0
 
 
 class Pace:
@@ -11,6 +14,10 @@ class Pace:
     def __init__(self, rate: float) -> None:
         self._interval = 1 / rate
         self._next = 0.0
+
+    def slower(self) -> None:
+        """The server has had too much."""
+        self._interval = max(self._interval, min(self._interval * 2, SLOWEST_SECONDS))
 
     async def turn(self) -> None:
         """Wait until it is the caller's turn."""

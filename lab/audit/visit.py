@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -14,7 +14,7 @@ from lab.audit.finding import Finding, Rule, Severity
 from lab.audit.pace import Pace
 from lab.audit.settings import Allow, Settings
 from lab.audit.target import Address, Target
-from lab.wire import IMAP, POP3, SMTP, Connection, Refused, Transcript, WireError
+from lab.wire import IMAP, POP3, SMTP, Connection, Refused, Transcript, WireClosed, WireError
 from lab.wire.transcript import shown
 from tls.context import client_context
 from tls.policy import ANYTHING
@@ -24,6 +24,8 @@ READ_OCTETS: Final = 1 << 20
 """What is read of one connection at most: no dialogue of an audit comes near it."""
 EVIDENCE_LINES: Final = 40
 CHUNK: Final = 1 << 14
+BUSY_SECONDS: Final = (1.0, 2.0, 4.0)
+"""A server that hangs up at once, or says 421, is asked again after these."""
 GOODBYES: Final = {"smtp": b"QUIT", "imap": b"bye LOGOUT", "pop3": b"QUIT"}
 KINDS: Final[dict[str, type[SMTP | IMAP | POP3]]] = {"smtp": SMTP, "imap": IMAP, "pop3": POP3}
 C = TypeVar("C", bound=Connection)
@@ -120,19 +122,42 @@ class Visit:
                 await client.send(GOODBYES[self.target.kind.protocol])
             await client.close()
 
-    async def connect(self, kind: type[C], evidence: Transcript, context: ssl.SSLContext | None = None) -> C:
-        """Connect, with TLS where the port wants it from the first octet, and read the greeting. Raises WireError."""
-        await self.pace.turn()
-        return await kind.open(
-            str(self.address),
-            self.target.port,
-            source=self.source,
-            tls=(context or lax()) if self.target.kind.implicit_tls else None,
-            server_name=self.server_name,
-            transcript=evidence,
-            timeout=self.settings.timeout,
-            allowance=READ_OCTETS,
-        )
+    async def connect(
+        self, kind: type[C], evidence: Transcript, context: ssl.SSLContext | None = None, *, patient: bool = True
+    ) -> C:
+        """Connect, with TLS where the port wants it from the first octet, and read the greeting. Raises WireError.
+
+        `patient`: a server that has too many connections is asked again later, and more slowly from then on.
+        """
+        tls = (context or lax()) if self.target.kind.implicit_tls else None
+        return await self._open(kind, evidence, tls, BUSY_SECONDS if patient else ())
+
+    async def _open(
+        self, kind: type[C], evidence: Transcript, tls: ssl.SSLContext | None, waits: Sequence[float] = BUSY_SECONDS
+    ) -> C:
+        for wait in (*waits, None):
+            await self.pace.turn()
+            try:
+                client = await kind.open(
+                    str(self.address),
+                    self.target.port,
+                    source=self.source,
+                    tls=tls,
+                    server_name=self.server_name,
+                    transcript=evidence,
+                    timeout=self.settings.timeout,
+                    allowance=READ_OCTETS,
+                )
+            except WireClosed:
+                if wait is None:
+                    raise
+            else:
+                if wait is None or not isinstance(client, SMTP) or client.greeting.code != 421:
+                    return client
+                await client.close()
+            self.pace.slower()
+            await asyncio.sleep(wait)
+        raise AssertionError  # the last turn returns or raises
 
     async def secure(self, client: Connection, context: ssl.SSLContext | None = None) -> None:
         """STARTTLS, by default with a client that takes everything. Raises WireError."""
@@ -161,10 +186,8 @@ class Visit:
 
         Raises WireError where it does not come to that. A server that hangs up has given an empty answer.
         """
-        await self.pace.turn()
         kind = Connection if self.target.kind.implicit_tls else KINDS[self.target.kind.protocol]
-        client = await kind.open(str(self.address), self.target.port, source=self.source, timeout=self.settings.timeout)
-        client.allowance = READ_OCTETS
+        client: Connection = await self._open(kind, Transcript(), None)
         try:
             await self._until_handshake(client)
             client.writer.write(octets)

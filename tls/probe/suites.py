@@ -29,6 +29,7 @@ class Weakness(enum.Enum):
     DES = "a key of 56 bits"
     RC4 = "RC4, whose key stream is biased (RFC 7465)"
     BLOCK64 = "blocks of 64 bits (SWEET32)"
+    CBC = "padding in CBC mode, whose errors can be told apart (Lucky 13)"
     STATIC = "no forward secrecy: the server's key opens what was recorded earlier"
 
 
@@ -39,6 +40,7 @@ _MARKS: Final = (
     (Weakness.DES, ("_DES_CBC_", "_DES40_")),
     (Weakness.RC4, ("_RC4_",)),
     (Weakness.BLOCK64, ("_3DES_", "_IDEA_", "_RC2_", "_28147_", "_MAGMA_")),
+    (Weakness.CBC, ("_CBC_",)),
     (Weakness.STATIC, ("TLS_RSA_", "TLS_DH_RSA_", "TLS_DH_DSS_", "TLS_ECDH_RSA_", "TLS_ECDH_ECDSA_", "SSL_RSA_")),
 )
 

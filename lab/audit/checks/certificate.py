@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
 from lab.audit.finding import Rule, Severity
 from lab.audit.visit import KINDS, Undecided, Visit
-from lab.wire import Refused, Transcript
+from lab.wire import SMTP, Refused, Transcript
 from tls import names
 from tls.context import client_context
 from tls.policy import ANYTHING, Version
@@ -170,6 +170,8 @@ async def _verdict(visit: Visit, context: ssl.SSLContext) -> str | None:
         client = await visit.connect(KINDS[visit.target.kind.protocol], Transcript(), context)
         async with client:
             if not client.tls:
+                if isinstance(client, SMTP):
+                    await client.ehlo(visit.helo(client))
                 await visit.secure(client, context)
     except Refused as error:
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):

@@ -68,6 +68,14 @@ async def check(visit: Visit) -> None:
     await _early(visit)
 
 
+def _report(visit: Visit, rule: Rule, said: str, evidence: Transcript) -> None:
+    """What holds for the postmaster may not hold for others: everybody has to be able to write there (RFC 5321)."""
+    if visit.settings.recipient:
+        visit.report(rule, said, evidence)
+    else:
+        visit.report(rule, f"{said}, if only for <{visit.recipient}> (--recipient)", evidence, Severity.INFO)
+
+
 async def _helo(visit: Visit) -> None:
     accepted: list[str] = []
     evidence = Transcript()
@@ -82,7 +90,7 @@ async def _helo(visit: Visit) -> None:
             if reply.code == 250:
                 accepted.append(f"HELO {name}" if name else "no HELO")
     if accepted:
-        visit.report(HELO, f"mail is taken after {', '.join(accepted)}", evidence)
+        _report(visit, HELO, f"mail is taken after {', '.join(accepted)}", evidence)
 
 
 async def _senders(visit: Visit) -> None:
@@ -91,13 +99,13 @@ async def _senders(visit: Visit) -> None:
         senders = ("workstation", NO_DOMAIN)
         accepted = [s for s in senders if (await rcpt(visit, smtp, s, visit.recipient)).code == 250]
     if accepted:
-        visit.report(SENDER, f"mail from {', '.join(f'<{sender}>' for sender in accepted)} is taken", evidence)
+        _report(visit, SENDER, f"mail from {', '.join(f'<{sender}>' for sender in accepted)} is taken", evidence)
 
 
 async def _early(visit: Visit) -> None:
     """Everything in one packet, before EHLO is answered."""
-    if visit.tls_required:
-        return
+    if visit.tls_required or "PIPECONNECT" in visit.facts["keywords"]:
+        return  # Exim announces that it may be done
     evidence = Transcript()
     client = await visit.connect(SMTP, evidence)
     async with client:
@@ -109,4 +117,4 @@ async def _early(visit: Visit) -> None:
             visit.note("early talkers", str(error))
             return
     if reply.code == 250:
-        visit.report(EARLY, f"EHLO, MAIL and RCPT at once: {reply}", evidence)
+        _report(visit, EARLY, f"EHLO, MAIL and RCPT at once: {reply}", evidence)

@@ -120,7 +120,7 @@ async def _connections(visit: Visit) -> None:
     async with contextlib.AsyncExitStack() as stack:
         for count in range(wanted):
             try:
-                client: Connection = await visit.connect(KINDS[visit.target.kind.protocol], evidence)
+                client: Connection = await visit.connect(KINDS[visit.target.kind.protocol], evidence, patient=False)
             except WireError as error:
                 visit.note("connections at once", f"{count}: {error}")
                 return

@@ -64,7 +64,7 @@ DH: Final = Rule(
     326,
     "The work for a group of 1024 bits is done once and then opens every session that uses the group (Logjam).",
     {
-        "Postfix": "smtpd_tls_dh1024_param_file = auto",
+        "Postfix": "smtpd_tls_dh1024_param_file = auto\nsmtpd_tls_exclude_ciphers = aNULL",
         "Dovecot": "ssl_dh = </etc/dovecot/dh.pem  # openssl dhparam 2048",
         "Exim": "tls_dhparam = ffdhe2048",
         "sendmail": "O DHParameters=2048",
@@ -78,6 +78,7 @@ _SEVERITIES: Final = {
     Weakness.DES: (Severity.HIGH, 326),
     Weakness.RC4: (Severity.MEDIUM, 327),
     Weakness.BLOCK64: (Severity.MEDIUM, 327),
+    Weakness.CBC: (Severity.INFO, 327),
     Weakness.STATIC: (Severity.LOW, 326),
 }
 CIPHERS: Final = {
@@ -169,13 +170,24 @@ def _offers(accepted: dict[Version, list[Answer]], versions: list[Version]) -> l
 
 
 def _groups(visit: Visit, accepted: dict[Version, list[Answer]]) -> None:
-    sizes = {answer.dh_bits for answers in accepted.values() for answer in answers if answer.dh_bits}
+    """The smallest group. OpenSSL takes a smaller one with anonymous suites, which protect from nobody anyway."""
+    sizes = {
+        (answer.dh_bits, name_of(answer.suite or 0))
+        for answers in accepted.values()
+        for answer in answers
+        if answer.dh_bits
+    }
     if not sizes:
         return
-    visit.note("dh bits", sorted(sizes))
-    if min(sizes) < SAFE_DH:
-        severity = Severity.HIGH if min(sizes) <= SMALL_DH else Severity.MEDIUM
-        visit.report(DH, f"a prime of {min(sizes)} bits", severity=severity)
+    visit.note("dh bits", sorted({bits for bits, _ in sizes}))
+    bits, suite = min(((bits, name) for bits, name in sizes if "_anon_" not in name), default=min(sizes))
+    if bits >= SAFE_DH:
+        bits, suite = min(sizes)
+    if bits < SAFE_DH:
+        severity = Severity.HIGH if bits <= SMALL_DH else Severity.MEDIUM
+        visit.report(
+            DH, f"a prime of {bits} bits with {suite}", severity=Severity.LOW if "_anon_" in suite else severity
+        )
 
 
 async def _extras(visit: Visit, accepted: dict[Version, list[Answer]]) -> None:

@@ -9,7 +9,7 @@ from lab.audit.checks.greeting import HOSTNAME
 from lab.audit.finding import Rule, Severity
 from lab.audit.visit import Visit
 from lab.behaviours.no_open_relay import ERRORS_EACH, forms
-from lab.wire import SMTP, Reply, Transcript
+from lab.wire import SMTP, Reply, Transcript, WireClosed
 
 RELAY: Final = Rule(
     "no-open-relay",
@@ -106,7 +106,8 @@ async def rcpt(visit: Visit, smtp: SMTP, sender: str, recipient: str) -> Reply:
     reply = await smtp.command(f"MAIL FROM:<{sender}>")
     if reply.code == 250:
         reply = await smtp.command(f"RCPT TO:<{recipient}>")
-        await smtp.command("RSET")
+        if reply.code != 421:
+            await smtp.command("RSET")
     return reply
 
 
@@ -150,15 +151,19 @@ async def _relay(visit: Visit) -> None:
     direct = [form.format(victim=victim, domain=domain, address=address) for form in DIRECT]
     tried = forms(domain, address, visit.settings.sender, *victim.rsplit("@", 1))
     accepted: list[str] = []
-    evidence = Transcript()
-    for start in range(0, len(tried), ERRORS_EACH):
-        async with visit.smtp(evidence) as smtp:
-            for sender, recipient in tried[start : start + ERRORS_EACH]:
-                reply = await rcpt(visit, smtp, sender, recipient)
+    left = list(reversed(tried))
+    while left:
+        async with visit.smtp(Transcript()) as smtp:
+            for _ in range(ERRORS_EACH):
+                if not left:
+                    break
+                sender, recipient = left.pop()
+                try:
+                    reply = await rcpt(visit, smtp, sender, recipient)
+                except WireClosed:  # too many errors, or one too bad: the next form on a new connection
+                    break
                 if reply.code == 250 and (recipient in direct or not visit.catch_all):
                     accepted.append(f"MAIL FROM:<{sender}> RCPT TO:<{recipient}>: {reply}")
-                if reply.code == 421:
-                    break
     visit.note("relay forms accepted", f"{len(accepted)} of {len(tried)}")
     if accepted:
         rule = LOCAL_RELAY if visit.trusted_place else RELAY

@@ -50,7 +50,7 @@ async def test_nothing_is_found_on_the_hardened_profile() -> None:
     async with Lab.start(["mailhost"], [PACE]) as lab:
         report = await audited(lab, allowed=frozenset({Allow.SMUGGLING}))
     assert [f"{f.target} {f.rule.id}: {f.said}" for f in report.at_least(Severity.LOW)] == []
-    assert ids(report.findings) == {"rcpt-enumeration"}
+    assert ids(report.findings) == {"rcpt-enumeration", "cipher-cbc"}
     assert [target.undecided for target in report.targets if target.undecided] == []
 
 
@@ -78,17 +78,17 @@ WEAKENED = (
 FOUND = {
     "smtp": {
         "no-open-relay", "xclient", "no-starttls-injection", "auth-only-over-tls", "no-anonymous", "weak-mechanism",
-        "protocol-floor", "cipher-anonymous", "cipher-null", "no-user-enumeration", "helo-checks", "sender-checks",
+        "protocol-floor", "cipher-anonymous", "cipher-null", "cipher-cbc", "no-user-enumeration", "helo-checks", "sender-checks",
         "early-talkers", "error-limit", "size-limit", "banner-version", "rcpt-enumeration", "connection-limits",
         "recipient-limit", "no-smuggling", "spam-filter", "virus-filter", "failed-logins",
     },
     "imap": {
         "no-starttls-injection", "no-plaintext-login", "no-anonymous", "weak-mechanism", "protocol-floor",
-        "cipher-anonymous", "cipher-null", "failed-logins", "connection-limits", "imap-path-escape",
+        "cipher-anonymous", "cipher-null", "cipher-cbc", "failed-logins", "connection-limits", "imap-path-escape",
     },
     "pop3": {
         "no-starttls-injection", "no-plaintext-login", "no-anonymous", "weak-mechanism", "protocol-floor",
-        "cipher-anonymous", "cipher-null", "failed-logins", "connection-limits",
+        "cipher-anonymous", "cipher-null", "cipher-cbc", "failed-logins", "connection-limits",
     },
 }  # fmt: skip
 

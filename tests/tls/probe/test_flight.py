@@ -161,13 +161,13 @@ def test_nothing_but_its_own_error_escapes(octets: bytes, changes: list[tuple[in
     [
         ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", set()),
         ("TLS_AES_128_GCM_SHA256", set()),
-        ("TLS_DHE_RSA_WITH_AES_128_CBC_SHA", set()),
-        ("TLS_RSA_WITH_AES_128_CBC_SHA", {Weakness.STATIC}),
+        ("TLS_DHE_RSA_WITH_AES_128_CBC_SHA", {Weakness.CBC}),
+        ("TLS_RSA_WITH_AES_128_CBC_SHA", {Weakness.STATIC, Weakness.CBC}),
         ("TLS_RSA_WITH_NULL_SHA", {Weakness.STATIC, Weakness.NULL}),
         ("TLS_RSA_EXPORT_WITH_RC4_40_MD5", {Weakness.STATIC, Weakness.EXPORT, Weakness.RC4}),
-        ("TLS_RSA_WITH_DES_CBC_SHA", {Weakness.STATIC, Weakness.DES}),
-        ("TLS_DHE_RSA_WITH_3DES_EDE_CBC_SHA", {Weakness.BLOCK64}),
-        ("TLS_DH_anon_WITH_AES_128_CBC_SHA", {Weakness.ANONYMOUS}),
+        ("TLS_RSA_WITH_DES_CBC_SHA", {Weakness.STATIC, Weakness.DES, Weakness.CBC}),
+        ("TLS_DHE_RSA_WITH_3DES_EDE_CBC_SHA", {Weakness.BLOCK64, Weakness.CBC}),
+        ("TLS_DH_anon_WITH_AES_128_CBC_SHA", {Weakness.ANONYMOUS, Weakness.CBC}),
         ("TLS_ECDHE_RSA_WITH_RC4_128_SHA", {Weakness.RC4}),
     ],
 )
