@@ -8,6 +8,7 @@ from lab.behaviours.base import Behaviour
 
 # In the order of the catalogue: who can connect, who may relay, the null client, who you are, reading mail, TLS,
 # configuration and processes, content, labs.
+# configuration and processes, content, diagnosis.
 SLUGS = (
     "loopback-only",
     "inet-protocols",
@@ -77,6 +78,7 @@ SLUGS = (
     "virus-filter",
     "lab-12.1",
     "lab-12.2",
+    "diagnosis",
 )
 
 # What `hardmail demo` shows: the core of every chapter, in less than a minute.

@@ -38,13 +38,33 @@ def rows() -> Iterator[str]:
     for b in catalogue():
         mark = " *" if b.slug in DEMO else ""
         twin = cell(b.twin.shows) if b.twin else "–"
-        yield f"| [{b.slug}](#{b.slug}){mark} | {cell(b.source)} | {cell(b.expectation)} | {twin} |"
+        yield f"| [{b.slug}](#{b.slug.replace('.', '')}){mark} | {cell(b.source)} | {cell(b.expectation)} | {twin} |"
+
+
+def _settings(text: str) -> list[str]:
+    """Each setting in one line, however many it is written on."""
+    joined: list[str] = []
+    for line in text.splitlines():
+        if joined and line[:1].isspace():
+            joined[-1] += " " + line.strip()
+        elif line.strip():
+            joined.append(line.strip())
+    return joined
 
 
 def section(behaviour: Behaviour) -> Iterator[str]:
     """A behaviour: what it is for and where its lines stand."""
     yield f"## {behaviour.slug}\n"
     yield f"{cell(behaviour.title)}. {cell(behaviour.why)}\n"
+    yield f"- source: {cell(behaviour.source)}"
+    yield f"- hardened: {cell(behaviour.expectation)}"
+    if behaviour.twin is not None:
+        yield f"- weakened twin: {cell(behaviour.twin.shows)}"
+        for change in behaviour.twin.changes:
+            yield f"  - in {change.file}: {', '.join(map(code, _settings(change.text)))}"
+    if behaviour.needs:
+        yield f"- shown with {', '.join(program.name for program in behaviour.needs)}"
+    yield f"- try it: `hardmail behaviours run --twin -v {behaviour.slug}`\n"
     if behaviour.configuration:
         yield "| line | where it stands in the profile |"
         yield "|---|---|"
