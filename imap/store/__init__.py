@@ -50,6 +50,7 @@ Mailbox (context manager)
     .vanished(modseq) -> list[int] | None                     # UIDs expunged since (QRESYNC); None: unknown
     .cached(key, uids) -> dict[int, bytes]; .cache(key, {uid: value})                    # ENVELOPE, BODYSTRUCTURE ...
     .watch() -> Watch                            # IDLE: Watch.fileno() readable => Watch.drain(), then sync()
+    .rest()                              # nothing will be asked for some time (IDLE): takes less memory
     .close()
 
 Changes that this Mailbox object made itself (store, expunge) are applied to .messages at once and are not told again

@@ -63,7 +63,20 @@ class Index:
     def __init__(self, directory: Directory | None) -> None:
         self._directory = directory
         self._inode = 0
-        self.connection = self._open()
+        self._connection: sqlite3.Connection | None = self._open()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The database. Raises InUse."""
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def rest(self) -> None:
+        """Close the database until it is needed: of a session that only waits it is the greater part (150 KiB)."""
+        if self._directory is not None and self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _open(self) -> sqlite3.Connection:
         if self._directory is None:
@@ -110,15 +123,14 @@ class Index:
 
     def refresh(self) -> None:
         """Open the database again if another process has thrown it away meanwhile."""
-        if self._directory is None:
+        if self._directory is None or self._connection is None:
             return
         try:
             same = self._directory.stat(NAME).st_ino == self._inode
         except FileNotFoundError:
             same = False
         if not same:
-            self.connection.close()
-            self.connection = self._open()
+            self.rest()
 
     def changed(self) -> int:
         """When a file was last made or removed where the index lies (nanoseconds): it may be another one then."""
@@ -148,7 +160,8 @@ class Index:
 
     def close(self) -> None:
         """Close the connection."""
-        self.connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
 
 @contextmanager

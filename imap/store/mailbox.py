@@ -254,6 +254,12 @@ class Mailbox:
         )
         return [uid for (uid,) in found]
 
+    @guarded
+    def rest(self) -> None:
+        """Keep nothing open that can be opened again: the session only waits."""
+        self._flush()
+        self.index.rest()
+
     def watch(self) -> Watch:
         """Be told of changes while idle."""
         return Watch([self.box.maildir.cur, self.box.maildir.new])

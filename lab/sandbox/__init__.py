@@ -109,7 +109,7 @@ def confine(wanted: Confinement) -> Enforcement:
     identity = _identity(wanted) if privileged else None
     try:
         with _opened(wanted) as (rules, missing):
-            _set_limits(wanted.limits, privileged)
+            _set_limits(wanted.limits)
             os.umask(wanted.umask)
             chrooted = privileged and wanted.chroot is not None
             if chrooted and wanted.chroot is not None:
@@ -215,7 +215,7 @@ def _follow_parent(parent: int | None) -> None:
         raise SandboxError("the supervisor died while this process was starting")
 
 
-def _set_limits(limits: Limits, privileged: bool) -> None:
+def _set_limits(limits: Limits) -> None:
     for kind, value in (
         (resource.RLIMIT_NOFILE, limits.open_files),
         (resource.RLIMIT_CORE, limits.core_bytes),
@@ -225,7 +225,8 @@ def _set_limits(limits: Limits, privileged: bool) -> None:
     ):
         if value is None:
             continue
-        hard = resource.getrlimit(kind)[1]
-        if not privileged and hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
-        resource.setrlimit(kind, (value, value))
+        try:
+            resource.setrlimit(kind, (value, value))
+        except ValueError:  # above the hard limit, and even root may lack CAP_SYS_RESOURCE
+            hard = resource.getrlimit(kind)[1]
+            resource.setrlimit(kind, (hard, hard))

@@ -29,7 +29,7 @@ DRAIN_SECONDS = 2.0
 FAREWELL_SECONDS = 0.7
 
 # Descriptors of one process: a client costs one, its mailbox a handful.
-OPEN_FILES = 16384
+OPEN_FILES = 65536
 
 # Objects made until the cycle collector looks: a mail makes a thousand and leaves few that only it can free.
 GC_THRESHOLDS = (10_000, 20, 20)

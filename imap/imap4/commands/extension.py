@@ -143,6 +143,7 @@ class Idle(Command):
                 watch = view.mailbox.watch()
                 cleanup.callback(watch.close)
                 session.tell_news(view)  # what came before the watch began
+                view.mailbox.rest()
                 _follow(session, view, watch, cleanup)
             session.flush()
             line = await session.read_line()
@@ -160,6 +161,7 @@ def _follow(session: Session, view: View, watch: Watch, cleanup: contextlib.Exit
     def changed() -> None:
         watch.drain()
         session.tell_news(view)
+        view.mailbox.rest()
 
     async def still_here() -> None:
         while True:
