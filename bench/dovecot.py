@@ -47,17 +47,18 @@ def running(
             command = [program, "-F", "-c", f"{name}/dovecot.conf"]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            _wait(process, directory, connect)
+            until_started(process, lambda: connect(directory))
             yield directory
         finally:
             process.terminate()
             process.wait(20)
 
 
-def _wait(process: subprocess.Popen[bytes], directory: Path, connect: Callable[[Path], None]) -> None:
+def until_started(process: subprocess.Popen[bytes], connect: Callable[[], None]) -> None:
+    """Wait until ``connect`` raises no OSError."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(OSError):
-            return connect(directory)
+            return connect()
         time.sleep(0.05)
     raise SystemExit("the service does not start")

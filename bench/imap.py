@@ -3,6 +3,7 @@
 
     python -m bench.imap                     # 10,000 mails of 2 KB, medians of 5; needs root and dovecot-imapd
     python -m bench.imap --only flags,noop   # some of them
+    python -m bench.imap --pymap /opt/pymap  # FETCH beside pymap, which is installed in that virtual environment
 
 Each measurement is made with both servers in turn, so that both meet the machine in the same state. What was read once
 is in their indexes and caches: the figures are those of a mail program that comes back.
@@ -15,19 +16,21 @@ import contextlib
 import os
 import re
 import socket
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from bench.dovecot import ANVIL_OFF, OURS, THEIRS, running
+from bench.dovecot import ANVIL_OFF, OURS, THEIRS, running, until_started
 
 USER, PASSWORD = "alice", "correct-Horse-7"
 MAIL_UID = 8  # Debian's user "mail"
 NOOPS, LOGINS = 3000, 100
 
 BARS = {"noop": 0.8, "flags": 0.5, "envelope": 1.0, "body": 1.0, "login": 1.0}
+PYMAP_BARS = {"flags": 10.0, "envelope": 10.0, "body": 10.0}
 FETCHES = {"flags": b"FLAGS", "envelope": b"ENVELOPE", "body": b"BODY.PEEK[]"}
 
 CONFIGURATION = """\
@@ -106,6 +109,26 @@ def server(kind: str, mail: Path, settings: str = "", users: Sequence[str] = (US
         yield port
 
 
+@contextlib.contextmanager
+def pymap(environment: Path, mail: Path) -> Iterator[int]:
+    """pymap with its Maildir backend over ``mail``; yields its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    hasher = f"from pysasl.hashing import BuiltinHash; print(BuiltinHash().hash({PASSWORD!r}))"
+    made = subprocess.run([environment / "bin/python", "-c", hasher], capture_output=True, text=True, check=True)
+    (mail / "pymap-etc-passwd").write_text(f"{USER}:x::::{USER}/Maildir:\n")
+    (mail / "pymap-etc-shadow").write_text(f"{USER}:{made.stdout.strip()}:::::::\n")
+    program = str(environment / "bin/pymap")
+    command = [program, "--host", "127.0.0.1", "--port", str(port), "--no-tls", "maildir", str(mail)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until_started(process, lambda: Client(port).close())
+        yield port
+    finally:
+        process.kill()  # it may be busy for minutes
+        process.wait()
+
+
 def fill(mail: Path, count: int, size: int) -> None:
     """A Maildir of ``count`` mails of about ``size`` octets."""
     maildir = mail / USER / "Maildir"
@@ -129,7 +152,7 @@ def fill(mail: Path, count: int, size: int) -> None:
         os.chown(path, MAIL_UID, MAIL_UID)
 
 
-def measure(what: str, port: int) -> float:
+def measure(what: str, port: int, count: int) -> float:
     """One measurement: operations, mails or log-ins a second."""
     if what == "login":
         start = time.perf_counter()
@@ -148,38 +171,38 @@ def measure(what: str, port: int) -> float:
                 client.command(b"NOOP")
             return NOOPS / (time.perf_counter() - start)
         client.command(b"FETCH 1:* " + FETCHES[what])
-        return COUNT / (time.perf_counter() - start)
-
-
-COUNT = 10_000
+        return count / (time.perf_counter() - start)
 
 
 def main() -> None:
     """Measure and print; exit status 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--mails", type=int, help="in the folder (10,000; beside pymap 1,000)")
     parser.add_argument("--size", type=int, default=2000, help="octets of a mail")
-    parser.add_argument("--only", default=",".join(BARS), help="which, separated by commas")
+    parser.add_argument("--only", help="which, separated by commas")
+    parser.add_argument("--pymap", type=Path, metavar="VENV", help="measure FETCH beside pymap")
     arguments = parser.parse_args()
+    count = arguments.mails or (1000 if arguments.pymap else 10_000)
+    bars = PYMAP_BARS if arguments.pymap else BARS
     missed = False
-    with tempfile.TemporaryDirectory(prefix="bench-mail-") as name:
-        mail = Path(name)
-        fill(mail, COUNT, arguments.size)
-        with server(THEIRS, mail) as theirs, server(OURS, mail) as ours:
-            measures: list[tuple[str, Callable[[], float], Callable[[], float]]] = [
-                (what, lambda what=what: measure(what, ours), lambda what=what: measure(what, theirs))  # type: ignore[misc]
-                for what in arguments.only.split(",")
-            ]
-            for what, one, other in measures:
-                one(), other()  # the first look fills the indexes
-                pairs = [(one(), other()) for _ in range(arguments.rounds)]
-                mine, yours = median(a for a, _ in pairs), median(b for _, b in pairs)
-                ratio = mine / yours
-                missed |= ratio < BARS[what]
-                mark = "" if ratio >= BARS[what] else "  MISSED"
-                print(
-                    f"{what:9} {OURS} {mine:10.0f}/s  {THEIRS} {yours:10.0f}/s  {ratio:5.2f} x (bar {BARS[what]}){mark}"
-                )
+    with contextlib.ExitStack() as stack:
+        mails = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-mail-"))) for _ in range(2)]
+        fill(mails[0], count, arguments.size)
+        if arguments.pymap:
+            fill(mails[1], count, arguments.size)  # it writes a uidlist of its own
+            name, theirs = "pymap", stack.enter_context(pymap(arguments.pymap, mails[1]))
+        else:
+            name, theirs = THEIRS, stack.enter_context(server(THEIRS, mails[0]))
+        ours = stack.enter_context(server(OURS, mails[0]))
+        for what in arguments.only.split(",") if arguments.only else bars:
+            measure(what, ours, count), measure(what, theirs, count)  # the first look fills the indexes
+            pairs = [(measure(what, ours, count), measure(what, theirs, count)) for _ in range(arguments.rounds)]
+            mine, yours = median(a for a, _ in pairs), median(b for _, b in pairs)
+            ratio = mine / yours
+            missed |= ratio < bars[what]
+            mark = "" if ratio >= bars[what] else "  MISSED"
+            print(f"{what:9} {OURS} {mine:10.0f}/s  {name} {yours:10.0f}/s  {ratio:5.2f} x (bar {bars[what]}){mark}")
     raise SystemExit(missed)
 
 
