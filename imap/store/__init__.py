@@ -47,6 +47,7 @@ Mailbox (context manager)
     .store(uids, "replace"|"add"|"remove", flags, unchanged_since=None) -> StoreResult   # ReadOnly if so opened
     .expunge(uids=None) -> tuple[int, ...]        # those \\Deleted; gone from .messages at once
     .copy(uids, destination) -> CopyResult; .move(uids, destination) -> CopyResult   # without UIDs gone
+    .replace(uid, destination, NewMail) -> AppendResult       # REPLACE: the old one goes, the new one comes, or neither
     .vanished(modseq) -> list[int] | None                     # UIDs expunged since (QRESYNC); None: unknown
     .cached(key, uids) -> dict[int, bytes]; .cache(key, {uid: value})                    # ENVELOPE, BODYSTRUCTURE ...
     .watch() -> Watch                            # IDLE: Watch.fileno() readable => Watch.drain(), then sync()

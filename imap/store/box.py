@@ -4,7 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 
-from imap.store import filenames, keywords, uidlist
+from imap.store import filenames, keywords, replacing, uidlist
 from imap.store.errors import StoreError
 from imap.store.jail import Directory, file_stamp
 from imap.store.maildir import SETTLE_NS, Maildir
@@ -57,6 +57,7 @@ class Box:
         row = load(db, self.key)
         if row is not None and not force and self.is_current(row, move_new=move_new):
             return row
+        replacing.finish(self.maildir, self._root)
         row = self._claim(db, row)
         self.words.sync(db, row)
         known: dict[str, int] = dict(db.execute("SELECT file, uid FROM message WHERE mailbox = ?", (row.id,)))

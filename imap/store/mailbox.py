@@ -19,7 +19,7 @@ from imap.store.messages import Messages
 from imap.store.rows import Row, flag_set, load_by_id
 from imap.store.stream import Outgoing
 from imap.store.transfer import Destinations
-from imap.store.types import Changes, CopyResult, Message, StoreMode, StoreResult
+from imap.store.types import AppendResult, Changes, CopyResult, Message, NewMail, StoreMode, StoreResult
 from imap.store.watch import Watch
 
 T = TypeVar("T")
@@ -410,6 +410,13 @@ class Mailbox:
         if "e" not in self.rights:
             raise NoPermission()
         return transfer.copy(self, self._destinations, uids, destination, move=True)
+
+    @guarded
+    def replace(self, uid: int, destination: str, mail: NewMail) -> AppendResult:
+        """Append a mail and expunge a message, in one step (RFC 8508). Raises Expunged, NonExistent and the like."""
+        if not {"t", "e"} <= self.rights:
+            raise NoPermission()
+        return transfer.replace(self, uid, self._destinations, destination, mail)
 
     def damaged(self, reason: str) -> None:
         """Throw the damaged index away; the next use makes it anew."""

@@ -1,18 +1,19 @@
 """APPEND, COPY and MOVE: messages get their file, then their UID, then their row, all of a command or none."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from imap.store import changes, filenames
+from imap.store import changes, filenames, replacing
 from imap.store.access import may_set
 from imap.store.acl import ALL
 from imap.store.box import Box
 from imap.store.errors import Expunged, ReadOnly
 from imap.store.index import Index
-from imap.store.maildir import Maildir, disk_error
-from imap.store.rows import Arrival, Row, flag_set, split_flags
+from imap.store.maildir import Maildir, Saved, disk_error
+from imap.store.rows import Arrival, Row, base_of, flag_set, load_by_id, split_flags
 from imap.store.types import AppendResult, CopyResult, NewMail
 
 if TYPE_CHECKING:
@@ -35,8 +36,13 @@ class Destinations(Protocol):
         ...
 
 
-def append(box: Box, index: Index, mails: Sequence[NewMail]) -> AppendResult:
-    """Store new mails: all or none. They are durable when this returns."""
+def append(
+    box: Box, index: Index, mails: Sequence[NewMail], ready: Callable[[Saved], None] | None = None
+) -> AppendResult:
+    """Store new mails: all or none. They are durable when this returns.
+
+    `ready` is told of each before it gets its name.
+    """
     maildir = box.maildir
     saved = []
     try:
@@ -56,6 +62,8 @@ def append(box: Box, index: Index, mails: Sequence[NewMail]) -> AppendResult:
                 bits, words = split_flags(mail.flags)
                 names = box.words.add(db, row, words)
                 file, text = _final_name(item.base, bits, words, names)
+                if ready is not None:
+                    ready(item)
                 maildir.publish(item, file)
                 arrivals.append(Arrival(file, bits, text, size=item.size, date=item.date))
             maildir.settle(*{arrival.file[:3] for arrival in arrivals})
@@ -63,6 +71,37 @@ def append(box: Box, index: Index, mails: Sequence[NewMail]) -> AppendResult:
         row.in_new += sum(arrival.file.startswith("new/") for arrival in arrivals)
         box.settle(db, row)
     return AppendResult(row.uidvalidity, tuple(uids))
+
+
+def replace(mailbox: "Mailbox", uid: int, destinations: Destinations, name: str, mail: NewMail) -> AppendResult:
+    """See Mailbox.replace."""
+    if mailbox.read_only:
+        raise ReadOnly()
+    destinations.admit(name, mail.size, 1)
+    rights = destinations.rights(name)
+    mail = permitted(mail, rights)
+    with destinations.destination(name) as (box, index), mailbox.transaction() as (db, row):
+        found = changes.select(db, row, [uid])
+        if not found:
+            raise Expunged()
+        source, old = mailbox.box.maildir, base_of(found[0].file)
+        try:
+            result = append(box, index, [mail], lambda saved: replacing.note(source, old, box.maildir, saved.base))
+            row = load_by_id(db, row.id) or row  # it may be the mailbox that the new mail came into
+            changes.remove(mailbox, db, row, [(uid, found[0].file)])
+        finally:
+            replacing.done(source)
+    return appended(result, rights)
+
+
+def permitted(mail: NewMail, rights: frozenset[str]) -> NewMail:
+    """A mail with the flags that may be set where it goes."""
+    return mail if rights == ALL else dataclasses.replace(mail, flags=[f for f in mail.flags if may_set(rights, f)])
+
+
+def appended(result: AppendResult, rights: frozenset[str]) -> AppendResult:
+    """The result for a client who may not be allowed to see what became of his mail."""
+    return result if "r" in rights else dataclasses.replace(result, uids=())
 
 
 def _final_name(base: str, bits: int, words: Sequence[str], names: dict[int, str]) -> tuple[str, str]:

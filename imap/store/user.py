@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from imap.store import transfer
-from imap.store.access import Access, may_set
+from imap.store.access import Access
 from imap.store.acl import ALL, Entry, Identifier
 from imap.store.attributes import NO_PLACE, Attributes
 from imap.store.box import Box
@@ -279,11 +279,9 @@ class UserStore:
         """Store mails, all or none, durably. Raises NonExistent, OverQuota, LimitExceeded."""
         self.admit(name, sum(mail.size for mail in mails), len(mails))
         rights = self.rights(name)
-        if rights != ALL:
-            mails = [replace(mail, flags=[flag for flag in mail.flags if may_set(rights, flag)]) for mail in mails]
         with self.destination(name) as (box, index):
-            result = transfer.append(box, index, mails)
-        return result if "r" in rights else replace(result, uids=())
+            result = transfer.append(box, index, [transfer.permitted(mail, rights) for mail in mails])
+        return transfer.appended(result, rights)
 
     @guarded
     def deliver(self, name: str, mail: NewMail) -> None:

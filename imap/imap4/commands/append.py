@@ -161,7 +161,7 @@ def _appenduid(result: AppendResult) -> str | None:
 class Replace(Append):
     """REPLACE number mailbox [(flags)] [date-time] literal: APPEND, and the old message goes (RFC 8508).
 
-    The new message is durable before the old one is touched: a crash between leaves both, never none.
+    Both happen or none: see imap.store.replacing.
     """
 
     name = "REPLACE"
@@ -185,14 +185,21 @@ class Replace(Append):
         if view.mailbox.read_only:
             raise No("Mailbox is read-only", "READ-ONLY")
         self._replaced = view.uids[numbers[0] - 1]
-        return super()._read(session, arguments)
+        mails = super()._read(session, arguments)
+        if len(mails) != 1:
+            raise Bad("REPLACE takes one message.")
+        return mails
 
     def _save(self, session: Session, mails: list[NewMail]) -> Reply:
         view = selected(session)
-        result = self._append(session, mails)
-        session.write(f"* OK [{_appenduid(result)}] Replacement message ready\r\n".encode())
-        view.mailbox.store([self._replaced], "add", ["\\Deleted"])
-        view.expunged(view.mailbox.expunge([self._replaced]))
+        (mail,) = mails
+        try:
+            result = view.mailbox.replace(self._replaced, self._target, mail)
+        except (NonExistent, NotSelectable) as error:
+            raise No(error.text, "TRYCREATE") from error
+        if (code := _appenduid(result)) is not None:
+            session.write(f"* OK [{code}] Replacement message ready\r\n".encode())
+        view.expunged((self._replaced,))
         return Reply("Replace completed.")
 
 
