@@ -173,10 +173,11 @@ class Exchange:
 
     def _check_certificate(self) -> None:
         request = self.request
-        if not request.parameters.valid_client_cert:
-            raise Refused("no client certificate")
         if request.user is None:
             raise Refused("username not known")
+        request.set_user("")  # the certificate's name, brought into the settings' form
+        if not request.parameters.valid_client_cert:
+            raise Refused("no valid client certificate")
 
     def _done(self, data: bytes) -> Outcome:
         if self.request.failed:

@@ -50,7 +50,6 @@ def external(environment: Environment) -> Steps:
     let the user in with an empty password: its entries have ``nopassword``, and its block ``mechanisms = external``."""
     authzid = yield from first_response()
     yield Certificate()
-    yield Identify("")  # the certificate's name, brought into the settings' form
     if authzid:
         yield ActAs(text(authzid))
     yield VerifyPassword(b"")

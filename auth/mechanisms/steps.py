@@ -94,7 +94,7 @@ class Authorize:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Answer: None; the driver raises Refused unless the client showed a valid certificate."""
+    """Become the user that the client's certificate names; the driver raises Refused unless it showed a valid one."""
 
 
 @dataclass(frozen=True, slots=True)
