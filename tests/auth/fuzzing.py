@@ -17,6 +17,7 @@ from typing import Protocol
 
 from auth.mechanisms import MECHANISMS, Environment, Refused
 from auth.mechanisms.steps import Challenge, Credentials, Initial
+from auth.penalty import Penalties
 from auth.protocol import (
     ClientConnection,
     MasterClientConnection,
@@ -25,6 +26,8 @@ from auth.protocol import (
     ProtocolError,
     ServerConnection,
 )
+from auth.protocol.server import no_reply
+from auth.recall import Recall
 from auth.schemes import sasl
 
 HELLO = b"VERSION\t1\t3\nCPID\t7\n"
@@ -49,8 +52,15 @@ class Machine(Protocol):
     def data_to_send(self) -> bytes: ...
 
 
-def _server() -> ServerConnection:
-    return ServerConnection({"PLAIN": ("plaintext",), "LOGIN": ("plaintext",)}, spid=10, cuid=3, cookie="c" * 32)
+def _server(known: Callable[[bytes], bytes | None] = no_reply) -> ServerConnection:
+    mechanisms = {"PLAIN": ("plaintext",), "LOGIN": ("plaintext",)}
+    return ServerConnection(mechanisms, spid=10, cuid=3, cookie="c" * 32, known=known)
+
+
+def _remembering() -> ServerConnection:
+    recall = Recall(1000, 60, lambda: None, Penalties())
+    recall.keep(b"PLAIN\tservice=imap\tresp=AGEAYg==", b"user=a\n", 2**40)
+    return _server(recall.reply)
 
 
 def _client() -> ClientConnection:
@@ -62,6 +72,7 @@ def _client() -> ClientConnection:
 STATES: dict[str, tuple[Callable[[], Machine], bytes]] = {
     "server": (_server, b""),
     "server, greeted": (_server, HELLO),
+    "server, remembering": (_remembering, HELLO),
     "server, challenged": (_server, HELLO + b"AUTH\t1\tLOGIN\tservice=x\n"),
     "client": (_client, b""),
     "client, greeted": (_client, GREETING),
@@ -74,7 +85,7 @@ STATES: dict[str, tuple[Callable[[], Machine], bytes]] = {
 
 
 PLAUSIBLE = [
-    b"AUTH\t1\tPLAIN\tservice=imap", b"AUTH\t2\tLOGIN\tservice=imap\tresp=YQ==", b"CONT\t1\tYQ==", b"CONT\t2\tYQ==",
+    b"AUTH\t1\tPLAIN\tservice=imap", b"AUTH\t3\tPLAIN\tservice=imap\trip=::1\tresp=AGEAYg==", b"AUTH\t2\tLOGIN\tservice=imap\tresp=YQ==", b"CONT\t1\tYQ==", b"CONT\t2\tYQ==",
     b"CONT\t1\tYQ==\tchannel_binding=YQ==", b"CANCEL\t1", b"USER\t1\talice\tservice=x", b"PASS\t1\talice\tservice=x",
     b"LIST\t1\tservice=x", b"REQUEST\t1\t7\t1\t" + b"0" * 32, b"OK\t1\tuser=alice\tresp=YQ==", b"FAIL\t1\treason=x",
     b"USER\t1\talice\tuid=1", b"LIST\t1\talice", b"DONE\t1", b"NOTFOUND\t1", b"VERSION\t1\t1", b"SPID\t10", b"MECH\tX",
