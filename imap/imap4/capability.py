@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imap.imap4.session import Settings
+    from imap.imap4.settings import Settings
     from imap.login import Login
     from imap.store import UserStore
 

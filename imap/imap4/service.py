@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imap import service
-from imap.imap4.session import Session, Settings
+from imap.imap4.session import Session
+from imap.imap4.settings import Settings
 from imap.login import Login, LoginService
 from imap.service import Serve
 from imap.transport import Bound, Connection, MakeSession

@@ -6,90 +6,37 @@ import logging
 import re
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from imap import session
 from imap.imap4 import arguments
+from imap.imap4.answers import Answer, Answers
 from imap.imap4.arguments import Arguments
 from imap.imap4.capability import after_login, before_login
 from imap.imap4.commands import COMMANDS
 from imap.imap4.commands.base import Command, Flush, Reply, State
-from imap.imap4.errors import INVALID, MISSING, Bad, NotSelected, ParseError, ReplyError, TooBig
+from imap.imap4.errors import Bad, NotSelected, ParseError, ReplyError, TooBig
 from imap.imap4.notify import Notify, describe_new
 from imap.imap4.reader import MAX_LITERALS, CommandReader, Continue, Refused, Sink, close_sinks
 from imap.imap4.reader import Command as CommandRead
+from imap.imap4.settings import Settings
 from imap.imap4.view import View
 from imap.imap4.watching import Watcher
 from imap.login import Login
 from imap.session import LOGIN_TIMEOUT, Disconnect, Wire
 from imap.store import MailboxDeleted, StoreError, UserStore
 
-if TYPE_CHECKING:
-    from auth.dovecotconf import DovecotConfig
-
-# As Dovecot: this many bad commands end the connection, before log-in and after.
-MAX_BAD_BEFORE_LOGIN = 3
-MAX_BAD = 20
 # Before log-in no honest command comes near it; a longer one ends the connection.
 MAX_LINE_BEFORE_LOGIN = 4096
 # ID is the exception: it may have 30 fields of 30 and 1024 octets (RFC 2971 section 3.3), all of them quoted.
 MAX_ID = 40 << 10
 # The literals of one command before log-in: a user's name and a password. Everybody can make the server hold these.
 MAX_LITERALS_BEFORE_LOGIN = 8192
-# Dovecot's default of imap_max_line_length.
-MAX_LINE = 64 << 10
-# As Dovecot: pipelined commands share one look at the mailbox, so many at a time.
-MAX_UNSETTLED = 4
 # Seconds without a command after log-in (RFC 3501 section 5.4 asks for at least 30 minutes).
 IDLE_TIMEOUT = 1800.0
 
 _TAG = re.compile(rb"[!#$&',-\[\]-z|}~]+")  # RFC 3501 section 9, as Dovecot reads it
 _BY_NAME = {name.encode(): kind for name, kind in COMMANDS.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the configuration says about IMAP sessions."""
-
-    max_line: int = MAX_LINE  # imap_max_line_length
-    capability: str = ""  # imap_capability
-    id_send: str = "name *"  # imap_id_send
-    idle_notify: float = 120.0  # imap_idle_notify_interval
-    quota: bool = False  # whether the imap_quota plugin is on
-    compress: bool = False  # whether the imap_zlib plugin is on
-    metadata: bool = False  # imap_metadata
-    acl: bool = False  # whether the imap_acl plugin is on
-    server_comment: str = ""  # mail_server_comment
-    server_admin: str = ""  # mail_server_admin
-    extensions: bool = False  # hardmail_imap_extensions
-
-    @classmethod
-    def from_config(cls, config: DovecotConfig) -> Settings:
-        """Read them, ``protocol imap {}`` respected."""
-        view = config.protocol("imap")
-        return cls(
-            max_line=view.size("imap_max_line_length") or MAX_LINE,
-            capability=view.str("imap_capability"),
-            id_send=view.str("imap_id_send"),
-            idle_notify=view.seconds("imap_idle_notify_interval"),
-            quota="imap_quota" in view.list("mail_plugins"),
-            compress="imap_zlib" in view.list("mail_plugins"),
-            acl="imap_acl" in view.list("mail_plugins"),
-            metadata=view.bool("imap_metadata"),
-            server_comment=view.str("mail_server_comment"),
-            server_admin=view.str("mail_server_admin"),
-            extensions=view.bool("hardmail_imap_extensions"),
-        )
-
-
-class Answer(NamedTuple):
-    """What a command has come to, before it is told."""
-
-    command: Command
-    news: Flush
-    reply: Reply
-    started: float
 
 
 class Session(session.Session):
@@ -105,8 +52,7 @@ class Session(session.Session):
         self.watcher: Watcher | None = None  # the NOTIFY in force
         self.enabled: set[str] = set()
         self.compressed = False
-        self._bad = 0
-        self._unsettled: list[Answer] = []  # answered once the mailbox is brought up to date
+        self.answers = Answers(self)
 
     # Reading
 
@@ -144,7 +90,7 @@ class Session(session.Session):
             if event.fatal or (not self.logged_in and isinstance(event.error, ParseError)):
                 raise Disconnect(event.error.text)
             tag, name = _names(event.start)
-            self._fail(tag if _is_tag(tag) else b"", name, event.error, time.monotonic())
+            self.answers.fail(tag if _is_tag(tag) else b"", name, event.error, time.monotonic())
         else:
             self._command(event)
         return True
@@ -196,16 +142,16 @@ class Session(session.Session):
         first = read.pieces[0]
         tag = first.partition(b" ")[0]
         if _TAG.fullmatch(tag) is None:
-            self._fail(b"", "", Bad("Invalid command name"), started)
+            self.answers.fail(b"", "", Bad("Invalid command name"), started)
             return
         try:
             command, offset = self._lookup(tag, first)
-            if command.breaks_mailbox or len(self._unsettled) >= MAX_UNSETTLED:
-                self._settle()
+            if command.breaks_mailbox or self.answers.full:
+                self.answers.settle()
             result = command.run(self, Arguments(arguments.parse(read.pieces, offset)))
         except (ReplyError, StoreError) as error:
             close_sinks(read.pieces)
-            self._fail(tag, _names(first)[1], error, started)
+            self.answers.fail(tag, _names(first)[1], error, started)
             return
         if isinstance(result, Reply):
             self._finish(command, result, started)
@@ -218,7 +164,7 @@ class Session(session.Session):
         try:
             reply = await result
         except (ReplyError, StoreError) as error:
-            self._fail(command.tag, _names(read.pieces[0])[1], error, started)
+            self.answers.fail(command.tag, _names(read.pieces[0])[1], error, started)
         else:
             self._finish(command, reply, started)
         finally:
@@ -230,14 +176,14 @@ class Session(session.Session):
             return
         news = command.news
         if self.view is not None and news is not Flush.NOTHING:
-            self._unsettled.append(Answer(command, news, reply, started))
+            self.answers.later(Answer(command, news, reply, started))
         elif reply.start_tls:
             self.start_tls(command.tag + f" OK {reply.text}\r\n".encode())
         elif reply.compress:
-            self._tagged(command.tag, reply.status, reply.text, reply.code, started)
+            self.answers.tell(command.tag, reply.status, reply.text, reply.code, started)
             self._start_compression()
         else:
-            self._tagged(command.tag, reply.status, reply.text, reply.code, started)
+            self.answers.tell(command.tag, reply.status, reply.text, reply.code, started)
             if reply.close:
                 self.end("Logged out")
             elif reply.bye:
@@ -252,44 +198,7 @@ class Session(session.Session):
         self.wire.start_compression()
 
     def _caught_up(self) -> None:
-        self._settle()
-
-    def _settle(self) -> None:
-        """Bring the mailbox up to date and answer the commands that waited for it.
-
-        Those that may not move numbers (RFC 3501 section 7.4.1) come before those that may.
-        """
-        if not self._unsettled:
-            return
-        waiting, self._unsettled = self._unsettled, []
-        some = [answer for answer in waiting if answer.news is Flush.NEWS]
-        every = [answer for answer in waiting if answer.news is Flush.ALL] if some else waiting
-        for answers in (some, every):
-            if answers and self.view is not None:
-                self._settle_together(self.view, answers, expunges=answers is every)
-
-    def _settle_together(self, view: View, answers: list[Answer], *, expunges: bool) -> None:
-        failed: dict[Answer, StoreError] = {}
-        uid = False
-        for answer in answers:
-            uid |= answer.command.news_with_uid
-            try:
-                answer.command.settle(view)
-            except StoreError as error:
-                failed[answer] = error
-        self.tell_news(view, expunges=expunges, uid=uid)
-        modseq = view.modseq_to_tell()
-        code = None if modseq is None else f"HIGHESTMODSEQ {modseq}"
-        last = answers[-1].reply
-        if code is not None and (last.code is not None or last.status != "OK"):
-            self.write(f"* OK [{code}] Highest\r\n".encode())
-        for answer in answers:
-            reply = answer.reply
-            if failed and answer in failed:
-                self._fail(answer.command.tag, answer.command.name, failed[answer], answer.started)
-            else:
-                own = code if answer is answers[-1] else None
-                self._tagged(answer.command.tag, reply.status, reply.text, reply.code or own, answer.started)
+        self.answers.settle()
 
     def tell_news(self, view: View, *, expunges: bool = True, uid: bool = False) -> None:
         """Tell what happened to the selected mailbox. Raises Disconnect when it is no longer there."""
@@ -304,43 +213,6 @@ class Session(session.Session):
             raise Disconnect(error.text) from error
         if watcher is not None and watcher.notify.selected is not None and appended:
             self.write(describe_new(view, watcher.notify.selected, appended))
-
-    def _fail(self, tag: bytes, name: str, error: ReplyError | StoreError, started: float) -> None:
-        """Answer a command that failed; too many bad ones end the connection."""
-        if isinstance(error, StoreError):
-            if error.reason:
-                self.log.error("%s: %s", self.login.who(), error.reason)
-            self._tagged(tag, "NO", error.text, error.code, started)
-            return
-        if error.status == "NO":
-            self._tagged(tag, "NO", error.text, error.code, started)
-            return
-        self._bad += 1
-        if self._bad >= (MAX_BAD if self.logged_in else MAX_BAD_BEFORE_LOGIN):
-            raise Disconnect("Too many invalid IMAP commands.")
-        self._tagged(tag, "BAD", self._complaint(name, error), error.code, started)
-
-    def _complaint(self, name: str, error: ReplyError) -> str:
-        """The text of a BAD, as Dovecot words it."""
-        text = error.text.removesuffix(".")
-        if isinstance(error, NotSelected):
-            return text
-        if not self.logged_in:
-            vague = error.text in ("Unknown command", "Invalid command name", INVALID, MISSING)
-            return "Error in IMAP command received by server." if vague else error.text
-        if text == "Invalid command name" or not name:
-            return f"Error in IMAP command: {text}"
-        return f"Error in IMAP command {name}: {text}"
-
-    def _tagged(self, tag: bytes, status: str, text: str, code: str | None, started: float) -> None:
-        if self.logged_in:
-            if status == "OK":
-                self._bad = 0
-            if not text.endswith("Logged in"):
-                text = f"{text.removesuffix('.')} ({time.monotonic() - started:.3f} + 0.000 secs)."
-        if code:
-            text = f"[{code}] {text}"
-        self.write(b"%b %b %b\r\n" % (tag or b"*", status.encode(), text.encode("utf-8", "surrogateescape")))
 
     # Life
 
@@ -357,7 +229,7 @@ class Session(session.Session):
         self.reader.max_line = self.settings.max_line
         self.reader.max_literals = MAX_LITERALS
         self.wire.set_timeout(IDLE_TIMEOUT)
-        self._bad = 0
+        self.answers.forgive()
 
     def select(self, view: View) -> None:
         """Enter the selected state."""

@@ -33,7 +33,7 @@ def test_dovecot_conf_sets_it(tmp_path: Path, extra: str, expected: Capacity) ->
 
 async def start(serve: Any, protocol: str, capacity: Capacity) -> Any:
     from imap.imap4.service import sessions as imap_sessions
-    from imap.imap4.session import Settings as ImapSettings
+    from imap.imap4.settings import Settings as ImapSettings
     from imap.pop3.service import sessions as pop3_sessions
     from imap.pop3.session import Settings as Pop3Settings
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from imap.imap4.service import sessions as imap_sessions
-from imap.imap4.session import Settings as ImapSettings
+from imap.imap4.settings import Settings as ImapSettings
 from imap.pop3.service import sessions as pop3_sessions
 from imap.pop3.session import Settings as Pop3Settings
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from imap.imap4.service import sessions
-from imap.imap4.session import Settings
+from imap.imap4.settings import Settings
 from imap.store import NewMail, UserStore
 
 pytestmark = pytest.mark.interop

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imap.imap4.session import Settings
+from imap.imap4.settings import Settings
 
 SETTINGS = Settings(acl=True, metadata=True)
 GLOBAL = 'W* anyone lr\n"W X?" user=bob lrk\nW/* owner lra\n'

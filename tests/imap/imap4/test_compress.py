@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imap.imap4.session import Settings
+from imap.imap4.settings import Settings
 
 COMPRESS = Settings(compress=True)
 

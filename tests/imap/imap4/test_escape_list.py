@@ -32,7 +32,8 @@ NAMES = [
 SCRIPT = """
 import asyncio, os, sys
 from types import SimpleNamespace
-from imap.imap4.session import Session, Settings
+from imap.imap4.session import Session
+from imap.imap4.settings import Settings
 from imap.store import MailRoot, NamespaceInfo, NewMail
 from imap.store.location import parse
 

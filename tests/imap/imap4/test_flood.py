@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from imap.imap4.session import Session, Settings
+from imap.imap4.session import Session
+from imap.imap4.settings import Settings
 
 from .test_hostile import MAIL, WORDS, lines_of
 

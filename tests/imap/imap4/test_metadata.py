@@ -10,7 +10,7 @@ import pytest
 from auth.dovecotconf import DovecotConfig
 from imap.config import MailSettings
 from imap.imap4.commands.metadata import MAX_VALUE
-from imap.imap4.session import Settings
+from imap.imap4.settings import Settings
 
 SETTINGS = Settings(metadata=True, server_comment="A comment", server_admin="mailto:admin@example.org")
 INBOX_TRASH = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imap.imap4.session import Settings
+from imap.imap4.settings import Settings
 
 MAIL = b"From: bob@b.test\r\nSubject: one\r\n\r\nFirst body\r\n"
 SETTINGS = Settings(extensions=True)
