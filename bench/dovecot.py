@@ -21,6 +21,15 @@ COMMON = (
 ANVIL_OFF = "service anvil {\n  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n}\n"
 
 
+def listening(protocol: str, port: int) -> str:
+    """The service block of ``imap`` or ``pop3`` on a port of the loopback, and on no other."""
+    return (
+        f"service {protocol}-login {{\n"
+        f"  inet_listener {protocol} {{\n    address = 127.0.0.1\n    port = {port}\n  }}\n"
+        f"  inet_listener {protocol}s {{\n    port = 0\n  }}\n}}\n"
+    )
+
+
 @contextlib.contextmanager
 def running(
     kind: str,

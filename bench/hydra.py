@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.auth import PASSWORD, stored
-from bench.dovecot import ANVIL_OFF, OURS, running
+from bench.dovecot import ANVIL_OFF, OURS, listening, running
 from bench.servers import free_port
 
 USER, ELSEWHERE = "alice", "127.0.0.2"
@@ -55,24 +55,6 @@ userdb {{
 service auth {{
   unix_listener auth-smtp {{
     mode = 0666
-  }}
-}}
-service imap-login {{
-  inet_listener imap {{
-    address = 127.0.0.1
-    port = {imap}
-  }}
-  inet_listener imaps {{
-    port = 0
-  }}
-}}
-service pop3-login {{
-  inet_listener pop3 {{
-    address = 127.0.0.1
-    port = {pop3}
-  }}
-  inet_listener pop3s {{
-    port = 0
   }}
 }}
 """
@@ -106,7 +88,8 @@ def server(protection: str) -> Iterator[tuple[Path, Mapping[str, int]]]:
 
     with tempfile.TemporaryDirectory() as home:
         os.chown(home, 8, 8)  # Debian's user "mail"
-        settings = CONFIGURATION.format(home=home, **ports) + PROTECTIONS[protection]
+        settings = CONFIGURATION.format(home=home) + PROTECTIONS[protection]
+        settings += listening("imap", ports["imap"]) + listening("pop3", ports["pop3"])
         with running(OURS, settings, stored("SHA512-CRYPT"), connect, more) as directory:
             yield directory, ports
 

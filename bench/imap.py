@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from bench.dovecot import ANVIL_OFF, OURS, THEIRS, running, until_started
+from bench.dovecot import ANVIL_OFF, OURS, THEIRS, listening, running, until_started
 
 USER, PASSWORD = "alice", "correct-Horse-7"
 MAIL_UID = 8  # Debian's user "mail"
@@ -44,15 +44,6 @@ mail_location = maildir:%h/Maildir
 userdb {{
   driver = static
   args = uid={uid} gid={uid} home={mail}/%u
-}}
-service imap-login {{
-  inet_listener imap {{
-    address = 127.0.0.1
-    port = {port}
-  }}
-  inet_listener imaps {{
-    port = 0
-  }}
 }}
 """
 
@@ -103,7 +94,7 @@ def server(kind: str, mail: Path, settings: str = "", users: Sequence[str] = (US
     """A server of ours or Dovecot over ``mail``, with more settings behind the usual ones; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = ANVIL_OFF + CONFIGURATION.format(mail=mail, port=port, uid=MAIL_UID) + settings
+    settings = ANVIL_OFF + CONFIGURATION.format(mail=mail, uid=MAIL_UID) + listening("imap", port) + settings
     passwords = "".join(f"{user}:{{PLAIN}}{PASSWORD}\n" for user in users)
     with running(kind, settings, passwords, lambda _: Client(port).close()):
         yield port
