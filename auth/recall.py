@@ -15,8 +15,11 @@ from collections.abc import Callable
 from .penalty import Penalties
 from .protocol.wire import text_of
 
-ENTRY_OCTETS = 400
-"""About what one reply takes in memory, to turn auth_cache_size into a number of them."""
+REPLY_OCTETS = 300
+"""A longer reply is not remembered."""
+
+ENTRY_OCTETS = REPLY_OCTETS + 200
+"""What one takes in memory at most, about, to turn auth_cache_size into a number of them."""
 
 PASSING = frozenset(b"lip rip lport rport real_lip real_rip real_lport real_rport local_name session client_id".split())
 """Parameters of AUTH that tell one log-in of a user from the next."""
@@ -56,7 +59,7 @@ class Recall:
         """Remember a reply of success. ``until``: when what the databases have said expires."""
         digest, _ = self._digest(request)
         until = min(until, self._clock() + self._ttl)
-        if not digest or until <= self._clock() or self._limit <= 0:
+        if not digest or until <= self._clock() or self._limit <= 0 or len(reply) > REPLY_OCTETS:
             return
         self._changed()
         self._kept.pop(digest, None)

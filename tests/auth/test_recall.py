@@ -79,11 +79,13 @@ def test_replies_expire_with_what_they_were_made_of() -> None:
 
 
 def test_the_oldest_go_first_and_without_a_cache_there_is_nothing() -> None:
-    memory = recall(octets=800)
+    memory = recall(octets=1000)
     requests = [REQUEST.replace(b"smtp", service) for service in (b"a", b"b", b"c")]
     for request in requests:
         memory.keep(request, b"user=alice\n", 1.0)
     assert [memory.reply(request) is not None for request in requests] == [False, True, True]
+    memory.keep(requests[0], b"x" * 301, 1.0)
+    assert memory.reply(requests[0]) is None
     nothing = recall(octets=0)
     nothing.keep(REQUEST, b"user=alice\n", 1.0)
     assert nothing.reply(REQUEST) is None
