@@ -42,6 +42,8 @@ class _Live:
     parameters: Parameters
     request: bytes = field(repr=False)
     """The request as it came, to know it again."""
+    stamp: object
+    """The databases' (``Recall``) when it came."""
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     heard: float = 0.0
@@ -130,7 +132,7 @@ class ClientConnection(Connection):
         entry = MECHANISMS[begin.mechanism]
         environment = core.environment if entry.needs == "verify" else self._environment(parameters)
         exchange = Exchange(core.authenticator, core.guard, request, entry, environment, begin.initial)
-        live = self._live[begin.id] = _Live(exchange, parameters, begin.request)
+        live = self._live[begin.id] = _Live(exchange, parameters, begin.request, core.recall.stamp())
         if core.settings.ssl_require_client_cert and not parameters.valid_client_cert:
             self._machine.send_fail(begin.id, ["reason=Client didn't present valid SSL certificate"])
             self._end(begin.id)
@@ -242,7 +244,7 @@ class ClientConnection(Connection):
         words = ok_words(request, final)
         self._machine.send_ok(id, words)
         if not self._keeps:
-            self.core.recall.keep(live.request, line(*words), request.known_until)
+            self.core.recall.keep(live.request, line(*words), request.known_until, live.stamp)
         self._live.pop(id, None)
         self.core.changed.set()
 

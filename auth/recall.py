@@ -39,7 +39,7 @@ class Recall:
     ) -> None:
         self._limit = octets // ENTRY_OCTETS
         self._ttl = ttl
-        self._stamp = stamp
+        self.stamp = stamp
         self._stamped: object = None
         self._penalties = penalties
         self._clock = clock
@@ -55,13 +55,16 @@ class Recall:
             return None
         return None if self._penalties.counts(address) else kept[0]
 
-    def keep(self, request: bytes, reply: bytes, until: float) -> None:
-        """Remember a reply of success. ``until``: when what the databases have said expires."""
+    def keep(self, request: bytes, reply: bytes, until: float, stamp: object) -> None:
+        """Remember a reply of success. ``until``: when what the databases have said expires; ``stamp``: that of
+        the time before they were asked."""
         digest, _ = self._digest(request)
         until = min(until, self._clock() + self._ttl)
         if not digest or until <= self._clock() or self._limit <= 0 or len(reply) > REPLY_OCTETS:
             return
         self._changed()
+        if stamp != self._stamped:
+            return
         self._kept.pop(digest, None)
         while len(self._kept) >= self._limit:
             self._kept.popitem(last=False)
@@ -69,7 +72,7 @@ class Recall:
 
     def _changed(self) -> bool:
         """Whether the databases have changed since the last look: then nothing that is known holds any more."""
-        stamp = self._stamp()
+        stamp = self.stamp()
         if stamp == self._stamped:
             return False
         self._stamped = stamp

@@ -59,7 +59,7 @@ def _server(known: Callable[[bytes], bytes | None] = no_reply) -> ServerConnecti
 
 def _remembering() -> ServerConnection:
     recall = Recall(1000, 60, lambda: None, Penalties())
-    recall.keep(b"PLAIN\tservice=imap\tresp=AGEAYg==", b"user=a\n", 2**40)
+    recall.keep(b"PLAIN\tservice=imap\tresp=AGEAYg==", b"user=a\n", 2**40, None)
     return _server(recall.reply)
 
 
