@@ -2,45 +2,40 @@
 
 from __future__ import annotations
 
-import getopt
+import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from mta.queue.errors import QueueError
 from mta.queue.ids import is_queue_id
 from mta.queue.message import QueuedMessage
-from mta.queue.tool import Fatal, as_owner, fail, load_config, open_queue, to_stderr
+from mta.queue.tool import Fatal, Tool, as_owner, load_config, open_queue
 
-USAGE = """\
+logger = logging.getLogger("postfix.postcat")
+
+TOOL = Tool(
+    "postcat",
+    "postcat [-b (body text)] [-c config_dir] [-d (decimal record type)] [-e (envelope records)] [-h (header text)]"
+    " [-q (access queue)] [-v] [file(s)...]",
+    """\
 usage: postcat [-c config_dir] [-bdehnoqv] -q queue_id...
   -e  envelope    -h  header    -b  body    (default: all of them)
-example: postcat -q 4F1C2A40001"""
+example: postcat -q 4F1C2A40001""",
+)
 
 
 def main(argv: list[str]) -> int:
     """Run with the arguments behind the program's name; returns the exit status."""
-    if "--help" in argv:
-        print(USAGE)
-        return os.EX_OK
-    to_stderr("postcat")
-    try:
-        return _run(argv)
-    except Fatal as error:
-        return fail("postcat", error)
-    except QueueError as error:
-        return fail("postcat", Fatal(str(error), os.EX_TEMPFAIL))
+    return TOOL.run(argv, _run)
 
 
 def _run(argv: list[str]) -> int:
-    try:
-        options, names = getopt.getopt(argv, "bc:dehnoqv")
-    except getopt.GetoptError as error:
-        raise Fatal(f"{error}\n{USAGE}") from error
+    options, names = TOOL.arguments(argv, "bc:dehnoqv")
     given = dict(options)
-    if not names:
-        raise Fatal(USAGE)
+    if "-q" not in given:
+        return _no_queue_files(names)
     parts = ("-e", "-h", "-b")
     wanted: set[str] = {letter for letter in parts if letter in given} or set(parts)
     config = load_config(given.get("-c"))
@@ -59,6 +54,18 @@ def _run(argv: list[str]) -> int:
                 _write(_part(queue.content(message), wanted))
             if "-e" in wanted:
                 print(f"*** MESSAGE FILE END {message.queue}/{message.queue_id} ***")
+    return os.EX_OK
+
+
+def _no_queue_files(names: Sequence[str]) -> int:
+    """Files, or standard input: none can be a queue file, as the queue is a database."""
+    for name in names or ["stdin"]:
+        try:
+            start = Path(name).read_bytes()[:1] if names else sys.stdin.buffer.read(1)
+        except OSError as error:
+            raise Fatal(f"open {name}: {error.strerror}") from error
+        if start:
+            logger.warning("%s: input is not a valid queue file", name)
     return os.EX_OK
 
 

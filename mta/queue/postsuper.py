@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getopt
 import os
 import sys
 from collections import Counter
@@ -10,19 +9,24 @@ from collections.abc import Callable, Iterable, Iterator
 
 from mta.queue import control
 from mta.queue.changes import Change, Expire, Move, Sequel
-from mta.queue.errors import QueueError
 from mta.queue.ids import is_queue_id
 from mta.queue.message import QueuedMessage, QueueName
 from mta.queue.store import Queue
-from mta.queue.tool import Fatal, as_owner, fail, load_config, open_queue, to_stderr
+from mta.queue.tool import Fatal, Tool, as_owner, load_config, open_queue
 from mta.queue.wakeup import SCAN_DEFERRED
 
-USAGE = """\
+TOOL = Tool(
+    "postsuper",
+    "postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] [-f queue_id (expire and/or un-hold)]"
+    " [-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] [-r queue_id (requeue)]"
+    " [-s (structure fix)] [-S (redundant structure fix)][-v (verbose)] [queue...]",
+    """\
 usage: postsuper [-c config_dir] [-d|-e|-f|-h|-H|-r queue_id|ALL|-]... [queue_name...]
   -d  delete    -h  put on hold    -H  release from hold    -r  try again at once, as if new
   -e  return to the sender with the next queue run    -f  the same, also from hold
   queue_id: ALL is every message; - reads ids from standard input; queue_name: hold, incoming or deferred, with ALL
-example: postsuper -d ALL deferred"""
+example: postsuper -d ALL deferred""",
+)
 
 PORTION = 200
 """Messages changed in one transaction."""
@@ -39,23 +43,11 @@ WORDS = {
 
 def main(argv: list[str]) -> int:
     """Run with the arguments behind the program's name; returns the exit status."""
-    if "--help" in argv:
-        print(USAGE)
-        return os.EX_OK
-    to_stderr("postsuper")
-    try:
-        return _run(argv)
-    except Fatal as error:
-        return fail("postsuper", error)
-    except QueueError as error:
-        return fail("postsuper", Fatal(str(error), os.EX_TEMPFAIL))
+    return TOOL.run(argv, _run)
 
 
 def _run(argv: list[str]) -> int:
-    try:
-        options, names = getopt.getopt(argv, "c:d:e:f:h:H:psr:Sv")
-    except getopt.GetoptError as error:
-        raise Fatal(f"{error}\n{USAGE}") from error
+    options, names = TOOL.arguments(argv, "c:d:e:f:h:H:psr:Sv")
     known = {str(name) for name in QueueName}
     for name in names:
         if name not in known and name not in ("active", "corrupt", "maildrop"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getopt
 import math
 import os
 import re
@@ -11,17 +10,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mta.queue import control
-from mta.queue.errors import QueueError
 from mta.queue.listing import Listed, listed
-from mta.queue.tool import Fatal, as_owner, fail, load_config, open_queue, to_stderr
+from mta.queue.tool import Tool, as_owner, load_config, open_queue
 
-USAGE = """\
+TOOL = Tool(
+    "qshape",
+    "qshape [ -s ] [ -p ] [ -m <min_subdomains> ] [ -l ] [ -b <bucket_count> ] [ -t <bucket_time> ]"
+    " [ -w <terminal_width> ] [ -N <batch_msg_count> ] [ -n <batch_top_domains> ] [ -c <config_directory> ]"
+    " [ <queue_name> ... ]",
+    """\
 usage: qshape [-s] [-p] [-m min_subdomains] [-l] [-b bucket_count] [-t bucket_time] [-w terminal_width]
               [-c config_dir] [queue_name ...]
   -s  by sender      -p  parent domains too, with a leading dot, if they have at least -m (5) subdomains
   -b  columns (10)   -t  minutes of the first (5), each further twice as long, or with -l as long
   queue_name: incoming, active, deferred, hold, maildrop (default: incoming active)
-example: qshape deferred"""
+example: qshape deferred""",
+    misuse_status=255,
+)
 
 TOTAL = "TOTAL"
 LEAST_NAME = 18
@@ -118,26 +123,14 @@ def _domain(address: str) -> str:
 
 def main(argv: list[str]) -> int:
     """Run with the arguments behind the program's name; returns the exit status."""
-    if "--help" in argv:
-        print(USAGE)
-        return os.EX_OK
-    to_stderr("qshape")
-    try:
-        return _run(argv)
-    except Fatal as error:
-        return fail("qshape", error)
-    except QueueError as error:
-        return fail("qshape", Fatal(str(error), os.EX_TEMPFAIL))
+    return TOOL.run(argv, _run)
 
 
 def _run(argv: list[str]) -> int:
-    try:
-        options, names = getopt.getopt(argv, "lhc:psw:b:t:m:n:N:")
-    except getopt.GetoptError as error:
-        raise Fatal(f"{error}\n{USAGE}", os.EX_USAGE) from error
+    options, names = TOOL.arguments(argv, "lhc:psw:b:t:m:n:N:")
     given = dict(options)
     if "-h" in given:
-        raise Fatal(USAGE, os.EX_USAGE)
+        raise TOOL.misused()
     shape = Shape(
         by_sender="-s" in given,
         parents="-p" in given,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import getopt
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +21,52 @@ DEFAULT_CONFDIR: Final = "/etc/postfix"
 
 
 class Fatal(Exception):
-    """The tool ends with this message and this exit status (sysexits.h)."""
+    """The tool ends with this message and this exit status (sysexits.h); None: its own, whatever is wrong."""
 
-    def __init__(self, message: str, status: int = 1) -> None:
+    def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A command of Postfix: its words for wrong use, and how it ends when something is wrong."""
+
+    name: str
+    usage: str
+    """In one line, as the real one says it."""
+    help: str
+    """Ours, with an example, for --help."""
+    status: int = 1
+    misuse_status: int | None = None
+    """Where wrong use ends otherwise."""
+
+    def run(self, argv: list[str], work: Callable[[list[str]], int]) -> int:
+        """Do the work with the arguments behind the program's name; returns the exit status."""
+        if "--help" in argv:
+            print(self.help)
+            return os.EX_OK
+        to_stderr(self.name)
+        try:
+            return work(argv)
+        except (Fatal, QueueError) as error:
+            print(f"{self.name}: fatal: {error}", file=sys.stderr)
+            status = error.status if isinstance(error, Fatal) else None
+            return self.status if status is None else status
+
+    def arguments(self, argv: list[str], letters: str) -> tuple[list[tuple[str, str]], list[str]]:
+        """Options and the rest, as getopt(3) takes them apart. Raises Fatal."""
+        try:
+            return getopt.getopt(argv, letters)
+        except getopt.GetoptError as error:
+            known = re.search(f"{re.escape(error.opt)}:", letters)
+            what = "option requires an argument" if known else "invalid option"
+            print(f"{self.name}: {what} -- '{error.opt}'", file=sys.stderr)
+            raise self.misused() from None
+
+    def misused(self) -> Fatal:
+        """The error of a call that makes no sense."""
+        return Fatal(f"usage: {self.usage}", self.misuse_status)
 
 
 def confdir(option: str | None) -> Path:
@@ -33,10 +77,13 @@ def confdir(option: str | None) -> Path:
 
 def load_config(option: str | None, overrides: Mapping[str, str] | None = None) -> MainConfig:
     """Read main.cf. Raises Fatal."""
+    directory = confdir(option)
     try:
-        return MainConfig.load(confdir(option), overrides or {})
+        return MainConfig.load(directory, overrides or {})
     except ConfigErrors as error:
-        raise Fatal(str(error.errors[0]) if error.errors else str(error), os.EX_CONFIG) from error
+        if not (directory / "main.cf").exists():
+            raise Fatal(f"open {directory}/main.cf: No such file or directory") from error
+        raise Fatal(str(error.errors[0]) if error.errors else str(error)) from error
 
 
 @contextlib.contextmanager
@@ -65,13 +112,13 @@ def open_queue(config: MainConfig) -> Queue:
     """The queue of a configuration. Raises Fatal."""
     directory = Path(config.str("queue_directory"))
     if not directory.is_dir():
-        raise Fatal(f"{directory}: no such queue directory; start the mail system once, or make it", os.EX_UNAVAILABLE)
+        raise Fatal(f"{directory}: no such queue directory; start the mail system once, or make it")
     try:
         return Queue.from_config(config)
     except ForeignQueue as error:
-        raise Fatal(str(error), os.EX_CONFIG) from error
+        raise Fatal(str(error)) from error
     except QueueError as error:
-        raise Fatal(f"cannot open the queue: {error}", os.EX_TEMPFAIL) from error
+        raise Fatal(f"cannot open the queue: {error}") from error
 
 
 def to_stderr(name: str, level: int = logging.WARNING) -> None:
@@ -92,9 +139,3 @@ class _Format(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         word = {logging.WARNING: "warning: ", logging.ERROR: "error: "}.get(record.levelno, "")
         return f"{self._name}: {word}{record.getMessage()}"
-
-
-def fail(name: str, error: Fatal) -> int:
-    """Say why, and give the exit status."""
-    print(f"{name}: fatal: {error}", file=sys.stderr)
-    return error.status

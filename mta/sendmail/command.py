@@ -14,26 +14,28 @@ from typing import BinaryIO, Final
 from mta.address import quote_822
 from mta.config import ConfigErrors, MainConfig
 from mta.queue import control, layout, postqueue
-from mta.queue.errors import QueueError, QueueLocked
-from mta.queue.ids import is_queue_id
+from mta.queue.errors import QueueLocked
 from mta.queue.message import Trace
-from mta.queue.tool import Fatal, fail, load_config, to_stderr
+from mta.queue.tool import Fatal, Tool, load_config, to_stderr
 from mta.queue.wakeup import SCAN_INCOMING
 from mta.sendmail import extract, maildrop, senders, submission
 from mta.sendmail import options as modes
 from mta.sendmail.extract import ExtractError
 from mta.sendmail.maildrop import Drop
-from mta.sendmail.options import Options
+from mta.sendmail.options import BadOption, Options, caller
 from mta.sendmail.pickup import to_crlf
 from mta.sendmail.warning import authentication_warning
 
-USAGE: Final = """\
+HELP: Final = """\
 usage: sendmail [option ...] [recipient ...]
   -t  recipients from the header     -i, -oi  a lone dot does not end the message     -f sender   -F full_name
   -N notify  -R full|hdrs  -V envid  -B 8BITMIME      -C config_dir (or MAIL_CONFIG)
   -bs SMTP on standard input    -bp list the queue    -bi rebuild aliases    -q deliver the queue now
   -bv do recipients exist? Nothing is delivered, a report is mailed      -v  mail a report of the first attempt
 example: printf 'Subject: hello\\n\\nhello\\n' | sendmail -t -i user@example.com"""
+SENDMAIL: Final = Tool("sendmail", "sendmail [options]", HELP, os.EX_TEMPFAIL)
+MAILQ: Final = Tool("mailq", "mailq [options]", HELP, os.EX_TEMPFAIL)
+NEWALIASES: Final = Tool("newaliases", "newaliases [options]", HELP, os.EX_TEMPFAIL)
 
 STATUS_REPORT: Final = "Mail Delivery Status Report will be mailed to <{}>."
 
@@ -42,26 +44,26 @@ CHUNK: Final = 64 * 1024
 
 def main(argv: list[str]) -> int:
     """Run with the arguments behind the program's name; returns the exit status (sysexits.h)."""
-    if "--help" in argv:
-        print(USAGE)
-        return os.EX_OK
-    to_stderr("sendmail")
-    try:
-        return run(modes.parse(argv), sys.stdin.buffer)
-    except Fatal as error:
-        return fail("sendmail", error)
-    except QueueError as error:
-        return fail("sendmail", Fatal(str(error), os.EX_TEMPFAIL))
+    return SENDMAIL.run(argv, lambda words: _run(SENDMAIL, words))
 
 
 def mailq(argv: list[str]) -> int:
     """mailq: sendmail -bp."""
-    return main(["-bp", *argv])
+    return MAILQ.run(["-bp", *argv], lambda words: _run(MAILQ, words))
 
 
 def newaliases(argv: list[str]) -> int:
     """newaliases: sendmail -bi."""
-    return main(["-bi", *argv])
+    return NEWALIASES.run(["-bi", *argv], lambda words: _run(NEWALIASES, words))
+
+
+def _run(tool: Tool, words: list[str]) -> int:
+    try:
+        options = modes.parse(words)
+    except BadOption as error:
+        print(f"{tool.name}: {error}", file=sys.stderr)
+        raise tool.misused() from None
+    return run(options, sys.stdin.buffer)
 
 
 def run(options: Options, source: BinaryIO) -> int:
@@ -77,7 +79,7 @@ def run(options: Options, source: BinaryIO) -> int:
         case modes.FLUSH:
             return _flush(config, options)
         case modes.DAEMON:
-            raise Fatal("daemon mode: start the mail system with `hardmail run -c CONFDIR`", os.EX_UNAVAILABLE)
+            raise Fatal("daemon mode: start the mail system with `hardmail run -c CONFDIR`")
         case modes.VERIFY:
             return verify(config, options)
         case _:
@@ -142,11 +144,11 @@ def _recipients(options: Options, content: bytes) -> list[str]:
         if options.from_header:
             recipients += extract.recipients(content)
     except ExtractError as error:
-        raise Fatal(f"unable to extract recipients: {error}", os.EX_DATAERR) from error
+        raise Fatal(f"unable to extract recipients: {error}") from error
     if not recipients:
-        raise Fatal("No recipient addresses found in message header", os.EX_USAGE)
+        raise Fatal(f"{caller()}: No recipient addresses found in message header")
     if any(control_char in recipient for recipient in recipients for control_char in "\0\r\n"):
-        raise Fatal("a recipient address holds a control character", os.EX_DATAERR)
+        raise Fatal("a recipient address holds a control character")
     return recipients
 
 
@@ -163,7 +165,7 @@ def _keep(config: MainConfig, drop: Drop) -> bool:
         if error.errno in (errno.EACCES, errno.EPERM) and not drop.trace & Trace.USER_VERIFY:
             submission.submit(config, drop)
             return False
-        raise Fatal(f"queue file write error: {error}", os.EX_TEMPFAIL) from error
+        raise Fatal(f"queue file write error: {error}") from error
     # The mail is safe; a daemon that does not run will find it when it does.
     control.send(directory, SCAN_INCOMING)
     return True
@@ -197,7 +199,7 @@ def _read_all(source: BinaryIO, limit: int) -> bytes:
 
 def _check_size(size: int, limit: int) -> None:
     if limit and size > limit:
-        raise Fatal(f"message file too big: message_size_limit is {limit}", os.EX_DATAERR)
+        raise Fatal(f"message file too big: message_size_limit is {limit}")
 
 
 def _without_from_lines(content: bytes) -> bytes:
@@ -213,7 +215,7 @@ def _login() -> str:
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        raise Fatal(f"no login name found for user ID {os.getuid()}", os.EX_OSERR) from None
+        raise Fatal(f"no login name found for user ID {os.getuid()}") from None
 
 
 def _full_name(uid: int) -> str:
@@ -228,17 +230,14 @@ def _full_name(uid: int) -> str:
 def _may_submit(config: MainConfig) -> None:
     """authorized_submit_users: names, `static:anyone`, `!name` before what it excludes from."""
     allowed = config.list("authorized_submit_users")
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = "unknown"
+    name = caller().partition("(")[0]
     for entry in allowed:
         bare = entry.lstrip("!")
         if bare == name or bare.startswith("static:"):
             if entry.startswith("!"):
                 break
             return
-    raise Fatal(f"User {name}({os.getuid()}) is not allowed to submit mail", os.EX_NOPERM)
+    raise Fatal(f"User {caller()} is not allowed to submit mail")
 
 
 # --- other modes ---------------------------------------------------------------------------------------------------
@@ -250,15 +249,13 @@ def _aliases(config: MainConfig, given: str) -> int:
         kind, colon, path = entry.partition(":")
         file = Path(path if colon else kind)
         if not os.access(file, os.R_OK):
-            raise Fatal(f"open {file}: No such file or directory, or no permission", os.EX_NOINPUT)
+            raise Fatal(f"open {file}: No such file or directory, or no permission", 1)
     return os.EX_OK
 
 
 def _flush(config: MainConfig, options: Options) -> int:
     directory = Path(config.str("queue_directory"))
     if options.retry_id:
-        if not is_queue_id(options.retry_id):
-            raise Fatal(f"invalid queue ID: {options.retry_id}", os.EX_USAGE)
         return postqueue.main(["-c", str(config.confdir), "-i", options.retry_id])
     if options.site:
         return postqueue.main(["-c", str(config.confdir), "-s", options.site])
@@ -269,7 +266,7 @@ def _flush(config: MainConfig, options: Options) -> int:
         postqueue.flush(directory)
         return os.EX_OK
     except ConfigErrors as error:
-        raise Fatal(str(error), os.EX_CONFIG) from error
+        raise Fatal(str(error)) from error
 
 
 async def _run_queue(config: MainConfig) -> int:
@@ -310,4 +307,4 @@ def _smtp(config: MainConfig) -> int:
     try:
         return asyncio.run(serve_stdin(config))
     except ConfigErrors as error:
-        raise Fatal(str(error), os.EX_CONFIG) from error
+        raise Fatal(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,6 +13,11 @@ from mta.queue.tool import Fatal
 
 WITH_ARGUMENT: Final = frozenset("ABCFLNORVXbefhopqr")
 WITHOUT_ARGUMENT: Final = frozenset("GIUcimntvx")
+
+
+class BadOption(Exception):
+    """The command line cannot be taken apart; the message is getopt(3)'s."""
+
 
 ENQUEUE, LIST, ALIASES, SMTP, FLUSH, DAEMON, VERIFY = "enqueue", "list", "aliases", "smtp", "flush", "daemon", "verify"
 _MODES: Final = {
@@ -25,6 +31,14 @@ _MODES: Final = {
     "h": "",
     "H": "",
 }
+_ALONE: Final = {
+    LIST: "display queue",
+    ALIASES: "alias initialization",
+    SMTP: "stand-alone",
+    FLUSH: "flush queue",
+    DAEMON: "daemon",
+}
+"""Modes that have nothing to do with recipients."""
 
 
 @dataclass(slots=True)
@@ -56,7 +70,7 @@ class Options:
 
 
 def parse(argv: list[str]) -> Options:
-    """Read the arguments behind the program's name. Raises Fatal(EX_USAGE)."""
+    """Read the arguments behind the program's name. Raises Fatal, BadOption."""
     options = Options()
     words = list(argv)
     while words:
@@ -67,7 +81,7 @@ def parse(argv: list[str]) -> Options:
             words.insert(0, word)
             break
         if word == "-XV" or (word.startswith("-XV") and len(word) == 5):
-            raise Fatal("variable envelope return paths (-XV) are not supported", os.EX_UNAVAILABLE)
+            raise Fatal("variable envelope return paths (-XV) are not supported")
         if word == "-q":  # alone it takes no argument, whatever follows
             options.mode = FLUSH
             continue
@@ -85,12 +99,12 @@ def _cluster(options: Options, letters: str, words: list[str]) -> None:
             _flag(options, letter)
         elif letter in WITH_ARGUMENT:
             if not letters and not words:
-                raise Fatal(f"option requires an argument -- '{letter}'", os.EX_USAGE)
+                raise BadOption(f"option requires an argument -- '{letter}'")
             value = letters or words.pop(0)
             _setting(options, letter, value)
             return
         else:
-            raise Fatal(f"invalid option -- '{letter}'", os.EX_USAGE)
+            raise BadOption(f"invalid option -- '{letter}'")
 
 
 def _flag(options: Options, letter: str) -> None:
@@ -143,7 +157,7 @@ def _setting(options: Options, letter: str, value: str) -> None:
 def _mode(options: Options, value: str) -> None:
     mode = _MODES.get(value[:1])
     if mode is None:
-        raise Fatal(f"unsupported: -b{value}", os.EX_USAGE)
+        raise Fatal(f"unsupported: -b{value}")
     options.mode = mode or options.mode
 
 
@@ -156,13 +170,13 @@ def _queue_run(options: Options, value: str) -> None:
         if options.mode == ENQUEUE:
             options.mode = DAEMON  # -q1h goes with -bd; the interval is main.cf's
     else:
-        raise Fatal(f"-q{value[0]} is not implemented", os.EX_USAGE)
+        raise Fatal(f"-q{value[0]} is not implemented")
 
 
 def _body(value: str) -> str:
     body = value.upper()
     if body not in ("7BIT", "8BITMIME"):
-        raise Fatal("-B option needs 8BITMIME or 7BIT", os.EX_USAGE)
+        raise Fatal("-B option needs 8BITMIME or 7BIT")
     return body
 
 
@@ -189,10 +203,22 @@ def _ignored(option: str) -> None:
 
 def _check(options: Options) -> None:
     if options.from_header and options.mode == VERIFY:
-        raise Fatal("-t option cannot be used with -bv", os.EX_USAGE)
+        raise Fatal("-t option cannot be used with -bv")
     if options.from_header and options.mode not in (ENQUEUE,):
-        raise Fatal("-t can be used only in delivery mode", os.EX_USAGE)
+        raise Fatal("-t can be used only in delivery mode")
+    if options.recipients and (what := _ALONE.get(options.mode)):
+        raise Fatal(f"{what} mode requires no recipient")
     if options.mode in (ENQUEUE, VERIFY) and not options.recipients and not options.from_header:
-        raise Fatal("Recipient addresses must be specified on the command line or via the -t option", os.EX_USAGE)
+        text = "Recipient addresses must be specified on the command line or via the -t option"
+        raise Fatal(f"{caller()}: {text}")
     if any(char in (options.sender or "") + options.envid + "".join(options.recipients) for char in "\0\r\n"):
-        raise Fatal("an address holds a control character", os.EX_USAGE)
+        raise Fatal("an address holds a control character")
+
+
+def caller() -> str:
+    """The user who calls, as errors name him: `root(0)`."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = "unknown"
+    return f"{name}({os.getuid()})"

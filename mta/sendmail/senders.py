@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 from typing import Final
 
@@ -21,14 +20,14 @@ async def check(config: MainConfig, sender: str, uid: int) -> None:
     try:
         allowed = await maps.lookup(_login(uid))
     except TableError as error:
-        raise Fatal(f"local_login_sender_maps: {error}", os.EX_TEMPFAIL) from error
+        raise Fatal(f"local_login_sender_maps: {error}") from error
     finally:
         for table in maps.tables:
             await table.aclose()
     empty = config.str("empty_address_local_login_sender_maps_lookup_key")
     patterns = (allowed or "").replace(",", " ").split()
     if not any(_matches(pattern, sender, Extensions.of(config), empty) for pattern in patterns):
-        raise Fatal(f"{sender}({uid}): not authorized to use sender='{sender}'", os.EX_TEMPFAIL)
+        raise Fatal(f"{sender}({uid}): not authorized to use sender='{sender}'")
 
 
 def _login(uid: int) -> str:

@@ -18,13 +18,16 @@ from mta.tables.lmdbfile import Duplicate
 from mta.tables.registry import TYPES, open_table
 from mta.tables.textfile import FILE_LIMIT
 
-USAGE = """usage: {name} [-c DIR] [-r | -w] [TYPE:]TABLE ...   build lmdb: tables; check the text source of others
+HELP = """usage: {name} [-c DIR] [-r | -w] [TYPE:]TABLE ...   build lmdb: tables; check the text source of others
        {name} [-c DIR] -i [-r | -w] [TYPE:]TABLE    add entries read from standard input
        {name} [-c DIR] -d KEY [TYPE:]TABLE ...      remove an entry; - reads keys from standard input
        {name} [-c DIR] -q KEY [TYPE:]TABLE ...      print the value for a key; - reads keys from standard input
        {name} [-c DIR] -s [TYPE:]TABLE ...          print all entries
 example: {name} lmdb:/etc/postfix/virtual && {name} -q user@example.com lmdb:/etc/postfix/virtual
 """
+LETTERS = {"postmap": "bc:d:fFhimnNopq:rsuUvw", "postalias": "c:d:finNopq:rsuvw"}
+SYNOPSIS = "usage: {name} [-{flags}] [-c config_dir] [-d key] [-q key] [map_type:]file..."
+FLAGS = {"postmap": "bfFhimnNoprsuUvw", "postalias": "Nfinoprsuvw"}
 DEFAULT_CONFDIR = "/etc/postfix"
 # Keys read by `-q -`, one a line.
 KEY_LINE_LIMIT = 110_000
@@ -43,6 +46,10 @@ def main(argv: Sequence[str], *, name: str = "postmap") -> int:
         except (CommandError, SpecError, TableError, ConfigErrors) as error:
             sys.stderr.write(f"{name}: fatal: {error}\n")
             return 1
+
+
+def _misused(name: str) -> CommandError:
+    return CommandError(SYNOPSIS.format(name=name, flags=FLAGS[name]))
 
 
 @contextmanager
@@ -73,16 +80,22 @@ def postalias_main(argv: Sequence[str]) -> int:
 
 async def _run(argv: Sequence[str], name: str) -> int:
     try:
-        pairs, specs = getopt.getopt(list(argv), "bc:d:fFhimnNopq:rsuvw", ["help"])
+        pairs, specs = getopt.getopt(list(argv), LETTERS[name], ["help"])
     except getopt.GetoptError as error:
-        raise CommandError(f"{error}\n{USAGE.format(name=name)}") from error
+        what = "option requires an argument" if f"{error.opt}:" in LETTERS[name] else "invalid option"
+        sys.stderr.write(f"{name}: {what} -- '{error.opt}'\n")
+        raise _misused(name) from None
     options = dict(pairs)
     if "--help" in options:
-        sys.stdout.write(USAGE.format(name=name))
+        sys.stdout.write(HELP.format(name=name))
         return EX_OK
     config = _config(Path(options.get("-c") or os.environ.get("MAIL_CONFIG", DEFAULT_CONFDIR)))
     if not specs:
-        raise CommandError(f"no table is given\n{USAGE.format(name=name)}")
+        raise _misused(name)
+    if sum(option in ("-d", "-q", "-s") for option, _ in pairs) > 1:
+        raise CommandError("specify only one of -s -q or -d")
+    if options.keys() & {"-b", "-h", "-m"} and options.get("-q") != "-":
+        raise CommandError('specify -b -h or -m only with "-q -"')
     if not options.keys() & {"-q", "-s"}:
         return _change(specs, options, config, name)
     tables = [_open(spec, config, name == "postalias") for spec in specs]

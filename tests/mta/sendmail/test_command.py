@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mta.queue import NewMessage, Queue, Recipient, layout, postcat, postqueue, postsuper
+from mta.queue import NewMessage, Queue, Recipient, layout, postcat, postqueue, postsuper, qshape
 from mta.queue.tool import Fatal
 from mta.sendmail import command, maildrop
 from mta.sendmail import options as modes
@@ -120,26 +120,68 @@ def test_the_callers_name_comes_from_the_password_file(sendmail, drops, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("settings", "argv", "stdin", "status"),
+    ("settings", "argv", "stdin", "status", "error"),
     [
-        ({}, ["-t"], b"Subject: nobody\n\n", os.EX_USAGE),
-        ({"message_size_limit": "1000"}, ["bob@x"], b"x" * 2000, os.EX_DATAERR),
-        ({"authorized_submit_users": "nobody-here"}, ["bob@x"], b"", os.EX_NOPERM),
-        ({"queue_directory": "/proc/nowhere"}, ["bob@x"], b"", os.EX_TEMPFAIL),
-        ({}, ["-bd"], b"", os.EX_UNAVAILABLE),
-        ({"alias_database": "hash:/nowhere/aliases"}, ["-bi"], b"", os.EX_NOINPUT),
+        ({}, ["-t"], b"Subject: nobody\n\n", os.EX_TEMPFAIL, "No recipient addresses found in message header"),
+        ({"message_size_limit": "1000"}, ["bob@x"], b"x" * 2000, os.EX_TEMPFAIL, "message file too big"),
+        ({"authorized_submit_users": "nobody-here"}, ["bob@x"], b"", os.EX_TEMPFAIL, "is not allowed to submit mail"),
+        ({"queue_directory": "/proc/nowhere"}, ["bob@x"], b"", os.EX_TEMPFAIL, "/proc/nowhere"),
+        ({}, ["-bd"], b"", os.EX_TEMPFAIL, "daemon mode"),
+        (
+            {},
+            ["-X"],
+            b"",
+            os.EX_TEMPFAIL,
+            "option requires an argument -- 'X'\nsendmail: fatal: usage: sendmail [options]",
+        ),
+        ({}, ["-Z"], b"", os.EX_TEMPFAIL, "invalid option -- 'Z'\nsendmail: fatal: usage: sendmail [options]"),
+        ({}, [], b"", os.EX_TEMPFAIL, f"({os.getuid()}): Recipient addresses must be specified on the command line"),
+        ({}, ["-q", "x"], b"", os.EX_TEMPFAIL, "flush queue mode requires no recipient"),
+        ({"alias_database": "hash:/nowhere/aliases"}, ["-bi"], b"", 1, "open /nowhere/aliases"),
     ],
 )
-def test_exit_codes(confdir, settings, argv, stdin, status) -> None:
-    directory = confdir(**settings)
-    with pytest.raises(Fatal) as caught:
-        command.run(modes.parse(["-C", str(directory), *argv]), io.BytesIO(stdin))
-    assert caught.value.status == status
+def test_exit_codes_are_postfix_s(confdir, monkeypatch, capsys, settings, argv, stdin, status, error) -> None:
+    """Its sendmail(1) ends with EX_TEMPFAIL, whatever is wrong."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    assert command.main(["-C", str(confdir(**settings)), *argv]) == status
+    assert error in capsys.readouterr().err
+
+
+def test_the_tools_misused_say_so_in_postfix_s_words(capsys) -> None:
+    for tool, name, argv, status, errors in (
+        (
+            postqueue.main,
+            "postqueue",
+            ["-Z"],
+            69,
+            ["invalid option -- 'Z'", "fatal: usage: postqueue -f | postqueue -i"],
+        ),
+        (postqueue.main, "postqueue", ["-pf"], 69, ["fatal: usage: postqueue -f | postqueue -i queueid"]),
+        (postqueue.main, "postqueue", ["-s"], 69, ["option requires an argument -- 's'", "fatal: usage: postqueue -f"]),
+        (postsuper.main, "postsuper", ["-Z"], 1, ["invalid option -- 'Z'", "fatal: usage: postsuper [-c config_dir]"]),
+        (postcat.main, "postcat", ["-Z"], 1, ["invalid option -- 'Z'", "fatal: usage: postcat [-b (body text)]"]),
+        (qshape.main, "qshape", ["-Z"], 255, ["invalid option -- 'Z'", "fatal: usage: qshape [ -s ]"]),
+        (command.mailq, "mailq", ["-C"], 75, ["option requires an argument -- 'C'", "fatal: usage: mailq [options]"]),
+        (command.newaliases, "newaliases", ["x"], 75, ["fatal: alias initialization mode requires no recipient"]),
+    ):
+        assert tool(argv) == status
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == len(errors)
+        for line, error in zip(lines, errors, strict=True):
+            assert line.startswith(f"{name}: {error}")
+
+
+def test_no_file_is_a_queue_file(tmp_path, capsys) -> None:
+    path = tmp_path / "file"
+    path.write_text("x")
+    assert postcat.main([str(path)]) == os.EX_OK
+    assert capsys.readouterr().err == f"postcat: warning: {path}: input is not a valid queue file\n"
+    assert postcat.main([str(tmp_path / "none")]) == 1
 
 
 def test_an_unreadable_configuration(tmp_path, capsys) -> None:
-    assert command.main(["-C", str(tmp_path / "none"), "bob@x"]) == os.EX_CONFIG
-    assert capsys.readouterr().err.startswith("sendmail: fatal: ")
+    assert command.main(["-C", str(tmp_path / "none"), "bob@x"]) == os.EX_TEMPFAIL
+    assert capsys.readouterr().err == f"sendmail: fatal: open {tmp_path}/none/main.cf: No such file or directory\n"
 
 
 def test_mail_config_names_the_configuration(confdir, drops, monkeypatch) -> None:

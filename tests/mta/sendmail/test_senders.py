@@ -42,9 +42,8 @@ async def test_patterns(confdir: Callable[..., Path], sender: str, uid: int, may
     if may:
         await senders.check(config, sender, uid)
         return
-    with pytest.raises(Fatal, match="not authorized to use sender=") as caught:
+    with pytest.raises(Fatal, match="not authorized to use sender="):
         await senders.check(config, sender, uid)
-    assert caught.value.status == os.EX_TEMPFAIL
 
 
 def test_sendmail_asks(confdir: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:

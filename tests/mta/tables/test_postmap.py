@@ -66,8 +66,14 @@ def test_listing_and_checking(source: str, capsys: pytest.CaptureFixture[str]) -
     ("arguments", "complaint"),
     [
         (["-q", "a", "foo:x"], "unsupported dictionary type: foo"),
-        (["-q", "a"], "no table is given"),
-        (["-Z"], "usage: postmap"),
+        (
+            ["-q", "a"],
+            "postmap: fatal: usage: postmap [-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]",
+        ),
+        (["-Z"], "postmap: invalid option -- 'Z'\npostmap: fatal: usage: postmap [-bfFhimnNoprsuUvw]"),
+        (["-q"], "postmap: option requires an argument -- 'q'\npostmap: fatal: usage: postmap"),
+        (["-q", "a", "-d", "b", "static:x"], "specify only one of -s -q or -d"),
+        (["-b", "-q", "a", "static:x"], 'specify -b -h or -m only with "-q -"'),
         (["-q", "a", "hash:/nonexistent"], "No such file"),
         (["/nonexistent"], "No such file"),
     ],
