@@ -1,0 +1,226 @@
+"""What the checks make of a server's answers: no hole overlooked, and none seen where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from lab.audit.finding import Severity
+from lab.audit.report import Audited
+from lab.audit.settings import Allow
+from tests.lab.audit.conftest import Session, look, smtp
+from tls.authority import make_snakeoil
+from tls.context import server_context
+from tls.errors import TLSHandshakeError
+from tls.policy import Policy
+from tls.starttls_asyncio import upgrade_server
+
+STRANGER = "127.0.0.8"
+
+
+def found(target: Audited) -> dict[str, Severity]:
+    assert target.unreachable == ""
+    return {finding.rule.id: finding.severity for finding in target.findings}
+
+
+def exchanger(accepts: str, **answers: str) -> Session:
+    """A mail exchanger that takes recipients whose `<address>` matches the pattern."""
+
+    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx.example.org ESMTP\r\n")
+        while line := (await reader.readline()).decode("latin-1").strip():
+            verb, _, rest = line.partition(" ")
+            answer = answers.get(verb.upper(), "250 2.0.0 Ok" if verb in ("MAIL", "RSET", "NOOP") else "502 no")
+            if verb in ("EHLO", "HELO"):
+                answer = answers.get("EHLO", "250-mx.example.org\r\n250 SIZE 1000")
+            elif verb == "RCPT":
+                address = rest.partition("<")[2].rpartition(">")[0]
+                answer = "250 2.1.5 Ok" if re.fullmatch(accepts, address) else "550 5.1.1 no"
+            writer.write(answer.encode() + b"\r\n")
+            await writer.drain()
+
+    return session
+
+
+POSTMASTER = r"postmaster@(mx\.)?example\.org"
+
+
+@pytest.mark.parametrize(
+    ("accepts", "expected"),
+    [
+        (POSTMASTER, {"rcpt-enumeration"}),
+        (r".*", {"no-open-relay", "recipient-verify"}),
+        (r".*@(mx\.)?example\.org", {"recipient-verify"}),  # a catch-all: %, ! and quotes may be its users' names
+        (rf"{POSTMASTER}|.*%example\.net@.*", {"no-open-relay", "rcpt-enumeration"}),
+        (rf"{POSTMASTER}|@.*:.*", {"no-open-relay", "rcpt-enumeration"}),
+        (r"nobody-at-all", set()),
+    ],
+)
+async def test_relaying_is_told_from_taking_ones_own_mail(accepts: str, expected: set[str]) -> None:
+    target = await look("smtp", exchanger(accepts), only=frozenset({"recipients"}), source=STRANGER)
+    assert set(found(target)) == expected
+    assert target.undecided == ()
+
+
+async def test_relaying_for_this_machine_is_no_fault() -> None:
+    target = await look("smtp", exchanger(r".*example\.(net|org)"), only=frozenset({"recipients"}))
+    assert found(target)["trusted-networks"] is Severity.INFO
+    assert "no-open-relay" not in found(target)
+
+
+async def test_a_submission_server_takes_no_mail_of_strangers() -> None:
+    target = await look("submission", exchanger(POSTMASTER), only=frozenset({"recipients"}), source=STRANGER)
+    assert found(target)["submission-unauthenticated"] is Severity.MEDIUM
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown", "expn", "asked"),
+    [
+        ("250 known", "550 5.1.1 no", "502 no", True),
+        ("252 maybe", "550 5.1.1 no", "502 no", True),
+        ("252 maybe", "252 maybe", "502 no", False),
+        ("502 disabled", "502 disabled", "502 no", False),
+        ("500 what", "500 what", "250 a list", True),
+        ("550 no", "550 no", "550 no", False),
+    ],
+)
+async def test_vrfy_and_expn(known: str, unknown: str, expn: str, asked: bool) -> None:
+    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx.example.org\r\n")
+        while line := (await reader.readline()).decode("latin-1"):
+            answer = {"EHLO": "250 mx.example.org", "EXPN": expn}.get(line[:4], "550 no")
+            if line[:4] == "VRFY":
+                answer = unknown if "hardmail-audit" in line else known
+            writer.write(answer.encode() + b"\r\n")
+
+    target = await look("smtp", session, only=frozenset({"recipients"}), source=STRANGER)
+    assert ("no-user-enumeration" in found(target)) is asked
+
+
+@pytest.mark.parametrize(("recipient", "severity"), [("", Severity.INFO), ("postmaster@mx.example.org", Severity.LOW)])
+async def test_the_postmasters_privileges_are_no_faults(recipient: str, severity: Severity) -> None:
+    target = await look(
+        "smtp", exchanger(POSTMASTER), only=frozenset({"recipients", "dialogue"}), source=STRANGER, recipient=recipient
+    )
+    manners = {name: kind for name, kind in found(target).items() if name != "rcpt-enumeration"}
+    assert manners == dict.fromkeys(("helo-checks", "sender-checks", "early-talkers"), severity)
+
+
+async def test_pipelining_that_exim_announces_is_no_fault() -> None:
+    announced = exchanger(POSTMASTER, EHLO="250-mx.example.org\r\n250-SIZE 1\r\n250 PIPECONNECT")
+    checks = frozenset({"recipients", "dialogue"})
+    assert "early-talkers" not in found(await look("smtp", announced, only=checks, source=STRANGER))
+
+
+async def test_xclient_for_strangers_is_found() -> None:
+    target = await look(
+        "smtp", exchanger("", EHLO="250-mx.example.org\r\n250 XCLIENT ADDR NAME"), only=frozenset({"mail"})
+    )
+    assert found(target)["xclient"] is Severity.HIGH
+
+
+@pytest.mark.parametrize(
+    ("plain", "anonymous", "expected"),
+    [
+        ("334 ", "535 no", {"auth-only-over-tls"}),
+        ("538 TLS first", "538 TLS first", set()),
+        ("503 not now", "235 hello", {"no-anonymous"}),
+    ],
+)
+async def test_auth_in_the_clear_is_tried_where_it_is_not_announced(
+    plain: str, anonymous: str, expected: set[str]
+) -> None:
+    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx.example.org\r\n")
+        while line := (await reader.readline()).decode("latin-1"):
+            answer = anonymous if "ANONYMOUS" in line else plain if "PLAIN" in line else "250 mx.example.org"
+            writer.write(answer.encode() + b"\r\n")
+
+    assert set(found(await look("smtp", session, only=frozenset({"authentication"})))) == expected
+
+
+def imap(capabilities: str, login: str = "NO [AUTHENTICATIONFAILED] no", greeting: str = "* OK ready") -> Session:
+    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting.encode() + b"\r\n")
+        while line := (await reader.readline()).decode("latin-1").split():
+            tag, verb = line[0], line[1].upper() if len(line) > 1 else ""
+            if verb == "CAPABILITY":
+                writer.write(f"* CAPABILITY IMAP4rev1 {capabilities}\r\n{tag} OK done\r\n".encode())
+            else:
+                writer.write(f"{tag} {login if verb == 'LOGIN' else 'BAD what'}\r\n".encode())
+            await writer.drain()
+
+    return session
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "login", "expected"),
+    [
+        ("LOGINDISABLED", "NO [PRIVACYREQUIRED] no", set()),
+        ("", "NO [PRIVACYREQUIRED] no", set()),
+        ("", "NO [AUTHENTICATIONFAILED] no", {"no-plaintext-login"}),
+        ("AUTH=PLAIN LOGINDISABLED", "NO no", {"no-plaintext-login"}),
+        ("LOGINDISABLED AUTH=CRAM-MD5", "NO no", {"weak-mechanism"}),
+    ],
+)
+async def test_imap_log_ins_in_the_clear(capabilities: str, login: str, expected: set[str]) -> None:
+    target = await look("imap", imap(capabilities, login), only=frozenset({"authentication"}))
+    assert set(found(target)) == expected
+
+
+async def test_preauth_is_found() -> None:
+    target = await look("imap", imap("", greeting="* PREAUTH welcome"), only=frozenset({"mail"}))
+    assert found(target)["preauth"] is Severity.CRITICAL
+
+
+@pytest.mark.parametrize("only", ["mailbox", "guessing"])
+async def test_the_password_goes_to_nobody_who_does_not_prove_its_name(tmp_path: Path, only: str) -> None:
+    heard = bytearray()
+    snakeoil = make_snakeoil(tmp_path, ["localhost"])
+    context = server_context(snakeoil.certificate_file, snakeoil.key_file, Policy())
+
+    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK ready\r\n")
+        while line := await reader.readline():
+            heard.extend(line)
+            tag, _, command = line.strip().partition(b" ")
+            if command == b"CAPABILITY":
+                writer.write(b"* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN\r\n" + tag + b" OK done\r\n")
+            elif command == b"STARTTLS":
+                try:
+                    await upgrade_server(reader, writer, context, go_ahead=tag + b" OK go\r\n", timeout=5)
+                except TLSHandshakeError:
+                    return
+            else:
+                writer.write(tag + b" NO no\r\n")
+            await writer.drain()
+
+    target = await look(
+        "imap", session, only=frozenset({"certificate", only}), user="alice", password="the secret",
+        allowed=frozenset({Allow.GUESSING}),
+    )  # fmt: skip
+    assert found(target)
+    assert b"the secret" not in heard
+    if only == "mailbox":
+        assert "does not prove its name" in dict(target.undecided)["mailbox"]
+        assert b"LOGIN" not in heard
+
+
+async def test_a_busy_server_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.audit.visit.BUSY_SECONDS", (0.01, 0.01))
+    ready, greetings = smtp(), iter([b"421 4.7.0 too many connections\r\n", b"", None])
+
+    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        greeting = next(greetings, None)
+        if greeting is None:
+            await ready(reader, writer)
+        else:
+            writer.write(greeting)
+            await writer.drain()
+
+    target = await look("smtp", session, only=frozenset({"starttls"}))
+    assert target.unreachable == ""
+    assert dict(target.facts)["hostname"] == "mx.example.org"
