@@ -77,11 +77,20 @@ def openssl_server_context(
 NO_DH = "no usable Diffie-Hellman parameters"
 
 
-def _apply(context: SSL.Context, policy: Policy, session_tickets: bool) -> None:
+def openssl_client_context(policy: Policy) -> SSL.Context:
+    """A client for probes: it takes whatever certificate is shown, and may renegotiate. Raises TLSConfigError."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    _apply(context, policy, session_tickets=True, renegotiation=True)
+    return context
+
+
+def _apply(context: SSL.Context, policy: Policy, session_tickets: bool, *, renegotiation: bool = False) -> None:
     context.set_min_proto_version(policy.minimum)
     context.set_max_proto_version(policy.maximum)
     # TLS 1.2 renegotiation serves no mail protocol and lets a client make the server work (CVE-2011-1473).
-    options = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | policy.options
+    options = SSL.OP_NO_COMPRESSION | policy.options
+    if not renegotiation:
+        options |= SSL.OP_NO_RENEGOTIATION
     if policy.server_preference:
         options |= SSL.OP_CIPHER_SERVER_PREFERENCE
     if not session_tickets:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
+
+from OpenSSL import SSL
 
 from lab.audit.finding import Finding, Rule, Severity
 from lab.audit.pace import Pace
@@ -17,8 +20,9 @@ from lab.audit.target import Address, Target
 from lab.wire import IMAP, POP3, SMTP, Connection, Refused, Transcript, WireClosed, WireError
 from lab.wire.transcript import shown
 from tls.context import client_context
-from tls.policy import ANYTHING
-from tls.probe import Answer, Flight, FlightError, Hello
+from tls.openssl_context import openssl_client_context
+from tls.policy import ANYTHING, Version
+from tls.probe import Answer, Flight, FlightError, Hello, renegotiates
 
 READ_OCTETS: Final = 1 << 20
 """What is read of one connection at most: no dialogue of an audit comes near it."""
@@ -28,6 +32,8 @@ BUSY_SECONDS: Final = (1.0, 2.0, 4.0)
 """A server that hangs up at once, or says 421, is asked again after these."""
 GOODBYES: Final = {"smtp": b"QUIT", "imap": b"bye LOGOUT", "pop3": b"QUIT"}
 KINDS: Final[dict[str, type[SMTP | IMAP | POP3]]] = {"smtp": SMTP, "imap": IMAP, "pop3": POP3}
+CLASSIC: Final = dataclasses.replace(ANYTHING, versions=frozenset({Version.TLSv1, Version.TLSv1_1, Version.TLSv1_2}))
+"""The versions that have renegotiation, of those that OpenSSL still speaks."""
 C = TypeVar("C", bound=Connection)
 
 
@@ -186,16 +192,31 @@ class Visit:
 
         Raises WireError where it does not come to that. A server that hangs up has given an empty answer.
         """
+        async with self._before_handshake() as client:
+            client.writer.write(octets)
+            return await self._flight(client)
+
+    async def renegotiates(self) -> bool:
+        """Whether the server carries out a second handshake inside the first. Raises WireError."""
+        async with self._before_handshake() as client:
+            context = openssl_client_context(CLASSIC)
+            try:
+                return await renegotiates(client.reader, client.writer, context, timeout=self.settings.timeout)
+            except (SSL.Error, OSError):
+                return False  # not even the first: no version that could renegotiate
+
+    @asynccontextmanager
+    async def _before_handshake(self) -> AsyncIterator[Connection]:
+        """A connection that is ready for the first octets of TLS. Raises WireError."""
         kind = Connection if self.target.kind.implicit_tls else KINDS[self.target.kind.protocol]
         client: Connection = await self._open(kind, Transcript(), None)
         try:
-            await self._until_handshake(client)
-            client.writer.write(octets)
-            return await self._flight(client)
+            await self._agree(client)
+            yield client
         finally:
             client.writer.transport.abort()
 
-    async def _until_handshake(self, client: Connection) -> None:
+    async def _agree(self, client: Connection) -> None:
         if isinstance(client, SMTP):
             await client.ehlo(self.helo(client))
             agreed = (await client.command("STARTTLS")).code == 220

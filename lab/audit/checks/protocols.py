@@ -57,6 +57,20 @@ RENEGOTIATION: Final = Rule(
     "both for one client (CVE-2009-3555).",
     {"Postfix": "# update OpenSSL to 0.9.8m or newer", "Exim": "# update GnuTLS or OpenSSL"},
 )
+CLIENT: Final = Rule(
+    "client-renegotiation",
+    "Clients may renegotiate as often as they like",
+    Severity.LOW,
+    400,
+    "A handshake costs the server ten times what it costs the client: one connection keeps a processor busy "
+    "(CVE-2011-1473).",
+    {
+        "Postfix": "tls_ssl_options = NO_RENEGOTIATION",
+        "Dovecot": "# update OpenSSL to 3.0 or newer",
+        "Exim": "openssl_options = +no_renegotiation",
+        "sendmail": "O ServerSSLOptions=+SSL_OP_NO_RENEGOTIATION",
+    },
+)
 DH: Final = Rule(
     "dh-size",
     "The Diffie-Hellman group is too small",
@@ -92,7 +106,7 @@ CIPHERS: Final = {
     )
     for weakness, (severity, cwe) in _SEVERITIES.items()
 }
-RULES: Final = (FLOOR, FALLBACK, COMPRESSION, RENEGOTIATION, DH, *CIPHERS.values())
+RULES: Final = (FLOOR, FALLBACK, COMPRESSION, RENEGOTIATION, CLIENT, DH, *CIPHERS.values())
 
 OLD: Final = {Version.SSLv3: Severity.HIGH, Version.TLSv1: Severity.MEDIUM, Version.TLSv1_1: Severity.MEDIUM}
 CHUNK: Final = 120
@@ -198,6 +212,8 @@ async def _extras(visit: Visit, accepted: dict[Version, list[Answer]]) -> None:
     suites = [answer.suite or 0 for answer in accepted[newest]]
     if not any(answer.secure_renegotiation for answer in accepted[newest]):
         visit.report(RENEGOTIATION, f"{newest.label} without the extension renegotiation_info")
+    if await visit.renegotiates():
+        visit.report(CLIENT, "a second handshake inside the first is carried out")
     answer = await visit.shakes(Hello(newest, suites, visit.server_name, compression=True))
     if answer.compressed:
         visit.report(COMPRESSION, f"DEFLATE is chosen with {newest.label}")

@@ -78,10 +78,12 @@ def looked(side: Network, mailer: Mailer, target: Target, tls: bool, programs: P
     return seen
 
 
-def measure(names: Sequence[str], programs: Programs) -> dict[str, Any]:
-    """Everything, as JSON can hold it: server and configuration -> target -> who -> what was seen."""
-    results: dict[str, Any] = {}
+def measure(names: Sequence[str], programs: Programs, kept: Path | None) -> dict[str, Any]:
+    """Everything: server and configuration -> target -> who -> what was seen. What is `kept` is not measured again."""
+    results: dict[str, Any] = json.loads(kept.read_text()) if kept and kept.exists() else {}
     for name, configuration in itertools.product(names, CONFIGURATIONS):
+        if f"{name} {configuration}" in results:
+            continue
         with running(name, configuration) as (side, mailer):
             said = audited(side, mailer, rate=10)
             targets = {}
@@ -91,6 +93,8 @@ def measure(names: Sequence[str], programs: Programs) -> dict[str, Any]:
                 seen = looked(side, mailer, target, "tls" in audit["facts"], programs)
                 targets[str(target)] = {"audit": audit, **{tool: dataclasses.asdict(one) for tool, one in seen.items()}}
             results[f"{name} {configuration}"] = {"server": mailer.name, "targets": targets}
+        if kept:
+            kept.write_text(json.dumps(results, indent=1, default=sorted))
     return results
 
 
@@ -183,14 +187,9 @@ def main() -> int:
     parser.add_argument("--testssl", default="testssl", help="the program testssl.sh")
     parser.add_argument("--sslyze", default="sslyze", help="the program sslyze")
     parser.add_argument("--only", action="append", choices=list(MAILERS), help="only this server; may be repeated")
-    parser.add_argument("--results", type=Path, help="keep what was seen in this file; if it is there, use it")
+    parser.add_argument("--results", type=Path, help="keep what was seen in this file, and go on from there")
     options = parser.parse_args()
-    if options.results and options.results.exists():
-        results = json.loads(options.results.read_text())
-    else:
-        results = measure(options.only or list(MAILERS), Programs(options.testssl, options.sslyze))
-        if options.results:
-            options.results.write_text(json.dumps(results, indent=1, default=sorted))
+    results = measure(options.only or list(MAILERS), Programs(options.testssl, options.sslyze), options.results)
     text, unexplained = page(results)
     print(text, end="")
     for line in unexplained:

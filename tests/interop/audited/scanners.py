@@ -143,6 +143,7 @@ TESTSSL = {
     "SWEET32": "cipher-block64",
     "CRIME_TLS": "tls-compression",
     "secure_renego": "insecure-renegotiation",
+    "secure_client_renego": "client-renegotiation",
     "fallback_SCSV": "fallback-scsv",
     "LOGJAM": "dh-size",
     "cert_chain_of_trust": "certificate-untrusted",
@@ -215,6 +216,11 @@ def sslyze(network: Network, target: Target, program: str, ca_file: Path | None)
     checks: tuple[tuple[str, str, Callable[[dict[str, object]], bool]], ...] = (
         ("tls_compression", "tls-compression", lambda r: bool(r["supports_compression"])),
         ("session_renegotiation", "insecure-renegotiation", lambda r: not r["supports_secure_renegotiation"]),
+        (
+            "session_renegotiation",
+            "client-renegotiation",
+            lambda r: bool(r["is_vulnerable_to_client_renegotiation_dos"]),
+        ),
         ("tls_fallback_scsv", "fallback-scsv", lambda r: not r["supports_fallback_scsv"]),
     )
     for key, rule, bad in checks:
