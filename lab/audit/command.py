@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from lab.audit.audit import audit
 from lab.audit.checks import CHECKS
@@ -41,8 +42,10 @@ def run(targets: Sequence[str], options: Mapping[str, Any]) -> int:
     settings = chosen(options)
     console = Console(stderr=True, highlight=False)
     with console.status("", spinner="line") as status:
-        progress = status.update if console.is_terminal else (lambda _: None)
-        report = asyncio.run(audit(parsed, settings, owned=options["owned"], progress=progress))
+        # As Text: a target may hold brackets, which rich would take for its markup.
+        report = asyncio.run(
+            audit(parsed, settings, owned=options["owned"], progress=lambda text: status.update(Text(text)))
+        )
     _write(report, options["form"], options["output"], verbose=options["verbose"])
     if report.at_least(Severity[options["fail_on"].upper()]):
         return 1

@@ -185,23 +185,16 @@ def _offers(accepted: dict[Version, list[Answer]], versions: list[Version]) -> l
 
 def _groups(visit: Visit, accepted: dict[Version, list[Answer]]) -> None:
     """The smallest group. OpenSSL takes a smaller one with anonymous suites, which protect from nobody anyway."""
-    sizes = {
-        (answer.dh_bits, name_of(answer.suite or 0))
-        for answers in accepted.values()
-        for answer in answers
-        if answer.dh_bits
-    }
-    if not sizes:
-        return
+    answers = [answer for answers in accepted.values() for answer in answers]
+    sizes = sorted((answer.dh_bits, name_of(answer.suite or 0)) for answer in answers if answer.dh_bits)
+    proved = [(bits, suite) for bits, suite in sizes if "_anon_" not in suite]
     visit.note("dh bits", sorted({bits for bits, _ in sizes}))
-    bits, suite = min(((bits, name) for bits, name in sizes if "_anon_" not in name), default=min(sizes))
-    if bits >= SAFE_DH:
-        bits, suite = min(sizes)
-    if bits < SAFE_DH:
-        severity = Severity.HIGH if bits <= SMALL_DH else Severity.MEDIUM
-        visit.report(
-            DH, f"a prime of {bits} bits with {suite}", severity=Severity.LOW if "_anon_" in suite else severity
-        )
+    for bits, suite in (*proved[:1], *sizes[:1]):
+        if bits < SAFE_DH:
+            severity = Severity.HIGH if bits <= SMALL_DH else Severity.MEDIUM
+            severity = Severity.LOW if "_anon_" in suite else severity
+            visit.report(DH, f"a prime of {bits} bits with {suite}", severity=severity)
+            return
 
 
 async def _extras(visit: Visit, accepted: dict[Version, list[Answer]]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from lab.audit.checks.greeting import HOSTNAME
 from lab.audit.finding import Rule, Severity
+from lab.audit.target import is_ours
 from lab.audit.visit import Visit
 from lab.behaviours.no_open_relay import ERRORS_EACH, forms
 from lab.wire import SMTP, Reply, Transcript, WireClosed
@@ -168,6 +169,8 @@ async def _relay(visit: Visit) -> None:
     if accepted:
         rule = LOCAL_RELAY if visit.trusted_place else RELAY
         said = f"{len(accepted)} of {len(tried)} forms are accepted, such as {accepted[0]}"
+        if not visit.settings.source and is_ours(visit.address) and rule is RELAY:
+            said += " (if clients of this network may relay, look from another: --source)"
         visit.report(rule, said, [f"* {line}" for line in accepted])
 
 
