@@ -194,7 +194,7 @@ class Connection:
         """Close the connection; a peer that is gone already is no error."""
         self.writer.close()
         with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self.timeout):
                 await self.writer.wait_closed()
 
     async def __aenter__(self) -> Self:

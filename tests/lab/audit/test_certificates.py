@@ -27,8 +27,10 @@ ONLY_13 = Policy(frozenset({Version.TLSv1_3}))
 
 
 def tls(certificate: Path, key: Path, policy: Policy = ALL) -> Session:
-    context = server_context(certificate, key, policy)
+    return inside(server_context(certificate, key, policy))
 
+
+def inside(context: ssl.SSLContext) -> Session:
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await upgrade_server(reader, writer, context, timeout=5)
@@ -90,6 +92,21 @@ async def test_a_certificate_that_ends_soon_is_told(authority: Authority) -> Non
     good = authority.issue_server([NAME], days=3)
     target = await audited(good.certificate_file, good.key_file, ca_file=authority.certificate_file)
     assert ids(target) == {"certificate-expires-soon"}
+
+
+ALLOW_CLIENT_RENEGOTIATION = 1 << 8
+"""SSL_OP_ALLOW_CLIENT_RENEGOTIATION of openssl/ssl.h, which Python has no name for."""
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_server_that_lets_clients_renegotiate_is_told(authority: Authority, allowed: bool) -> None:
+    good = authority.issue_server([NAME])
+    context = server_context(good.certificate_file, good.key_file, Policy())
+    if allowed:
+        context.options &= ~ssl.OP_NO_RENEGOTIATION
+        context.options |= ALLOW_CLIENT_RENEGOTIATION
+    target = await look("submission", smtp(tls=inside(context)), only=frozenset({"protocols"}), timeout=5.0)
+    assert ("client-renegotiation" in ids(target)) is allowed
 
 
 def self_signed(directory: Path, *, bits: int, starts: float, ends: float, subject: str = NAME) -> tuple[Path, Path]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from lab.audit.checks import RULES
 from lab.audit.finding import Severity
 from lab.audit.report import Audited
 from lab.audit.settings import Allow
@@ -176,10 +178,9 @@ async def test_preauth_is_found() -> None:
     assert found(target)["preauth"] is Severity.CRITICAL
 
 
-@pytest.mark.parametrize("only", ["mailbox", "guessing"])
-async def test_the_password_goes_to_nobody_who_does_not_prove_its_name(tmp_path: Path, only: str) -> None:
-    heard = bytearray()
-    snakeoil = make_snakeoil(tmp_path, ["localhost"])
+def imap_with_tls(directory: Path, heard: bytearray, refusal: Callable[[bytes], bytes]) -> Session:
+    """An IMAP server with a certificate of its own making that lets nobody in; `refusal` answers to a LOGIN line."""
+    snakeoil = make_snakeoil(directory, ["localhost"])
     context = server_context(snakeoil.certificate_file, snakeoil.key_file, Policy())
 
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -188,25 +189,69 @@ async def test_the_password_goes_to_nobody_who_does_not_prove_its_name(tmp_path:
             heard.extend(line)
             tag, _, command = line.strip().partition(b" ")
             if command == b"CAPABILITY":
-                writer.write(b"* CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN\r\n" + tag + b" OK done\r\n")
+                writer.write(b"* CAPABILITY IMAP4rev1 STARTTLS AUTH=SCRAM-SHA-256\r\n" + tag + b" OK done\r\n")
             elif command == b"STARTTLS":
                 try:
                     await upgrade_server(reader, writer, context, go_ahead=tag + b" OK go\r\n", timeout=5)
                 except TLSHandshakeError:
                     return
             else:
-                writer.write(tag + b" NO no\r\n")
+                writer.write(tag + b" NO " + refusal(command) + b"\r\n")
             await writer.drain()
 
+    return session
+
+
+@pytest.mark.parametrize("only", ["mailbox", "guessing"])
+async def test_the_password_goes_to_nobody_who_does_not_prove_its_name(tmp_path: Path, only: str) -> None:
+    heard = bytearray()
     target = await look(
-        "imap", session, only=frozenset({"certificate", only}), user="alice", password="the secret",
-        allowed=frozenset({Allow.GUESSING}),
+        "imap", imap_with_tls(tmp_path, heard, lambda _: b"no"), only=frozenset({"certificate", only}),
+        user="alice", password="the secret", allowed=frozenset({Allow.GUESSING}),
     )  # fmt: skip
     assert found(target)
     assert b"the secret" not in heard
     if only == "mailbox":
         assert "does not prove its name" in dict(target.undecided)["mailbox"]
         assert b"LOGIN" not in heard
+
+
+async def test_with_consent_it_does(tmp_path: Path) -> None:
+    heard = bytearray()
+    target = await look(
+        "imap", imap_with_tls(tmp_path, heard, lambda _: b"no"), only=frozenset({"certificate", "mailbox"}),
+        user="alice", password="the secret", insecure=True,
+    )  # fmt: skip
+    assert b"the secret" in heard
+    assert "alice cannot log in" in dict(target.undecided)["mailbox"]
+
+
+@pytest.mark.parametrize("telling", [True, False])
+async def test_log_ins_that_tell_whether_the_user_exists(tmp_path: Path, telling: bool) -> None:
+    def refusal(command: bytes) -> bytes:
+        return b"wrong password" if telling and b'"alice"' in command else b"no"
+
+    target = await look(
+        "imap", imap_with_tls(tmp_path, bytearray(), refusal), only=frozenset({"guessing"}), user="alice",
+        allowed=frozenset({Allow.GUESSING}),
+    )  # fmt: skip
+    assert set(found(target)) == {"failed-logins"} | ({"login-enumeration"} if telling else set())
+
+
+@pytest.mark.parametrize(("mail", "optional"), [("250 ok", True), ("530 5.7.0 Must issue a STARTTLS first", False)])
+async def test_tls_that_can_be_stripped_is_found(mail: str, optional: bool) -> None:
+    async def tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    checks = frozenset({"starttls"})
+    assert ("starttls-optional" in found(await look("submission", smtp(tls=tls, MAIL=mail), only=checks))) is optional
+    assert "starttls-optional" not in found(await look("smtp", smtp(tls=tls, MAIL=mail), only=checks))
+    assert found(await look("submission", smtp(MAIL=mail), only=checks)) == {"starttls-missing": Severity.HIGH}
+
+
+def test_every_rule_is_shown_by_a_test() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [rule.id for rule in RULES if f'"{rule.id}"' not in tests] == []
 
 
 async def test_a_busy_server_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
