@@ -7,8 +7,7 @@ import importlib
 from lab.behaviours.base import Behaviour
 
 # In the order of the catalogue: who can connect, who may relay, the null client, who you are, reading mail, TLS,
-# configuration and processes, content, labs.
-# configuration and processes, content, diagnosis.
+# configuration and processes, content, labs and diagnosis.
 SLUGS = (
     "loopback-only",
     "inet-protocols",
