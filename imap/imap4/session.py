@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -53,6 +54,7 @@ class Session(session.Session):
         self.enabled: set[str] = set()
         self.compressed = False
         self.answers = Answers(self)
+        self._judging: asyncio.Task[None] | None = None
 
     # Reading
 
@@ -213,6 +215,20 @@ class Session(session.Session):
             raise Disconnect(error.text) from error
         if watcher is not None and watcher.notify.selected is not None and appended:
             self.write(describe_new(view, watcher.notify.selected, appended))
+        if view.updates.unjudged and self._judging is None:
+            self._judging = asyncio.get_running_loop().create_task(self._judge(view))
+
+    async def _judge(self, view: View) -> None:
+        """Look at what a search that is kept up to date put off; tell it now, or with the next news."""
+        try:
+            while view.updates.unjudged:
+                await view.updates.judge()
+        except Exception:
+            self.log.exception("%s: search update", self.login.who())
+        finally:
+            self._judging = None
+        if self.between_commands:
+            self.guard(lambda: view.updates.tell(self.write))
 
     # Life
 
@@ -243,6 +259,9 @@ class Session(session.Session):
         if self.view is not None:
             if self.watcher is not None:
                 self.watcher.unfollow()
+            if self._judging is not None:
+                self._judging.cancel()
+                self._judging = None
             self.view.mailbox.close()
             self.view = None
             self.state = State.AUTHENTICATED

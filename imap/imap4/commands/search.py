@@ -12,7 +12,8 @@ from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.commands.message import enable_condstore, selected
 from imap.imap4.content import Content
 from imap.imap4.errors import Bad, No
-from imap.imap4.search.keys import BODY, HEADER, Key, KeyReader
+from imap.imap4.search.cost import BODY, HEADER
+from imap.imap4.search.keys import Key, KeyReader
 from imap.imap4.search.order import RELEVANCY, SortProgram, field, sent_date
 from imap.imap4.search.subject import base_subject
 from imap.imap4.search.text import decode_words

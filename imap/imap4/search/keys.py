@@ -14,19 +14,18 @@ from imap.imap4.dates import read_date, utc_date
 from imap.imap4.errors import INVALID, Bad, No, ParseError
 from imap.imap4.flags import is_keyword
 from imap.imap4.objectid import email_id
+from imap.imap4.search.cost import BODY, FILE, HEADER, INDEX
 from imap.imap4.search.text import address_texts, all_header_texts, body_texts, fold, header_texts_of, known_charset
 from imap.imap4.sequence import SequenceSet
 from imap.imap4.view import View
 from imap.mime import date as mail_date
 from imap.mime.header import unfold
+from imap.store import mutf7
 
 # More keys than this in one search are refused: each is asked of every message.
 MAX_KEYS = 1000
 
 MAX_SIZE = (1 << 64) - 1
-
-# What a predicate must read: nothing, the file's size or date, the header, the whole message.
-INDEX, FILE, HEADER, BODY = range(4)
 
 _FLAGS = {
     "ANSWERED": "\\Answered",
@@ -109,6 +108,13 @@ class KeyReader:
             return _flag(_FLAGS[negated], wanted=word == negated)
         if word in _ADDRESS_KEYS or word == "SUBJECT":
             return self._header(word.lower().encode(), self._text(arguments))
+        if word == "X-GUID":
+            guid = self._argument(arguments).decode("latin-1")
+            return Key(FILE, lambda content: content.message.guid == guid)
+        if word == "X-MAILBOX":
+            return self._mailbox(self._argument(arguments))
+        if word == "X-REAL-UID":  # that of UID, where no mailbox is made of others
+            return self._uids(SequenceSet.parse(self._argument(arguments), "Invalid X-REAL-UID messageset"))
         for prefix, kind in (("SENT", _sent), ("X-SAVED", _saved), ("SAVED", _saved), ("", _received)):
             name = word.removeprefix(prefix)
             if word.startswith(prefix) and name in _COMPARE:
@@ -125,6 +131,11 @@ class KeyReader:
         if arguments.is_group():
             raise Bad("Invalid parameter for argument")
         return arguments.astring()
+
+    def _mailbox(self, wire: bytes) -> Key:
+        name = self.view.mailbox.name
+        own = wire.upper() == b"INBOX" if name.upper() == "INBOX" else wire in (name.encode(), mutf7.encode(name))
+        return Key(INDEX, lambda content: own)
 
     def _text(self, arguments: Arguments) -> str:
         octets = self._argument(arguments)
@@ -191,8 +202,11 @@ class KeyReader:
         text = self._argument(arguments)
         if text == b"$":
             return self._numbers(text)
+        return self._uids(SequenceSet.parse(text, "Invalid UID messageset"))
+
+    def _uids(self, wanted: SequenceSet) -> Key:
         uids = self.view.uids
-        ranges = SequenceSet.parse(text, "Invalid UID messageset").resolved(uids[-1] if uids else 0)
+        ranges = wanted.resolved(uids[-1] if uids else 0)
         return Key(INDEX, lambda content: any(a <= content.message.uid <= b for a, b in ranges))
 
     def _key_not(self, arguments: Arguments) -> Key:

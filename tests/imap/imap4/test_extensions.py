@@ -97,6 +97,57 @@ async def test_a_search_is_kept_up_to_date(mail: Any, selected: Any) -> None:
     assert not any("ESEARCH" in line for line in await selected.lines("STORE 1 -FLAGS (\\Seen)"))
 
 
+async def test_a_search_that_is_dear_to_keep_up_to_date_waits_for_nobody(
+    mail: Any, selected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A big message is looked at in a thread; what it changes is told when that is over, or when no command runs."""
+    looking, look = asyncio.Event(), asyncio.to_thread
+
+    async def slowly(work: Any, *arguments: Any) -> Any:
+        await looking.wait()
+        return await look(work, *arguments)
+
+    await selected.send(b"s SEARCH RETURN (UPDATE) BODY needle\r\n")
+    await selected.send(b"u UID SEARCH RETURN (UPDATE) NOT BODY needle\r\n")
+    monkeypatch.setattr(asyncio, "to_thread", slowly)
+    mail.deliver("alice", MAIL + b"x\r\n" * 100_000 + b"needle\r\n", MAIL, MAIL + b"y\r\n" * 100_000)
+    lines = await selected.lines("NOOP")
+    assert "* 5 EXISTS" in lines and '* ESEARCH (TAG "u") UID ADDTO (0 4)' in lines
+    assert (await selected.lines("NOOP"))[-1] == "OK NOOP completed."
+    looking.set()
+    answer = await until(selected, b'"u") UID ADDTO')
+    assert b'* ESEARCH (TAG "s") ADDTO (0 3)\r\n' in answer and b'* ESEARCH (TAG "u") UID ADDTO (0 5)\r\n' in answer
+
+
+async def test_a_mailbox_may_be_left_while_a_search_is_kept_up_to_date(mail: Any, selected: Any) -> None:
+    await selected.send(b"s SEARCH RETURN (UPDATE) BODY needle\r\n")
+    mail.deliver("alice", MAIL + b"needle\r\n" * 100_000)
+    await selected.send(b"a NOOP\r\nb CLOSE\r\nc SELECT INBOX\r\n")
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert await selected.lines("NOOP") == ["OK NOOP completed."]
+
+
+async def test_dovecots_own_search_keys(selected: Any) -> None:
+    guid = (await selected.lines("FETCH 2 X-GUID"))[0].split()[-1].rstrip(")").strip('"')
+    for keys, found in (
+        (f"X-GUID {guid}", " 2"),
+        ("X-GUID abc", ""),
+        ("X-MAILBOX inbox", " 1 2"),
+        ("X-MAILBOX nosuch", ""),
+        ("X-REAL-UID 2:*", " 2"),
+        ("NOT X-REAL-UID 2", " 1"),
+        ("X-SAVEDBEFORE 1-Jan-2000", ""),
+    ):
+        assert await selected.lines(f"SEARCH {keys}") == ["* SEARCH" + found, "OK Search completed."], keys
+    for keys, complaint in (
+        ("X-REAL-UID x", "Invalid X-REAL-UID messageset"),
+        ("X-REAL-UID $", "Invalid X-REAL-UID messageset"),
+        ("X-PRIORITY 1", "Unknown argument X-PRIORITY"),
+    ):
+        assert await selected.lines(f"SEARCH {keys}") == [f"BAD Error in IMAP command SEARCH: {complaint}."]
+
+
 async def test_partial_results(selected: Any) -> None:
     assert re.fullmatch(
         r'\* ESEARCH \(TAG "t\d+"\) PARTIAL \(2:5 2\) COUNT 2',
