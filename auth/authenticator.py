@@ -102,19 +102,14 @@ class Authenticator:
             try:
                 answer = await self._answer(request, passdb, password)
             except DatabaseError as error:
-                if kept is None:
+                if kept is None or await self._doubts(request, passdb, kept, password):
                     raise
                 log.info("%s: %s: Falling back to expired data from cache", describe(request), error)
             else:
-                remembered = answer
-                if verifies and isinstance(answer, Verdict) and answer.result is Result.OK:
-                    # The next time its hash serves.
-                    hashed = schemes.generate(CACHED_SCHEME, password or b"", user)
-                    remembered = Entry(f"{{{CACHED_SCHEME}}}{hashed}", answer.fields)
-                kept = self.cache.put(key, user, remembered)
-                request.known_until = min(request.known_until, kept.until if kept is not None else 0.0)
+                kept = self.cache.put(key, user, answer if password is None else _remembered(answer, password))
+                request.rests_on(kept)
                 return answer, kept
-        request.known_until = min(request.known_until, kept.until)
+        request.rests_on(kept)
         return kept.answer, kept
 
     async def _answer(self, request: AuthRequest, passdb: Passdb, password: bytes | None) -> Entry | Verdict:
@@ -131,7 +126,10 @@ class Authenticator:
         fields = {name for name, _ in entry.fields} | set(request.extra)
         if request.password_verified or passdb.settings.deny or fields & {"nopassword", "noauthenticate"}:
             return False
-        return not await self._matches(request, passdb, entry.password, password)
+        if await self._matches(request, passdb, entry.password, password):
+            return False
+        kept.succeeded = False
+        return True
 
     def stamp(self) -> object:
         """A value that changes when a passdb's file does, or what is remembered of a passdb."""
@@ -277,6 +275,13 @@ class Authenticator:
                 request.set_null_field(name)
             else:
                 request.set_field(name, request.expand(value) if passdb.database.templates else value)
+
+
+def _remembered(answer: Entry | Verdict, password: bytes) -> Entry | Verdict:
+    """What serves for a log-in the next time: of a password that the passdb itself has found right, a salted hash."""
+    if isinstance(answer, Entry) or answer.result is not Result.OK:
+        return answer
+    return Entry(f"{{{CACHED_SCHEME}}}{schemes.generate(CACHED_SCHEME, password)}", answer.fields)
 
 
 def _is_own(principal: str, realm: str, user: str) -> bool:

@@ -61,13 +61,13 @@ class EntryCache:
         return not kept.succeeded and self._clock() < kept.doubted
 
     def put(self, key: str, user: str, answer: Entry | Verdict) -> Kept | None:
-        """Keep an answer; a verdict other than "unknown" is about one password and is not kept."""
+        """Keep an answer; a verdict other than "unknown" is about one password and changes nothing."""
         known = self._kept.get(key)
+        if isinstance(answer, Verdict) and answer.result is not Result.UNKNOWN:
+            return known
         if known is not None and self.holds(known) and known.answer != answer:
             self.changes += 1
         self._drop(key)
-        if isinstance(answer, Verdict) and answer.result is not Result.UNKNOWN:
-            return None
         ttl = self._negative_ttl if isinstance(answer, Verdict) else self._ttl
         texts = [key, user, *(text for pair in answer.fields for text in pair if text)]
         if isinstance(answer, Entry):
@@ -76,11 +76,14 @@ class EntryCache:
         if ttl <= 0 or octets > self._limit:
             return None
         now = self._clock()
-        kept = self._kept[key] = Kept(answer, user, octets, now + ttl, now + self._negative_ttl)
+        if known is None or known.answer != answer:
+            known = Kept(answer, user, octets, 0.0, 0.0)
+        known.until, known.doubted = now + ttl, now + self._negative_ttl
+        self._kept[key] = known
         self._octets += octets
         while self._octets > self._limit:
             self._drop(next(iter(self._kept)))
-        return kept
+        return known
 
     def flush(self, users: Sequence[str] = ()) -> int:
         """Forget what is known of these users, or everything; returns how many entries that was."""

@@ -244,7 +244,7 @@ class ClientConnection(Connection):
         words = ok_words(request, final)
         self._machine.send_ok(id, words)
         if not self._keeps:
-            self.core.recall.keep(live.request, line(*words), request.known_until, live.stamp)
+            self.core.recall.keep(live.request, line(*words), request, live.stamp)
         self._live.pop(id, None)
         self.core.changed.set()
 

@@ -11,9 +11,12 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from .cache import Kept
 from .penalty import Penalties
 from .protocol.wire import text_of
+from .request import AuthRequest
 
 REPLY_OCTETS = 300
 """A longer reply is not remembered."""
@@ -23,6 +26,14 @@ ENTRY_OCTETS = REPLY_OCTETS + 200
 
 PASSING = frozenset(b"lip rip lport rport real_lip real_rip real_lport real_rport local_name session client_id".split())
 """Parameters of AUTH that tell one log-in of a user from the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    reply: bytes
+    until: float
+    answers: tuple[Kept, ...]
+    """Those of the databases that it rests on: they take part in its success."""
 
 
 class Recall:
@@ -44,22 +55,24 @@ class Recall:
         self._penalties = penalties
         self._clock = clock
         self._secret = secrets.token_bytes(32)
-        self._kept: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
+        self._kept: OrderedDict[bytes, _Reply] = OrderedDict()
 
     def reply(self, request: bytes) -> bytes | None:
         """What follows OK and the number in the reply to a request, of which ``request`` is what follows AUTH and the
         number. None: it has to be looked into. A client that has to wait for its turn (penalties) gets None, too."""
         digest, address = self._digest(request)
         kept = self._kept.get(digest)
-        if kept is None or self._clock() >= kept[1] or self._changed():
+        if kept is None or self._clock() >= kept.until or self._changed() or self._penalties.counts(address):
             return None
-        return None if self._penalties.counts(address) else kept[0]
+        for answer in kept.answers:
+            answer.succeeded = True
+        return kept.reply
 
-    def keep(self, request: bytes, reply: bytes, until: float, stamp: object) -> None:
-        """Remember a reply of success. ``until``: when what the databases have said expires; ``stamp``: that of
-        the time before they were asked."""
+    def keep(self, request: bytes, reply: bytes, found: AuthRequest, stamp: object) -> None:
+        """Remember a reply of success. ``found`` is the request once more, as it came to that; ``stamp`` that of the
+        time before the databases were asked."""
         digest, _ = self._digest(request)
-        until = min(until, self._clock() + self._ttl)
+        until = min(found.known_until, self._clock() + self._ttl)
         if not digest or until <= self._clock() or self._limit <= 0 or len(reply) > REPLY_OCTETS:
             return
         self._changed()
@@ -68,7 +81,7 @@ class Recall:
         self._kept.pop(digest, None)
         while len(self._kept) >= self._limit:
             self._kept.popitem(last=False)
-        self._kept[digest] = reply, until
+        self._kept[digest] = _Reply(reply, until, tuple(found.kept))
 
     def _changed(self) -> bool:
         """Whether the databases have changed since the last look: then nothing that is known holds any more."""

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import variables
 from .fields import Fields
@@ -17,6 +18,9 @@ from .protocol import Parameters
 from .request_variables import value_of
 from .settings import AuthSettings
 from .verbosity import Description
+
+if TYPE_CHECKING:
+    from .cache import Kept
 
 log = logging.getLogger("dovecot.auth")
 
@@ -63,6 +67,8 @@ class AuthRequest:
         self.known_until = math.inf
         """Until when a request like this one brings the same answer, from wherever it comes (seconds of the monotonic
         clock); 0 when nobody can tell."""
+        self.kept: list[Kept] = []
+        """The remembered answers that this one rests on."""
         self.tempfailed = False
         self.openid_configuration = ""
         """Where a client with a bad token may read how to get a good one."""
@@ -230,6 +236,14 @@ class AuthRequest:
             return
         self.userdb_fields().add("uid", str(status.st_uid))
         self.userdb_fields().add("gid", str(status.st_gid))
+
+    def rests_on(self, kept: Kept | None) -> None:
+        """A database's answer is remembered like this, or not at all."""
+        if kept is None:
+            self.known_until = 0.0
+        else:
+            self.known_until = min(self.known_until, kept.until)
+            self.kept.append(kept)
 
     def keep_fields(self, *, kept: bool) -> None:
         """Keep what a database has added, or return to what was there before it."""

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from auth.cyrus import backends
 from auth.mechanisms import MECHANISMS, Environment, Refused
 from auth.mechanisms.steps import Challenge, Credentials, Initial
 from auth.penalty import Penalties
@@ -28,6 +29,7 @@ from auth.protocol import (
 )
 from auth.protocol.server import no_reply
 from auth.recall import Recall
+from auth.request import AuthRequest
 from auth.schemes import sasl
 
 HELLO = b"VERSION\t1\t3\nCPID\t7\n"
@@ -59,7 +61,8 @@ def _server(known: Callable[[bytes], bytes | None] = no_reply) -> ServerConnecti
 
 def _remembering() -> ServerConnection:
     recall = Recall(1000, 60, lambda: None, Penalties())
-    recall.keep(b"PLAIN\tservice=imap\tresp=AGEAYg==", b"user=a\n", 2**40, None)
+    found = AuthRequest(backends.settings([]), Parameters())
+    recall.keep(b"PLAIN\tservice=imap\tresp=AGEAYg==", b"user=a\n", found, None)
     return _server(recall.reply)
 
 

@@ -6,16 +6,20 @@ import base64
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from auth import client_connection
+from auth.cache import EntryCache
+from auth.databases import Entry
 from auth.penalty import Penalties
-from auth.protocol import ServerConnection
+from auth.protocol import Parameters, ServerConnection
 from auth.recall import Recall
+from auth.request import AuthRequest
+from auth.settings import AuthSettings
 
 if TYPE_CHECKING:
     from .conftest import Peer, Running
@@ -32,10 +36,17 @@ def recall(
     return Recall(octets, 60, stamp, Penalties(), now)
 
 
+def found(until: float) -> AuthRequest:
+    """A request whose answers hold until then."""
+    request = AuthRequest(cast("AuthSettings", None), Parameters())
+    request.known_until = until
+    return request
+
+
 def test_a_request_is_known_again_from_anywhere() -> None:
     memory = recall()
     assert memory.reply(REQUEST) is None
-    memory.keep(REQUEST, b"user=alice\n", 1.0, 0)
+    memory.keep(REQUEST, b"user=alice\n", found(1.0), 0)
     assert memory.reply(REQUEST) == b"user=alice\n"
     assert memory.reply(REQUEST.replace(b"192.0.2.1", b"192.0.2.2").replace(b"=a", b"=b\tlport=25")) == b"user=alice\n"
 
@@ -58,7 +69,7 @@ def test_a_request_is_known_again_from_anywhere() -> None:
 )
 def test_another_request_is_not_known(old: bytes, new: bytes) -> None:
     memory = recall()
-    memory.keep(REQUEST, b"user=alice\n", 1.0, 0)
+    memory.keep(REQUEST, b"user=alice\n", found(1.0), 0)
     assert memory.reply(REQUEST.replace(old, new)) is None
 
 
@@ -66,15 +77,15 @@ def test_replies_expire_with_what_they_were_made_of() -> None:
     now, stamp = 0.0, 1
     memory = recall(stamp=lambda: stamp, now=lambda: now)
     for until in (10.0, 1000.0):
-        memory.keep(REQUEST, b"user=alice\n", until, stamp)
+        memory.keep(REQUEST, b"user=alice\n", found(until), stamp)
         now += 9
         assert memory.reply(REQUEST)
         now += min(until - 9, 52)  # the second one by auth_cache_ttl
         assert memory.reply(REQUEST) is None
-    memory.keep(REQUEST, b"user=alice\n", 2000.0, stamp)
+    memory.keep(REQUEST, b"user=alice\n", found(2000.0), stamp)
     stamp = 2
     assert memory.reply(REQUEST) is None
-    memory.keep(REQUEST, b"user=alice\n", now, stamp)
+    memory.keep(REQUEST, b"user=alice\n", found(now), stamp)
     assert memory.reply(REQUEST) is None
 
 
@@ -82,29 +93,38 @@ def test_what_was_asked_before_a_change_is_not_remembered_after_it() -> None:
     stamp = 1
     memory = recall(stamp=lambda: stamp)
     before, stamp = memory.stamp(), 2
-    memory.keep(REQUEST, b"user=alice\n", 1.0, before)
+    memory.keep(REQUEST, b"user=alice\n", found(1.0), before)
     assert memory.reply(REQUEST) is None
-    memory.keep(REQUEST, b"user=alice\n", 1.0, memory.stamp())
+    memory.keep(REQUEST, b"user=alice\n", found(1.0), memory.stamp())
     assert memory.reply(REQUEST)
+
+
+def test_what_a_reply_rests_on_takes_part_in_its_success() -> None:
+    memory, request = recall(), found(1.0)
+    cached = EntryCache(1000, 60, 60).put("alice", "alice", Entry("{PLAIN}secret", ()))
+    assert cached is not None
+    request.rests_on(cached)
+    memory.keep(REQUEST, b"user=alice\n", request, 0)
+    assert memory.reply(REQUEST) and cached.succeeded
 
 
 def test_the_oldest_go_first_and_without_a_cache_there_is_nothing() -> None:
     memory = recall(octets=1000)
     requests = [REQUEST.replace(b"smtp", service) for service in (b"a", b"b", b"c")]
     for request in requests:
-        memory.keep(request, b"user=alice\n", 1.0, 0)
+        memory.keep(request, b"user=alice\n", found(1.0), 0)
     assert [memory.reply(request) is not None for request in requests] == [False, True, True]
-    memory.keep(requests[0], b"x" * 301, 1.0, 0)
+    memory.keep(requests[0], b"x" * 301, found(1.0), 0)
     assert memory.reply(requests[0]) is None
     nothing = recall(octets=0)
-    nothing.keep(REQUEST, b"user=alice\n", 1.0, 0)
+    nothing.keep(REQUEST, b"user=alice\n", found(1.0), 0)
     assert nothing.reply(REQUEST) is None
 
 
 def test_an_address_with_failures_has_to_wait_whatever_is_known() -> None:
     penalties = Penalties()
     memory = Recall(10_000, 60, lambda: 0, penalties)
-    memory.keep(REQUEST, b"user=alice\n", 2**40, 0)
+    memory.keep(REQUEST, b"user=alice\n", found(2**40), 0)
     penalties.failed("192.0.2.1", 7)
     assert memory.reply(REQUEST) is None
     assert memory.reply(REQUEST.replace(b"192.0.2.1", b"192.0.2.2"))
