@@ -61,6 +61,7 @@ class Session(ABC):
         login.end = self.drain
         self.log = log
         self.closed = False
+        self.started_tls = False
         self.octets_in = 0
         self.octets_out = 0
         self._out: list[bytes] = []
@@ -241,7 +242,7 @@ class Session(ABC):
             self.end("Plaintext behind the request for TLS")
             return
         self.wire.start_tls(go_ahead)
-        self.login.tls = True
+        self.login.tls = self.started_tls = True
 
     def end(self, reason: str) -> None:
         """Write what is queued and close the connection; the reason is for the log."""

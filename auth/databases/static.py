@@ -55,7 +55,8 @@ class StaticUserdb(UserDatabase):
         self._exists = exists
 
     async def lookup(self, request: AuthRequest) -> Pairs | None:
-        if not self._allow_all and not request.password_verified and not await self._exists(request):
+        # Who has logged in is known; an anonymous user is so to no passdb.
+        if not self._allow_all and not request.mechanism and not await self._exists(request):
             return None
         return self._fields
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from imap.imap4.commands.base import Command, Flush, Reply
-from imap.imap4.errors import INVALID, MISSING, NotSelected, ReplyError
+from imap.imap4.errors import INVALID, MISSING, NotSelected, ParseError, ReplyError
 from imap.session import Disconnect
 from imap.store import StoreError
 
@@ -98,7 +98,8 @@ class Answers:
         if error.status == "NO":
             self.tell(tag, "NO", error.text, error.code, started)
             return
-        self._bad += 1
+        # As Dovecot before log-in: what the parser refuses is not counted.
+        self._bad += self._session.logged_in or not isinstance(error, ParseError)
         if self._bad >= (MAX_BAD if self._session.logged_in else MAX_BAD_BEFORE_LOGIN):
             raise Disconnect("Too many invalid IMAP commands.")
         self.tell(tag, "BAD", self._complaint(name, error), error.code, started)

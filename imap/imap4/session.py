@@ -52,6 +52,7 @@ class Session(session.Session):
         self.view: View | None = None
         self.watcher: Watcher | None = None  # the NOTIFY in force
         self.enabled: set[str] = set()
+        self.asked_capability = False
         self.compressed = False
         self.answers = Answers(self)
         self._judging: asyncio.Task[None] | None = None
@@ -237,6 +238,10 @@ class Session(session.Session):
         if self.logged_in:
             return after_login(self.settings, self.store)
         return before_login(self.login, extensions=self.settings.extensions)
+
+    def tell_capability(self) -> None:
+        """``* CAPABILITY``."""
+        self.write(f"* CAPABILITY {self.capabilities()}\r\n".encode())
 
     def logged_in_as(self, store: UserStore) -> None:
         """The user is known: the limits before log-in fall."""

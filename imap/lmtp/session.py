@@ -27,9 +27,11 @@ log = logging.getLogger("dovecot.lmtp")
 LINE_LIMIT = 4096  # octets of a command line; longer ones are answered 500 and thrown away
 IDLE_SECONDS = 300.0  # RFC 5321 section 4.5.3.2.7
 HANDSHAKE_SECONDS = 30.0
-BAD_COMMAND_LIMIT = 10  # Dovecot hangs up after so many commands that are none
+BAD_COMMAND_LIMIT = 10  # Dovecot hangs up at one more command that cannot be taken, in a row
+BAD_REPLIES = ("500", "501", "503")
 _PRINTABLE = re.compile(rb"[\x20-\x7E\t]*")
 _WORD = re.compile(r"[A-Za-z0-9-]*")
+_STRING = re.compile(r'[A-Za-z0-9!#$%&\'*+/=?^_`{|}~-]+|"(?:[^"\\]|\\.)*"')  # RFC 5321 section 4.1.2
 _CHUNK_SIZE = re.compile(r"([0-9]{1,10})(?: (.*))?", re.IGNORECASE)
 
 
@@ -62,6 +64,7 @@ class Session(LMTP):
         self._transaction: Transaction | None = None
         self._count = 0
         self._bad = 0
+        self._chunk_failed = False  # until RSET or LHLO, as with Dovecot
         self._busy = False
         self._closing = False
 
@@ -108,7 +111,14 @@ class Session(LMTP):
             self._writer.close()
 
     async def reply(self, status: str) -> None:
-        """Write a reply of one or several lines."""
+        """Write a reply of one or several lines; one bad command too many is told so instead."""
+        if status.startswith(BAD_REPLIES):
+            self._bad += 1
+            if self._bad > BAD_COMMAND_LIMIT:
+                self._closing = True
+                status = "421 4.7.0 Too many invalid commands."
+        else:
+            self._bad = 0
         self._say(status.encode("ascii", "replace") + b"\r\n")
         await self._writer.drain()
 
@@ -131,14 +141,14 @@ class Session(LMTP):
         self._busy = True
         try:
             if not _PRINTABLE.fullmatch(line):
-                await self._refuse_command("500 5.5.2 Invalid command syntax")
+                await self.reply("500 5.5.2 Invalid command syntax")
                 return
             word, _, argument = line.decode("ascii").partition(" ")
             row = _COMMANDS.get(word.upper())
             if not _WORD.fullmatch(word) or (word and argument.startswith(" ")):
-                await self._refuse_command("500 5.5.2 Invalid command syntax")
+                await self.reply("500 5.5.2 Invalid command syntax")
             elif row is None:
-                await self._refuse_command("500 5.5.1 Unknown command")
+                await self.reply("500 5.5.1 Unknown command")
             elif row.argument is not None and bool(argument) != row.argument:
                 await self.reply("501 5.5.4 Invalid parameters")
             else:
@@ -148,14 +158,6 @@ class Session(LMTP):
         finally:
             self._busy = False
             self._reset_timeout()
-
-    async def _refuse_command(self, reply: str) -> None:
-        self._bad += 1
-        if self._bad >= BAD_COMMAND_LIMIT:
-            await self.reply("421 4.7.0 Too many invalid commands.")
-            self._closing = True
-            return
-        await self.reply(reply)
 
     def drain(self) -> None:
         """Shutting down: an idle connection is told so at once, a busy one after its command."""
@@ -172,6 +174,7 @@ class Session(LMTP):
             raise CommandError("501 Missing hostname")
         self._name = name[0]
         self._transaction = None
+        self._chunk_failed = False
         words = ["8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES", "PIPELINING"]
         if self._context is not None and not self._secured:
             words.append("STARTTLS")
@@ -194,10 +197,10 @@ class Session(LMTP):
         await self.reply("250 2.1.0 OK")
 
     async def _rcpt(self, argument: str) -> None:
+        transaction = self._needed()
         command = parse(argument, "TO", null_allowed=False)
         if set(command.parameters) - {"ORCPT"}:
             raise CommandError("555 5.5.4 Unsupported parameters")
-        transaction = self._needed()
         if len(transaction.recipients) >= RECIPIENT_LIMIT:
             raise CommandError("452 4.5.3 Too many recipients")
         kind, semicolon, original = (command.parameters.get("ORCPT", "rfc822;") or "").partition(";")
@@ -213,7 +216,7 @@ class Session(LMTP):
 
     async def _data(self, argument: str) -> None:
         transaction = self._needed()
-        if transaction.chunks_failed or transaction.data:
+        if self._chunk_failed or transaction.chunks:
             raise CommandError("503 5.5.0 Previous data chunk failed, issue RSET first")
         if not transaction.recipients:
             raise CommandError("503 5.5.0 No valid recipients")
@@ -224,23 +227,25 @@ class Session(LMTP):
     async def _bdat(self, argument: str) -> None:
         match = _CHUNK_SIZE.fullmatch(argument.strip())
         if match is None:
+            self._chunk_failed = True
             raise CommandError("501 5.5.4 Invalid chunk size parameter")
         size, last = int(match[1]), (match[2] or "").upper() == "LAST"
         if match[2] and not last:
+            self._chunk_failed = True
             await self.reply("501 5.5.4 Invalid BDAT parameters")
             await self._wire.chunk(size, 0)  # the client sends it all the same
             return
         transaction = self._transaction
         room = 0
-        if transaction is not None and transaction.recipients and not transaction.chunks_failed:
+        if transaction is not None and transaction.recipients and not self._chunk_failed:
             room = self._settings.message_size_limit + 1 - len(transaction.data)
         chunk = await self._wire.chunk(size, room)
-        transaction = self._needed()
-        if transaction.chunks_failed:
+        if self._chunk_failed:
             raise CommandError("503 5.5.0 Previous data chunk failed, issue RSET first")
-        if not transaction.recipients:
-            transaction.chunks_failed = True
-            raise CommandError("503 5.5.0 No valid recipients")
+        if transaction is None or not transaction.recipients:
+            self._chunk_failed = True
+            raise CommandError(f"503 5.5.0 {'MAIL needed first' if transaction is None else 'No valid recipients'}")
+        transaction.chunks += 1
         transaction.data += chunk
         if not last:
             await self.reply(f"250 2.0.0 Added {size} octets")
@@ -273,13 +278,14 @@ class Session(LMTP):
 
     async def _rset(self, argument: str) -> None:
         self._transaction = None
+        self._chunk_failed = False
         await self.reply("250 2.0.0 OK")
 
     async def _noop(self, argument: str) -> None:
         await self.reply("250 2.0.0 OK")
 
     async def _vrfy(self, argument: str) -> None:
-        if " " in argument:
+        if not _STRING.fullmatch(argument):
             raise CommandError("501 5.5.4 Invalid parameters")
         await self.reply("252 2.3.3 Try RCPT instead")
 

@@ -67,7 +67,7 @@ def parse(argument: str, keyword: str, *, null_allowed: bool) -> Command:
     parameters: dict[str, str | None] = {}
     for word in rest[1:].split(" ") if rest else ():
         match = _PARAMETER.fullmatch(word)
-        if match is None or match[1].upper() in parameters:
+        if match is None:
             raise CommandError("501 5.5.4 Invalid parameters")
         parameters[match[1].upper()] = match[2]
     return Command(address, parameters)

@@ -18,7 +18,7 @@ class Transaction:
         self.number = number
         self.recipients: list[Recipient] = []
         self.data = bytearray()
-        self.chunks_failed = False
+        self.chunks = 0
 
     def part(self, session: str, position: int) -> str:
         """The session's identifier for one recipient (counted from 1), as log lines and replies show it."""

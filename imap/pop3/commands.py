@@ -143,6 +143,12 @@ class XClient(Command):
         session.ok("You are not from trusted IP - ignoring")
 
 
+class XOip(XClient):
+    """XOIP, another program's word for XCLIENT."""
+
+    name = b"XOIP"
+
+
 class Pass(Command):
     """PASS string: the rest of the line, spaces included."""
 
@@ -255,7 +261,7 @@ class Top(Command):
     async def run(self, session: Session, argument: bytes) -> None:
         number_text, _, count_text = argument.partition(b" ")
         number, item = message_number(session, number_text)
-        if not _COUNT.fullmatch(count_text.strip()):
+        if not _COUNT.fullmatch(count_text.lstrip()):
             raise Error(f"Invalid message number: {count_text[:32].decode('ascii', 'replace')}")
         data = _read(drop_of(session), number, item)
         session.ok()
@@ -344,5 +350,24 @@ class Quit(Command):
 
 COMMANDS: dict[bytes, type[Command]] = {
     each.name: each
-    for each in (Apop, Auth, Capa, Dele, Last, List, Noop, Pass, Quit, Retr, Rset, Stat, Stls, Top, Uidl, User, XClient)
+    for each in (
+        Apop,
+        Auth,
+        Capa,
+        Dele,
+        Last,
+        List,
+        Noop,
+        Pass,
+        Quit,
+        Retr,
+        Rset,
+        Stat,
+        Stls,
+        Top,
+        Uidl,
+        User,
+        XClient,
+        XOip,
+    )
 }

@@ -19,7 +19,7 @@ from imap.store import StoreError, UserStore
 if TYPE_CHECKING:
     from auth.dovecotconf import DovecotConfig
 
-# More bad commands than these in a row end the connection, before log-in and after.
+# After so many bad commands in a row the next one ends the connection, whatever it is; after log-in, one more bad one.
 MAX_BAD_BEFORE_LOGIN = 3
 MAX_BAD = 20
 # Seconds without a command after log-in (RFC 1939 section 3 asks for at least 10 minutes).
@@ -98,14 +98,19 @@ class Session(session.Session):
     # Commands
 
     def _command(self, line: bytes) -> None:
-        name, _, argument = line.partition(b" ")
+        # As Dovecot: a NUL ends the line, spaces may stand before an argument but not behind it.
+        name, _, argument = line.partition(b"\0")[0].partition(b" ")
+        if self.drop is None and self._bad >= MAX_BAD_BEFORE_LOGIN:
+            raise Disconnect("Too many invalid bad commands.")
         kind = COMMANDS.get(name.upper())
         if kind is None or self.state not in kind.states:
             shown = f": {name[:32].upper().decode('ascii', 'replace')}" if self.drop is not None else "."
             self._fail(Error(f"Unknown command{shown}"), bad=True)
             return
+        if self.drop is None:
+            self._bad = 0
         try:
-            result = kind().run(self, argument if kind.keeps_spaces else argument.strip())
+            result = kind().run(self, argument if kind.keeps_spaces else argument.lstrip(b" "))
         except (Error, StoreError) as error:
             self._fail(error)
             return
@@ -123,13 +128,11 @@ class Session(session.Session):
             if error.reason:
                 self.log.error("%s: %s", self.login.who(), error.reason)
             error = Error(error.text, "SYS/TEMP")
+        code = f"[{error.code}] " if error.code else ""
+        self.write(f"-ERR {code}{error.text}\r\n".encode("utf-8", "surrogateescape"))
         self._bad += bad
-        too_many = self._bad > (MAX_BAD if self.drop is not None else MAX_BAD_BEFORE_LOGIN)
-        if not too_many or self.drop is not None:  # after log-in the last one is answered too, as Dovecot does
-            code = f"[{error.code}] " if error.code else ""
-            self.write(f"-ERR {code}{error.text}\r\n".encode("utf-8", "surrogateescape"))
-        if bad and too_many:
-            raise Disconnect("Too many bad commands." if self.drop is not None else "Too many invalid bad commands.")
+        if bad and self.drop is not None and self._bad > MAX_BAD:
+            raise Disconnect("Too many bad commands.")
 
     # Answers
 

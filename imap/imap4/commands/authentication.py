@@ -26,9 +26,9 @@ class StartTls(Command):
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
         if not session.login.tls_possible:
-            raise Bad("TLS support isn't enabled.")
+            return Reply("TLS support isn't enabled.", status="BAD")
         if session.login.tls:
-            raise Bad("TLS is already active.")
+            return Reply("TLS is already active.", status="BAD")  # not counted among the bad commands
         return Reply("Begin TLS negotiation now.", start_tls=True)
 
 
@@ -67,7 +67,10 @@ class Authenticate(Command):
             session.flush()
             return await session.read_line()
 
-        return await _admitted(session, session.login.sasl(mechanism, initial, ask))
+        try:
+            return await _admitted(session, session.login.sasl(mechanism, initial, ask))
+        except Bad as error:
+            return Reply(error.text, error.code, status="BAD")  # not one of the bad commands that are counted
 
 
 async def _admitted(session: Session, attempt: Awaitable[UserStore]) -> Reply:
@@ -82,4 +85,7 @@ async def _admitted(session: Session, attempt: Awaitable[UserStore]) -> Reply:
         store.close()
         raise Disconnect("")
     session.logged_in_as(store)
+    if session.asked_capability:  # as Dovecot: who asked before is told as if it had asked again
+        session.tell_capability()
+        return Reply("Logged in")
     return Reply("Logged in", f"CAPABILITY {session.capabilities()}")

@@ -18,7 +18,9 @@ class Capability(Command):
     states = ANY_STATE
 
     def run(self, session: Session, arguments: Arguments) -> Reply:
-        session.write(f"* CAPABILITY {session.capabilities()}\r\n".encode())
+        # As Dovecot: who asks before log-in is told again behind it. Behind STARTTLS everybody has to ask.
+        session.asked_capability |= not session.started_tls
+        session.tell_capability()
         if session.logged_in:
             return Reply("Capability completed.")
         return Reply("Pre-login capabilities listed, post-login capabilities have more.")

@@ -116,6 +116,10 @@ async def test_chunks(server: Server) -> None:
     assert await say("BDAT x") == "501 5.5.4 Invalid chunk size parameter"
     assert await say("BDAT 99999999999") == "501 5.5.4 Invalid chunk size parameter"
     assert await say("MAIL FROM:<a@b>") == "250 2.1.0 OK"
+    assert await say("RCPT TO:<alice@x>") == "250 2.1.5 OK"
+    assert await say("DATA") == "503 5.5.0 Previous data chunk failed, issue RSET first"
+    assert await say("RSET") == "250 2.0.0 OK"
+    assert await say("MAIL FROM:<a@b>") == "250 2.1.0 OK"
     assert await say(b"BDAT 2\r\nab") == "503 5.5.0 No valid recipients"
     assert await say(b"BDAT 2 LAST\r\nab") == "503 5.5.0 Previous data chunk failed, issue RSET first"
     assert await say("DATA") == "503 5.5.0 Previous data chunk failed, issue RSET first"
@@ -140,7 +144,10 @@ async def test_bad_input_is_answered_and_ends(server: Server) -> None:
     assert await say(b"x" * (LINE_LIMIT * 3) + b"\r\n") == "500 5.5.2 Invalid command syntax"
     assert await say(b"NO\0OP\r\n") == "500 5.5.2 Invalid command syntax"
     assert await say("MAIL FROM:<\xe4@b>") == "500 5.5.2 Invalid command syntax"
-    for _ in range(BAD_COMMAND_LIMIT - 4):
+    assert await say("NOOP") == "250 2.0.0 OK"
+    assert await say("RCPT TO:<x") == "503 5.5.0 MAIL needed first"
+    assert await say("VRFY <x>") == "501 5.5.4 Invalid parameters"
+    for _ in range(BAD_COMMAND_LIMIT - 2):
         assert await say("FOO") == "500 5.5.1 Unknown command"
     assert await say("FOO") == "421 4.7.0 Too many invalid commands."
     assert await say.reply() == ""
