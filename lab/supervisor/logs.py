@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
+import select
 import socket
 import sys
 import time
@@ -17,6 +20,9 @@ from lab.sandbox.walk import open_file
 
 LEVEL_WORDS = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "fatal"}
 DOVECOT_WORDS = {logging.DEBUG: "Debug", logging.INFO: "Info", logging.WARNING: "Warning", logging.ERROR: "Error"}
+
+# Octets that one write(2) keeps together also where the log is a pipe (pipe(7)).
+TOGETHER = select.PIPE_BUF
 
 # Control characters would let a peer's text forge further log lines or drive a terminal.
 UNPRINTABLE = dict.fromkeys((*range(32), 127, *range(128, 160)), "?")
@@ -69,9 +75,10 @@ class PostfixFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, without its line end."""
         text = one_line(record)
-        word = LEVEL_WORDS.get(record.levelno)
-        if word and not text.startswith(f"{word}:"):
-            text = f"{word}: {text}"
+        if record.levelno != logging.INFO:
+            word = LEVEL_WORDS.get(record.levelno)
+            if word and not text.startswith(f"{word}:"):
+                text = f"{word}: {text}"
         key = record.name, os.getpid()
         head = self._heads.get(key) or self._heads.setdefault(key, self._head(*key))
         return f"{stamp(int(record.created), '%b %e %H:%M:%S')} {head} {text}"
@@ -93,28 +100,56 @@ class DovecotFormatter(logging.Formatter):
 
 
 class LineHandler(logging.Handler):
-    """Writes each line with one write(2), so that the lines of several processes never mix."""
+    """Writes whole lines, those of one turn of the event loop in one write(2): lines of several processes never mix.
+
+    Outside an event loop, in its threads and in what it forked, each line is written at once.
+    """
 
     def __init__(self, descriptor: int, formatter: logging.Formatter) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._lines: list[bytes] = []
+        self._size = 0
         self.setFormatter(formatter)
 
     def createLock(self) -> None:
         """None is needed: threads cannot mix their lines more than processes can."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """There are no filters."""
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a log that cannot be written must not stop the mail."""
+        line = self.format(record).encode("utf-8", "backslashreplace") + b"\n"
         try:
-            os.write(self._descriptor, self.format(record).encode("utf-8", "backslashreplace") + b"\n")
-        except OSError:
-            self.handleError(record)
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return self._write(line)
+        if self._size + len(line) > TOGETHER:
+            self.flush()
+        if not self._lines:
+            loop.call_soon(self.flush)
+        self._lines.append(line)
+        self._size += len(line)
+        return None
+
+    def flush(self) -> None:
+        """Write what waits for the end of the loop's turn."""
+        lines, self._lines, self._size = self._lines, [], 0
+        if lines:
+            self._write(b"".join(lines))
+
+    def _write(self, octets: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, octets)
 
 
 def one_line(record: logging.LogRecord) -> str:
     """The message, with its traceback if there is one, as one printable line."""
-    text = record.getMessage()
+    text = record.msg % record.args if record.args else str(record.msg)
     if record.exc_info and record.exc_info[1]:
         error = record.exc_info[1]
         frames = []

@@ -69,7 +69,13 @@ def run(service: Service, number: int, sockets: Sockets, report: int, supervisor
         log.critical("service %s failed", service.title, exc_info=error)
         _fail(report, f"{service.title}: {_reason(error)}")
     finally:
-        os._exit(status)
+        _end(status)
+
+
+def _end(status: int) -> NoReturn:
+    """The end of the process; what was logged is written first."""
+    logging.shutdown()
+    os._exit(status)
 
 
 def _serve(service: Service, number: int, sockets: Sockets, report: int, supervisor: int) -> int:
@@ -120,7 +126,7 @@ async def _main(service: Service, serve: Serve, report: int) -> int:
         drain.set()
         loop.call_later(DRAIN_SECONDS, task.cancel)
         # A service that does not return after its farewell is ended by force; its data are crash-safe.
-        loop.call_later(DRAIN_SECONDS + FAREWELL_SECONDS, os._exit, os.EX_OK)
+        loop.call_later(DRAIN_SECONDS + FAREWELL_SECONDS, _end, os.EX_OK)
 
     loop.add_signal_handler(signal.SIGHUP, drain.set)
     loop.add_signal_handler(signal.SIGTERM, stop)

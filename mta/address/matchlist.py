@@ -19,6 +19,8 @@ log = logging.getLogger("postfix.matchlist")
 # A list file within a list file within ...: deeper is a loop.
 FILE_DEPTH_LIMIT = 10
 FILE_LIMIT = 16 << 20
+# Decisions kept of a list that has no tables.
+KNOWN_LIMIT = 1000
 _V4 = frozenset("0123456789.")
 _V6 = frozenset("0123456789.abcdefABCDEF:")
 _NETWORK = _V6 | frozenset("[]/")
@@ -41,11 +43,23 @@ class MatchList(ABC):
     def __init__(self, title: str, patterns: Sequence[Pattern]) -> None:
         self.title = title
         self.patterns = tuple(patterns)
+        self._constant = not any(pattern.table or pattern.problem for pattern in self.patterns)
+        self._known: dict[tuple[str, ...], bool] = {}
 
     def __bool__(self) -> bool:
         return bool(self.patterns)
 
     async def _decide(self, *subjects: str) -> bool:
+        if (known := self._known.get(subjects)) is not None:
+            return known
+        decision = await self._decide_anew(*subjects)
+        if self._constant:
+            if len(self._known) >= KNOWN_LIMIT:
+                self._known.clear()
+            self._known[subjects] = decision
+        return decision
+
+    async def _decide_anew(self, *subjects: str) -> bool:
         folded = [fold(subject) for subject in subjects]
         for pattern in self.patterns:
             if pattern.problem:

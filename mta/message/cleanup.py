@@ -87,10 +87,12 @@ class Cleanup:
     async def process(self, submission: Submission) -> NewMessage | None:
         """The message to queue; None if a check wants it discarded. Raises Rejected with the client's reply."""
         rules = self.rules
-        fields, rest = headers.split(self._clean(submission))
+        content = self._clean(submission)
+        fields, rest = headers.split(content)
         if complaint := rules.strictness.complaint(fields, rest):
             raise Rejected(550, "5.6.0", complaint)
-        fields = [headers.shortened(each, rules.header_limit) for each in fields]
+        if len(content) > rules.header_limit:
+            fields = [headers.shortened(each, rules.header_limit) for each in fields]
         findings = Findings(hold=submission.hold, filter=submission.filter or rules.content_filter)
         findings.redirect = submission.redirect
         fields, rest, sender = await self._header_and_body(submission, fields, rest, findings)
@@ -134,12 +136,13 @@ class Cleanup:
         self, submission: Submission, fields: list[Field], rest: bytes, findings: Findings
     ) -> tuple[list[Field], bytes, str]:
         rules = self.rules
-        top = [*_prepended(submission.prepend), *headers.split(submission.received)[0]]
-        fields = top + fields
-        if sum(each.name == b"received" for each in fields) >= rules.hop_limit:
+        received = [Field(b"received", submission.received)] if submission.received else []
+        fields = [*_prepended(submission.prepend), *received, *fields]
+        if len(fields) >= rules.hop_limit and sum(each.name == b"received" for each in fields) >= rules.hop_limit:
             raise Rejected(554, "5.4.0", "Error: too many hops")
-        context = self._context(submission)
-        if rules.checks.header is not None or rules.checks.mime_header is not None:
+        checked = rules.checks.header is not None or rules.checks.mime_header is not None
+        context = self._context(submission) if checked or rules.checks.look_inside else ""
+        if checked:
             fields = await checks.check_fields(rules.checks, fields, findings, context)
         seen = {each.name for each in fields}
         if not seen.isdisjoint(rules.drop_headers):

@@ -102,6 +102,9 @@ def without_duplicates(recipients: Iterable[Recipient], by_original: bool, limit
 
     At most `limit` recipients are remembered (duplicate_filter_limit), so memory is bounded; later ones pass.
     """
+    recipients = list(recipients)
+    if len(recipients) == 1:
+        return recipients
     seen: set[tuple[object, ...]] = set()
     kept = []
     for recipient in recipients:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mta.message.headers import Field, field
 from mta.message.received import mail_date
 
+NEEDED = frozenset({b"message-id", b"date", b"from"})
 VISIBLE_RECIPIENTS = frozenset({b"to", b"cc", b"resent-to", b"resent-cc"})
 
 
@@ -29,7 +30,9 @@ def missing_headers(
     `sender`: external form of the envelope sender; empty for the null sender. `when`: seconds since the epoch.
     """
     resent = "Resent-" if any(name.startswith(b"resent-") for name in seen) else ""
-    added = []
+    added: list[Field] = []
+    if not resent and seen >= NEEDED and not completion.undisclosed:
+        return added
     if f"{resent}message-id".lower().encode() not in seen:
         if completion.long_queue_ids:
             identity = f"<{queue_id}@{completion.hostname}>"

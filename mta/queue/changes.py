@@ -83,6 +83,8 @@ class TakeNumbers(Change):
         connection.execute("UPDATE counters SET value = ? WHERE name = 'number'", (self.first + self._count,))
 
 
+_envelope = json.JSONEncoder(separators=(",", ":")).encode
+
 INSERT_MESSAGE: Final = (
     "INSERT INTO messages (queue_id, queue, sender, arrival, size, next_attempt, recipient_count, envelope, checksum)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -112,7 +114,7 @@ class Put(Change):
             "body": message.body,
             "smtputf8": message.smtputf8,
             "filter": message.filter,
-            "attributes": dict(message.attributes),
+            "attributes": message.attributes,
         }
         self._row = (
             message.queue_id,
@@ -122,7 +124,7 @@ class Put(Change):
             len(message.content),
             arrival,
             len(message.recipients),
-            json.dumps(envelope, separators=(",", ":")),
+            _envelope(envelope),
             zlib.crc32(message.content),
         )
 

@@ -74,6 +74,8 @@ class Connection(aiosmtpd.SMTP):
         self._deadline = 0.0
         self._request_ends = inf
         self._timer: asyncio.TimerHandle | None = None
+        self._content: DotReader | None = None
+        """What takes the octets that arrive, until its end has come."""
         self._upgrading = False
 
     # What the event loop calls.
@@ -92,9 +94,15 @@ class Connection(aiosmtpd.SMTP):
     def data_received(self, data: bytes) -> None:
         if wiretap.on():
             wiretap.show(self, data, client=True)
-        self.input.feed(data)
         if self._request_ends != inf:
             self._request_ends += len(data) / self.server.least_data_rate
+        if self._content is not None:
+            rest = self._content.feed(data)
+            if rest is None:
+                self._prolong()
+                return
+            self._content, data = None, rest
+        self.input.feed(data)
         self._wake()
         if len(self.input) > INPUT_HIGH_WATER and not self._reading_paused:
             self._reading_paused = True
@@ -190,17 +198,18 @@ class Connection(aiosmtpd.SMTP):
         reader = DotReader(newlines, limit, self.server.spool())
         self._begin_request()
         try:
-            while True:
-                if octets := self.input.take_all():
-                    rest = reader.feed(octets)
-                    if rest is not None:
-                        if rest:
-                            self.input.put_back(rest)
-                        return reader
+            rest = reader.feed(self.input.take_all())
+            if rest is not None:
+                self.input.put_back(rest)
+                return reader
+            self._content = reader
+            while self._content is not None:
                 await self._more_input()
         except BaseException:
+            self._content = None
             reader.forget()
             raise
+        return reader
 
     async def read_proxy_header(self, timeout: float) -> haproxy.Header:
         """What a proxy in front of us says of the client. Raises haproxy.Malformed, TimeoutError."""
@@ -259,7 +268,7 @@ class Connection(aiosmtpd.SMTP):
 
         One timer serves the whole session: it looks whether the deadline has moved on.
         """
-        self._deadline = min(self.loop.time() + self.server.timeout, self._request_ends)
+        self._prolong()
         if self._timer is None or self._timer.when() > self._deadline:
             if self._timer is not None:
                 self._timer.cancel()
@@ -270,6 +279,10 @@ class Connection(aiosmtpd.SMTP):
             self._deadline = 0.0
         if self._timed_out:
             raise TimeLimitExceeded
+
+    def _prolong(self) -> None:
+        """Wait for the client as long as it may be silent from now on."""
+        self._deadline = min(self.loop.time() + self.server.timeout, self._request_ends)
 
     _timed_out = False
 

@@ -36,13 +36,7 @@ class Peers:
             return replace(peer, name_status=NameStatus.TEMPORARY, reverse_status=NameStatus.TEMPORARY)
         found = await self._client_name(peer.address)
         status, reverse_status = _STATUS[found.code], _STATUS[found.reverse_code]
-        return replace(
-            peer,
-            name=found.name,
-            reverse_name=found.reverse_name,
-            name_status=status,
-            reverse_status=reverse_status,
-        )
+        return Peer(peer.address, peer.port, found.name, found.reverse_name, status, reverse_status, peer.logs_port)
 
     async def _client_name(self, address: str) -> ClientName:
         now = time.monotonic()

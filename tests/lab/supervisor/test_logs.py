@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -71,6 +72,28 @@ def test_arguments_by_name(target: LogTarget) -> None:
 def test_postfix_severity(target: LogTarget, level: int, text: str, written: str) -> None:
     logging.getLogger("postfix.qmgr").log(level, text)
     assert last(target.postfix_file).endswith(f"]: {written}")
+
+
+async def test_lines_of_a_turn_are_written_together_and_in_order(target: LogTarget) -> None:
+    log = logging.getLogger("postfix.smtpd")
+    for number in range(200):
+        log.info("line %d %s", number, "x" * 100)
+    await asyncio.sleep(0)
+    assert target.postfix_file is not None
+    text = target.postfix_file.read_text()
+    assert [int(line.split()[-2]) for line in text.splitlines()] == list(range(200))
+
+
+async def test_what_a_turn_has_logged_is_not_lost_at_the_end(target: LogTarget) -> None:
+    logging.getLogger("postfix.smtpd").info("the last word")
+    for handler in logging.getLogger("postfix").handlers:
+        handler.flush()
+    assert last(target.postfix_file).endswith("]: the last word")
+
+
+async def test_a_thread_writes_its_lines_itself(target: LogTarget) -> None:
+    await asyncio.to_thread(logging.getLogger("postfix.smtpd").info, "from a thread")
+    assert last(target.postfix_file).endswith("]: from a thread")
 
 
 def test_dovecot_form(target: LogTarget) -> None:
