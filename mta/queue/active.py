@@ -73,7 +73,7 @@ class Active:
         for result in results:
             position = result.recipient.position
             outcome = outcome_of(result)
-            if self.message.trace & Trace.RECORD and not self.message.attempts:
+            if "trace_flags" in self.message.attributes and self._records():
                 seen = replace(outcome, record={**outcome.record, "relay": result.relay})
                 self.recorded.append(NoticeEntry(_final(result.recipient.recipient, seen), seen))
             if self.message.is_probe:
@@ -87,6 +87,10 @@ class Active:
                 self.told[position] = replace(outcome, record={**outcome.record, **taken})
             else:
                 self.done.add(position)
+
+    def _records(self) -> bool:
+        """Whether the sender wants to know how the first attempt goes (sendmail -v)."""
+        return bool(self.message.trace & Trace.RECORD) and not self.message.attempts
 
     def give_up(self, recipients: Iterable[QueuedRecipient], status: str, reason: str) -> None:
         """No attempt is made: whoever waited waits for the reason that he had, or for this one."""

@@ -178,7 +178,8 @@ class Deliveries:
             self._refill.hold(active, -len(fresh))
             await self._ended(active)
             return
-        resolver = self._probe_resolver if active.message.trace & Trace.MTA_VERIFY else self._resolver
+        probe = active.message.is_probe and active.message.trace & Trace.MTA_VERIFY
+        resolver = self._probe_resolver if probe else self._resolver
         active.entries += 1  # so that a delivery that ends meanwhile is not taken for the last
         found = await routes(active.message, fresh, resolver, self._settings)
         now, jobs = self._clock(), active.jobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import operator
@@ -251,10 +252,14 @@ def _take(message: QueuedMessage, rows: Iterable[tuple[Any, ...]]) -> list[Queue
     return found
 
 
+_notify: Final = functools.lru_cache(maxsize=64)(Notify)
+"""An enumeration asked for a value is slow to answer."""
+
+
 def _recipient(row: tuple[Any, ...]) -> QueuedRecipient:
     """Raises ValueError, TypeError."""
     _, position, outcome, address, original, orcpt, notify, dsn, reason, record = row
     told = json.loads(record) if record else {}
-    recipient = Recipient(from_column(address), from_column(original), from_column(orcpt), Notify(notify))
-    record = {str(name): str(value) for name, value in dict(told).items()}
+    recipient = Recipient(from_column(address), from_column(original), from_column(orcpt), _notify(notify))
+    record = {str(name): str(value) for name, value in dict(told).items()} if told else {}
     return QueuedRecipient(position, recipient, from_column(outcome), from_column(dsn), from_column(reason), record)

@@ -232,7 +232,7 @@ class Queue:
 
     async def change(self, *changes: Change) -> None:
         """Apply all of the changes in one transaction."""
-        await self._writer.write(Sequel(changes))
+        await self._writer.write(changes[0] if len(changes) == 1 else Sequel(changes))
 
     def change_blocking(self, *changes: Change) -> None:
         self._writer.write_blocking(Sequel(changes))

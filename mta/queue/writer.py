@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -28,6 +29,10 @@ MAX_BATCH: Final = 500
 
 LINGER: Final = 0.005
 """Seconds in which changes gather that nobody was promised: after a crash, deliveries of so long are repeated."""
+
+GATHER: Final = 0.003
+"""Seconds between the beginnings of two transactions where several changes come at once: a transaction costs as much as
+five mails. A client that is alone does not wait."""
 
 LOCK_PAUSE: Final = 0.001
 """Seconds until the next look whether another process has ended its transaction."""
@@ -67,7 +72,10 @@ class Writer:
         """Whether the rows of that batch are in the log."""
         self._timer: asyncio.Handle | None = None
         self._eager = False
-        """Whether the timer is set for at once."""
+        """Whether somebody waits for what the timer is set for."""
+        self._began = -inf
+        self._together = 0
+        """Changes in the last batch."""
         self._locked_since = 0.0
         self._disk = Disk()
         self._closed = self._dead = False
@@ -129,16 +137,22 @@ class Writer:
     # --- the way of a batch ----------------------------------------------------------------------------------------
 
     def _schedule(self, *, eager: bool) -> None:
-        """Begin a batch soon, or at once if somebody waits for one of its changes."""
+        """Begin a batch soon, if somebody waits for one of its changes as soon as others had time to join it."""
         if self._timer is not None:
             self._timer.cancel()
         self._eager = eager
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_soon(self._begin) if eager else loop.call_later(LINGER, self._begin)
+        if not eager:
+            self._timer = loop.call_later(LINGER, self._begin)
+        elif self._together > 1 and loop.time() < self._began + GATHER:
+            self._timer = loop.call_at(self._began + GATHER, self._begin)
+        else:
+            self._timer = loop.call_soon(self._begin)
 
     def _begin(self) -> None:
         self._timer = None
         self._batch, self._jobs = self._jobs[:MAX_BATCH], self._jobs[MAX_BATCH:]
+        self._began, self._together = asyncio.get_running_loop().time(), len(self._batch)
         self._committed = False
         if any(job.change.has_file for job in self._batch):
             self._disk.do(functools.partial(_stage, self._batch), self._staged)

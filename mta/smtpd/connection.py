@@ -203,13 +203,17 @@ class Connection(aiosmtpd.SMTP):
                 self.input.put_back(rest)
                 return reader
             self._content = reader
-            while self._content is not None:
+            while self._amid_content:
                 await self._more_input()
         except BaseException:
             self._content = None
             reader.forget()
             raise
         return reader
+
+    @property
+    def _amid_content(self) -> bool:
+        return self._content is not None
 
     async def read_proxy_header(self, timeout: float) -> haproxy.Header:
         """What a proxy in front of us says of the client. Raises haproxy.Malformed, TimeoutError."""

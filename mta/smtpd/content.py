@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -102,14 +101,18 @@ def _whole_chunks(connection: Connection) -> bytes:
 
 async def _accept_whole(connection: Connection, size: int, take: Callable[[], bytes]) -> Reply:
     """Accept content as `take` gives it; few large ones are in memory at a time."""
-    turn = connection.server.whole if size > MEMORY_OCTETS else contextlib.nullcontext()
-    async with turn:
-        try:
-            return await _accept(connection, take())
-        except Rejected as error:
-            return Reply(error.code, error.status, error.text)
-        except OSError as error:
-            return _not_kept(connection, typed(error))
+    large, turn = size > MEMORY_OCTETS, connection.server.whole
+    if large:
+        await turn.acquire()
+    try:
+        return await _accept(connection, take())
+    except Rejected as error:
+        return Reply(error.code, error.status, error.text)
+    except OSError as error:
+        return _not_kept(connection, typed(error))
+    finally:
+        if large:
+            turn.release()
 
 
 async def _chunk_refusal(connection: Connection, size: int) -> Reply | None:

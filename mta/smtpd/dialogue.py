@@ -190,12 +190,16 @@ def _junk(connection: Connection) -> None:
 
 def _counts(counts: dict[str, list[int]]) -> str:
     """` ehlo=1 mail=1 rcpt=0/1 commands=2/3`, as smtpd(8) logs at disconnect."""
-    total = [sum(count[0] for count in counts.values()), sum(count[1] for count in counts.values())]
-    known = [(name, count) for name, count in counts.items() if name != "unknown"]
-    if "unknown" in counts:
-        known.append(("unknown", counts["unknown"]))
-    words = [f"{name}={_ratio(*count)}" for name, count in [*known, ("commands", total)]]
-    return " " + " ".join(words)
+    words, given, succeeded = [], 0, 0
+    for name, count in sorted(counts.items(), key=_unknown_last) if "unknown" in counts else counts.items():
+        given += count[0]
+        succeeded += count[1]
+        words.append(f" {name}={_ratio(*count)}")
+    return f"{''.join(words)} commands={_ratio(given, succeeded)}"
+
+
+def _unknown_last(item: tuple[str, list[int]]) -> bool:
+    return item[0] == "unknown"
 
 
 def _ratio(given: int, succeeded: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -55,9 +56,8 @@ async def ehlo(connection: Connection, words: list[Word]) -> Reply:
         return refusal
     session = connection.session
     session.extended_smtp = True
-    extensions = ["ENHANCEDSTATUSCODES"] if filters.refuses_for_good(session) else await _extensions(connection)
-    lines = [connection.server.hostname, *extensions]
-    return Reply(250, "", "\n".join(lines))
+    extensions = ("ENHANCEDSTATUSCODES",) if filters.refuses_for_good(session) else await _extensions(connection)
+    return Reply(250, "", "\n".join((connection.server.hostname, *extensions)))
 
 
 async def _introduce(connection: Connection, words: list[Word], protocol: str) -> Reply | None:
@@ -75,39 +75,45 @@ async def _introduce(connection: Connection, words: list[Word], protocol: str) -
     return None
 
 
-async def _extensions(connection: Connection) -> list[str]:
+async def _extensions(connection: Connection) -> tuple[str, ...]:
     """The announced keywords in Postfix's order."""
     session, server = connection.session, connection.server
-    hidden = session.discarded_keywords
+    mechanisms = await server.sasl.announced(session) if server.sasl.active(session) else ""
+    absent = set(session.discarded_keywords)
+    for keyword, present in (
+        ("auth", mechanisms),
+        ("xclient", session.may_xclient),
+        ("xforward", session.may_xforward),
+        ("starttls", server.tls.context is not None and session.tls is None),
+        ("vrfy", not server.disable_vrfy),
+        ("smtputf8", server.smtputf8),
+    ):
+        if not present:
+            absent.add(keyword)
+    return _announcement(frozenset(absent), server.message_size_limit, mechanisms, server.sasl.broken_clients)
+
+
+@functools.lru_cache(maxsize=64)
+def _announcement(absent: frozenset[str], size_limit: int, mechanisms: str, broken_clients: bool) -> tuple[str, ...]:
+    """One line for each keyword that is not absent."""
     lines = []
     for keyword in ESMTP_KEYWORDS:
-        if keyword.lower() in hidden:
+        if keyword.lower() in absent:
             continue
-        if keyword == "SIZE":
-            lines.append(f"SIZE {server.message_size_limit}" if server.message_size_limit else "SIZE")
-        elif keyword == "AUTH":
-            if mechanisms := await server.sasl.announced(session):
+        match keyword:
+            case "SIZE" if size_limit:
+                lines.append(f"SIZE {size_limit}")
+            case "AUTH":
                 lines.append(f"AUTH {mechanisms}")
-                if server.sasl.broken_clients:
+                if broken_clients:
                     lines.append(f"AUTH={mechanisms}")
-        elif keyword == "XCLIENT":
-            if session.may_xclient:
+            case "XCLIENT":
                 lines.append(" ".join([keyword, *XCLIENT_ATTRIBUTES]))
-        elif keyword == "XFORWARD":
-            if session.may_xforward:
+            case "XFORWARD":
                 lines.append(" ".join([keyword, *XFORWARD_ATTRIBUTES]))
-        elif keyword == "STARTTLS":
-            if server.tls.context is not None and session.tls is None:
+            case _:
                 lines.append(keyword)
-        elif keyword == "VRFY":
-            if not server.disable_vrfy:
-                lines.append(keyword)
-        elif keyword == "SMTPUTF8":
-            if server.smtputf8:
-                lines.append(keyword)
-        else:
-            lines.append(keyword)
-    return lines
+    return tuple(lines)
 
 
 async def noop(connection: Connection, words: list[Word]) -> Reply:

@@ -76,11 +76,11 @@ class Line:
 
     def open(self) -> None:
         """Accept while there is room."""
-        loop = asyncio.get_running_loop()
         if self._open or self._draining:
             return
         if len(self.sessions) < self.room:
             self._open = True
+            loop = asyncio.get_running_loop()
             for listener in self.sockets:
                 loop.add_reader(listener, self._accept, listener)
 

@@ -249,11 +249,9 @@ class Server:
 
     def new_session(self, loop: asyncio.AbstractEventLoop, peer: Any, local: Any) -> Session:
         """A session for a connection; addresses as the event loop gives them."""
-        session = Session(loop, parameters.numeric(peer[0]), peer[1], (parameters.numeric(local[0]), local[1]))
-        if self.client_port_logging:
-            session.peer_info = replace(session.peer_info, logs_port=True)
+        here = parameters.numeric(local[0]), local[1]
+        session = Session(loop, parameters.numeric(peer[0]), peer[1], here, logs_port=self.client_port_logging)
         session.stress = self.stress
-        session.instance = f"{loop.time():.6f}.{id(session):x}"
         return session
 
     async def choose_client_rules(self, session: Session) -> None:

@@ -83,55 +83,72 @@ class Tls:
 
 
 class Session(aiosmtpd.Session):
-    """One client connection. aiosmtpd's session with what smtpd(8) remembers between transactions."""
+    """One client connection. aiosmtpd's session with what smtpd(8) remembers between transactions.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, address: str, port: int, local: tuple[str, int]) -> None:
+    What begins the same in every session stands in the class: a new one costs next to nothing.
+    """
+
+    protocol = "SMTP"
+    tls: Tls | None = None
+    sasl_method = ""
+    sasl_username = ""
+    errors = 0
+    junk_commands = 0
+    discarded_keywords: frozenset[str] = frozenset()
+    stress = ""
+    """The parameter of this name when the session began."""
+    denied: Reply | None = None
+    """Set where the client was refused before its first command."""
+    command = "CONNECT"
+    """The command that is being worked on, for the log."""
+    deferred_client: Reply | None = None
+    deferred_helo: Reply | None = None
+    deferred_sender: Reply | None = None
+    in_mynetworks: bool | None = None
+    """None until somebody asks."""
+    strict_newlines = False
+    """smtpd_forbid_bare_newline applies to this client."""
+    unlimited = False
+    """smtpd_client_event_limit_exceptions names this client."""
+    improper_pipelining = False
+    """The client sent more without waiting where RFC 2920 makes it wait."""
+    counted = False
+    """The connection counts against the client's limits until it ends."""
+    hung_up = False
+    screened_out: Reply | None = None
+    """The greet test or a deny list refuses this client's recipients."""
+    may_xclient = False
+    may_xforward = False
+    filters: Chain | None = None
+    """smtpd_milters in this session."""
+    filter_refusal: Reply | None = None
+    """A filter refused the client or its HELO; it is told at commands that count."""
+    filter_hold = False
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        address: str,
+        port: int,
+        local: tuple[str, int],
+        *,
+        logs_port: bool = False,
+    ) -> None:
         super().__init__(loop)
-        self.peer_info = Peer(address, port)
+        self.peer_info = Peer(address, port, logs_port=logs_port)
         self.local = local
         """Address and port that the client connected to."""
-        self.protocol = "SMTP"
-        self.tls: Tls | None = None
-        self.sasl_method = ""
-        self.sasl_username = ""
-        self.errors = 0
-        self.junk_commands = 0
-        self.discarded_keywords: frozenset[str] = frozenset()
-        self.stress = ""
-        """The parameter of this name when the session began."""
-        self.denied: Reply | None = None
-        """Set where the client was refused before its first command."""
-        self.command = "CONNECT"
-        """The command that is being worked on, for the log."""
-        self.deferred_client: Reply | None = None
-        self.deferred_helo: Reply | None = None
-        self.deferred_sender: Reply | None = None
-        self.instance = ""
+        self.began = loop.time()
         self.counts: dict[str, list[int]] = {}
         """Commands given and commands that succeeded, for the line at disconnect."""
-        self.in_mynetworks: bool | None = None
-        """None until somebody asks."""
-        self.strict_newlines = False
-        """smtpd_forbid_bare_newline applies to this client."""
-        self.unlimited = False
-        """smtpd_client_event_limit_exceptions names this client."""
-        self.improper_pipelining = False
-        """The client sent more without waiting where RFC 2920 makes it wait."""
-        self.counted = False
-        """The connection counts against the client's limits until it ends."""
-        self.hung_up = False
-        self.screened_out: Reply | None = None
-        """The greet test or a deny list refuses this client's recipients."""
-        self.may_xclient = False
-        self.may_xforward = False
         self.forwarded: dict[str, str] = {}
         """What XFORWARD tells of the client behind this one."""
-        self.filters: Chain | None = None
-        """smtpd_milters in this session."""
-        self.filter_refusal: Reply | None = None
-        """A filter refused the client or its HELO; it is told at commands that count."""
-        self.filter_hold = False
         self.filter_macros: dict[str, str] = {}
+
+    @property
+    def instance(self) -> str:
+        """A name that no other session of the process has (SMTPD_POLICY_README)."""
+        return f"{self.began:.6f}.{id(self):x}"
 
     @property
     def helo_name(self) -> str | None:
@@ -175,27 +192,28 @@ class Actions:
 class Transaction(aiosmtpd.Envelope):
     """One mail transaction, from MAIL to the end of its content. `mail_from` is None before MAIL."""
 
+    queue_id = ""
+    size = 0
+    """SIZE= of MAIL FROM; 0 if not told."""
+    body = ""
+    ret = ""
+    envid = ""
+    sasl_sender = ""
+    trace = b""
+    """Our Received header for this message."""
+    overshoot = 0
+    recipient_list_checked = False
+    sender_list_checked = False
+    chunks: Spool | None = None
+    """Content given by BDAT so far; None outside BDAT."""
+    chunk_failed: Reply | None = None
+    refused_at_end = False
+    """smtpd_end_of_data_restrictions refused the content."""
+
     def __init__(self) -> None:
         super().__init__()
         self.recipients: list[Recipient] = []
-        self.queue_id = ""
-        self.size = 0
-        """SIZE= of MAIL FROM; 0 if not told."""
-        self.body = ""
-        self.ret = ""
-        self.envid = ""
-        self.sasl_sender = ""
-        self.trace = b""
-        """Our Received header for this message."""
-        self.overshoot = 0
         self.actions = Actions()
-        self.recipient_list_checked = False
-        self.sender_list_checked = False
-        self.chunks: Spool | None = None
-        """Content given by BDAT so far; None outside BDAT."""
-        self.chunk_failed: Reply | None = None
-        self.refused_at_end = False
-        """smtpd_end_of_data_restrictions refused the content."""
 
     def after_refusal_at_end(self) -> Transaction:
         """What smtpd(8) leaves of a transaction that end-of-data restrictions refused: MAIL stands, until RSET."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mta.delivery.request import Request
-from mta.delivery.result import Dsn, Result, Status
+from mta.delivery.result import Dsn, Result, Status, Times
 from mta.delivery.smtp import hosts, nexthop, sasl
 from mta.delivery.smtp.checks import checked
 from mta.delivery.smtp.client import Client
@@ -63,9 +63,8 @@ class Delivery:
         relay = session.peer.full_name if session is not None else "none"
         failure = dsn if site and status is Status.DEFERRED else None
         now = self._tools.clock()
-        times = replace(request.times, done=now)
-        if not times.connected:
-            times.connected = now
+        seen = request.times
+        times = Times(seen.arrival, seen.active, seen.handoff, seen.connected or now, now, seen.reuse)
         for recipient in recipients:
             self.results.append(Result(recipient, status, dsn, relay, times, failure))
         gone = {recipient.position for recipient in recipients}

@@ -102,7 +102,7 @@ class ClientProtocol(SMTPProtocol):
 
     def send(self, commands: Sequence[bytes]) -> None:
         """Write commands (without CRLF) at once; one reply is expected for each. Raises Disconnected."""
-        if any(_UNSAFE.search(command) for command in commands):
+        if _UNSAFE.search(b"".join(commands)):
             raise ValueError("a line end inside an SMTP command")
         self.send_raw(b"".join(command + b"\r\n" for command in commands), len(commands))
 
@@ -132,6 +132,8 @@ class ClientProtocol(SMTPProtocol):
 
     async def drain(self, timeout: float) -> None:
         """Wait until the peer has taken enough of what was written. Raises Disconnected or TimedOut."""
+        if not self._paused and not self._connection_lost:
+            return
         try:
             async with asyncio.timeout(timeout):
                 await self._drain_helper()

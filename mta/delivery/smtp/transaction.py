@@ -203,9 +203,8 @@ class Transaction:
             final = assumed or "X" in session.settings.flags
             action = Action.DELIVERED if final else Action.RELAYED
             delegated = not final and session.offers("DSN")
-            self.fates.sent[number] = Dsn(
-                reply.status, reply.text, "dns", session.peer.host, "smtp", reply.text, action, delegated
-            )
+            text = reply.text
+            self.fates.sent[number] = Dsn(reply.status, text, "dns", session.peer.host, "smtp", text, action, delegated)
         else:
             self.fates.failed[number] = self._dsn(reply, "dot")
 

@@ -39,6 +39,9 @@ class Stage(enum.Enum):
     DATA = ""
     END_OF_DATA = " "
 
+    __hash__ = object.__hash__
+    """There is one of each; what enum.Enum does instead costs a call of Python for each look at a list."""
+
     @property
     def bare_table(self) -> str:
         return self.value.strip()
