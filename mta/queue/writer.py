@@ -31,8 +31,8 @@ LINGER: Final = 0.005
 """Seconds in which changes gather that nobody was promised: after a crash, deliveries of so long are repeated."""
 
 GATHER: Final = 0.003
-"""Seconds between the beginnings of two transactions where several changes come at once: a transaction costs as much as
-five mails. A client that is alone does not wait."""
+"""Seconds between the beginnings of two transactions where several changes come at once: to begin and to end one costs
+as much as five mails in it. A client that is alone does not wait."""
 
 LOCK_PAUSE: Final = 0.001
 """Seconds until the next look whether another process has ended its transaction."""
