@@ -86,7 +86,7 @@ def reload(directory: Path | None, lang: str | None) -> None:
     """Take the edited files over. Errors are told with file and line, and everything stays as it was."""
     from lab.exercises import language, words
 
-    for warning in _open(directory).reload():
+    for warning in _open(directory).take_over():
         click.echo(f"{words.WARNING.of(language(lang))}: {warning}")
     click.echo(words.RELOADED.of(language(lang)))
 

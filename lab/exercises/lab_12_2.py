@@ -128,8 +128,8 @@ EXERCISE = Exercise(
    Received header. Postfix asks Dovecot over a socket. Everybody else may still send mail to {domain} alone.
 3. Send a mail to {partner}@{partner_domain} with smtptest.
 
-The files are {dir}/mailhost/dovecot.conf, conf.d/*.conf and main.cf; `hardmail lab reload` takes them over. The
-queue directory of Postfix is {dir}/var/mailhost/queue.""",
+The files are {dir}/mailhost/dovecot.conf, conf.d/*.conf and main.cf; `hardmail lab reload` takes them over.
+Postfix runs as user {postfix_user}, group {postfix_group}; its queue directory is {dir}/var/mailhost/queue.""",
         """\
 {mailhost_name} nimmt Mail für {domain} an, aber {user} und {colleague} können sie weder lesen noch von anderswo senden.
 
@@ -138,8 +138,9 @@ queue directory of Postfix is {dir}/var/mailhost/queue.""",
    Postfix fragt Dovecot über einen Socket. Alle anderen dürfen weiterhin nur an {domain} senden.
 3. Sende mit smtptest eine Mail an {partner}@{partner_domain}.
 
-Die Dateien sind {dir}/mailhost/dovecot.conf, conf.d/*.conf und main.cf; `hardmail lab reload` übernimmt sie. Das
-Queue-Verzeichnis von Postfix ist {dir}/var/mailhost/queue.""",
+Die Dateien sind {dir}/mailhost/dovecot.conf, conf.d/*.conf und main.cf; `hardmail lab reload` übernimmt sie.
+Postfix läuft als Benutzer {postfix_user}, Gruppe {postfix_group}; sein Queue-Verzeichnis ist
+{dir}/var/mailhost/queue.""",
     ),
     commands=(
         '{smtptest} -t "" -p {mailhost_smtp_port} -a {user} -u {user} 127.0.0.2',

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,9 +43,10 @@ class Room(Lab):
         """A mail user by role."""
         return super().user(self.names[name])
 
-    def users(self) -> list[User]:
-        """All users, those of the mail host first."""
-        return list(self._users.values())
+    def users(self, instances: Sequence[str] = ()) -> list[User]:
+        """The users of these hosts, or all, those of the mail host first."""
+        domains = {self._info["instances"][name]["domain"] for name in instances or self._info["instances"]}
+        return [user for user in self._users.values() if user.address.rpartition("@")[2] in domains]
 
     def described(self, instance: str) -> Doors:
         """The name and the ports of a host."""

@@ -43,7 +43,7 @@ def task(work: Work, language: str) -> Iterator[str]:
         doors = room.described(instance)
         yield f"  {doors.name:<30} " + "  ".join(f"{service} {port}" for service, port in doors.ports)
     yield f"{words.USERS.of(language)}:"
-    for user in room.users():
+    for user in room.users(exercise.instances):
         yield f"  {user.address:<30} {user.password}"
     yield f"{words.BY_HAND.of(language)}:"
     for command in exercise.commands:

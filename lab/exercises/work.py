@@ -27,6 +27,8 @@ from mta.config.edit import edit_main
 
 CLASSROOM = Path(__file__).parent / "classroom"
 NOTES_FILE, CHECKS_FILE, START = "exercise.json", "checks.jsonl", ".start"
+# What a reload says when the port is held, as always if `all` takes the place of one address, by our own processes.
+OWN_PORT = "the port is taken by process"
 RELOAD_SECONDS, LOOK_AGAIN_SECONDS = 30.0, 0.05
 
 
@@ -67,6 +69,7 @@ class Work:
         for reserved in made.reserved.values():
             for _, sock in reserved:
                 sock.close()
+        names |= {name: made.values[name] for name in ("postfix_user", "postfix_group")}
         notes = Notes(exercise.slug, student, seed.hex(), time.time(), names, made.values)
         work = cls(directory, notes)
         work.apply(exercise.start)
@@ -193,16 +196,20 @@ class Work:
             lines.seek(0, os.SEEK_END)
             state.tell(entry, signal.SIGHUP)
             said = _reloaded(lines.read, entry)
-        if said:
+        if any(OWN_PORT in line for line in said):
+            # Another address for the same port: as with Postfix, inet_interfaces wants stop and start (postconf(5)).
+            self.stop()
+            self.up()
+        elif said:
             raise PlanError([*said, "the configuration in use stays"])
         return warnings
 
-    def take_over(self) -> None:
-        """Reload, or start what does not run."""
-        if self.running() is None:
-            self.up()
-        else:
-            self.reload()
+    def take_over(self) -> list[str]:
+        """Reload, or start what does not run; return warnings."""
+        if self.running() is not None:
+            return self.reload()
+        self.up()
+        return []
 
     def stop(self) -> None:
         """End the hosts; the files stay."""

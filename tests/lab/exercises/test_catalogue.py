@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import string
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import lab
 from lab.behaviours.command import SOURCES
-from lab.exercises import Exercise, Text, catalogue, find, language, words
+from lab.exercises import Exercise, Text, catalogue, find, language, reference, words
 from lab.exercises.show import source
 
 THREE = 3
@@ -49,9 +51,9 @@ def test_exercise_is_complete(exercise: Exercise) -> None:
     assert exercise.commands
     assert len(exercise.mistakes) >= THREE
     assert len({mistake.slug for mistake in exercise.mistakes}) == len(exercise.mistakes)
-    for reference in (exercise.source, *(step.source for step in exercise.steps)):
-        assert all(part.partition(" ")[0] in SOURCES for part in reference.split("; ")), reference
-        assert source(reference, "en") != reference
+    for passage in (exercise.source, *(step.source for step in exercise.steps)):
+        assert all(part.partition(" ")[0] in SOURCES for part in passage.split("; ")), passage
+        assert source(passage, "en") != passage
 
 
 @pytest.mark.parametrize("exercise", catalogue(), ids=lambda exercise: exercise.slug)
@@ -86,3 +88,9 @@ def test_unknown_exercise() -> None:
 )
 def test_language_of_the_locale(wanted: str | None, environment: dict[str, str], spoken: str) -> None:
     assert language(wanted, environment) == spoken
+
+
+@pytest.mark.parametrize(("spoken", "name"), [("en", "exercises.md"), ("de", "exercises.de.md")])
+def test_documentation_is_up_to_date(spoken: str, name: str) -> None:
+    text = (Path(lab.__file__).parents[1] / "docs" / name).read_text()
+    assert text == reference.page(spoken), f"python -m lab.exercises.reference {spoken} > docs/{name}"

@@ -82,6 +82,10 @@ def test_from_start_to_report(desk: Desk) -> None:
     assert "5 of 5" in passed
     assert "S: 554 5.7.1 <victim@far.example>: Relay access denied" in passed
 
+    main.write_text(main.read_text() + "inet_interfaces = all\n")  # another address for the ports that are held
+    assert "taken over" in desk.lab("reload")
+    assert "5 of 5" in desk.lab("check")
+
     assert desk.lab("report").startswith("Written: ")
     for name in ("report.md", "report.html"):
         file = desk.directory / name
