@@ -268,7 +268,7 @@ class Deliveries:
             await self._ended(active)
         else:
             self.outcomes.note(active, positions)
-            if self._refill.wanted(active):
+            if self._refill.wanted(active, transport.settings):
                 await self._read_more(active)
         self.dispatch()
 

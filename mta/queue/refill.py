@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mta.queue.active import Active
 from mta.queue.message import QueuedRecipient
-from mta.queue.settings import ManagerSettings
+from mta.queue.settings import ManagerSettings, TransportSettings
 from mta.queue.store import Queue
 
 
@@ -24,11 +24,11 @@ class Refill:
         active.held += count
         self.held += count
 
-    def wanted(self, active: Active) -> bool:
+    def wanted(self, active: Active, transport: TransportSettings) -> bool:
         """Whether to read before all is done: else one slow destination would hold up the rest of the message."""
         room, waited = self._settings.recipient_limit - self.held, self._clock() - active.refilled
         return active.message.unread > 0 and (
-            room >= self._settings.refill_limit or (room > 0 and waited >= self._settings.refill_delay)
+            room >= transport.refill_limit or (room > 0 and waited >= transport.refill_delay)
         )
 
     def read(self, active: Active) -> list[QueuedRecipient]:

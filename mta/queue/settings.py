@@ -84,6 +84,10 @@ class TransportSettings:
     """Percentage of the slots that may be missing."""
     min_slots: int = 3
     """Slots that a message must be able to earn before any may overtake it."""
+    refill_limit: int = 100
+    """Recipients for which there must be room before more of a message are read, while others of it wait."""
+    refill_delay: float = 5.0
+    """Seconds after which they are read also if there is less room."""
     debug: bool = False
     """Log every change of a concurrency (destination_concurrency_feedback_debug)."""
 
@@ -119,6 +123,8 @@ class TransportSettings:
             slot_loan=number("delivery_slot_loan"),
             slot_discount=number("delivery_slot_discount"),
             min_slots=number("minimum_delivery_slots"),
+            refill_limit=number("recipient_refill_limit"),
+            refill_delay=config.seconds(name_of("recipient_refill_delay")),
             debug=config.bool("destination_concurrency_feedback_debug"),
         )
 
@@ -145,10 +151,6 @@ class ManagerSettings:
     """Recipients in memory; those of large messages are read by and by."""
     recipient_minimum: int = 10
     """Recipients of one message in memory, if need be beyond that limit."""
-    refill_limit: int = 100
-    """Recipients for which there must be room before more are read, while others of the message wait."""
-    refill_delay: float = 5.0
-    """Seconds after which they are read also if there is less room."""
     defer_transports: frozenset[str] = frozenset()
     transport_retry: float = 60.0
     """Seconds until a transport is tried again that nobody serves (transport_retry_time)."""
@@ -172,8 +174,6 @@ class ManagerSettings:
             active_limit=config.int("qmgr_message_active_limit"),
             recipient_limit=config.int("qmgr_message_recipient_limit"),
             recipient_minimum=config.int("qmgr_message_recipient_minimum"),
-            refill_limit=config.int("default_recipient_refill_limit"),
-            refill_delay=config.seconds("default_recipient_refill_delay"),
             defer_transports=frozenset(config.list("defer_transports")),
             transport_retry=config.seconds("transport_retry_time"),
             clog_warn=config.seconds("qmgr_clog_warn_time") if config.bool("helpful_warnings") else 0.0,

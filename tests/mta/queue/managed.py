@@ -142,7 +142,7 @@ async def managers(queue: Queue, clock: Callable[[], float]) -> AsyncIterator[Ca
                 "retry": ErrorAgent("error", retry=True, clock=clock),
                 "discard": DiscardAgent("discard", clock=clock),
             },
-            {"smtp": TransportSettings(recipient_limit=3)},
+            {"smtp": TransportSettings(recipient_limit=3, refill_limit=10)},
             agent,
         )
         completion = Completion(queue, notices, settings, clock)

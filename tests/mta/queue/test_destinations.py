@@ -279,3 +279,16 @@ def test_unusable_feedback_is_warned_of_and_counts_as_one(tmp_path, text: str, c
 def test_feedback_raises_only_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
         assert 0 <= Feedback.parse(text).amount(3) <= 1
+
+
+def test_a_transport_has_settings_of_its_own(tmp_path) -> None:
+    (tmp_path / "main.cf").write_text(
+        "default_recipient_refill_limit = 7\nslow_recipient_refill_limit = 3\nslow_recipient_refill_delay = 9s\n"
+    )
+    (tmp_path / "master.cf").write_text("slow unix - - n - - smtp\n")
+    config = MainConfig.load(tmp_path)
+    found = {name: TransportSettings.from_config(config, name, 100) for name in ("slow", "smtp")}
+    assert {name: (each.refill_limit, each.refill_delay) for name, each in found.items()} == {
+        "slow": (3, 9.0),
+        "smtp": (7, 5.0),
+    }

@@ -15,7 +15,7 @@ from mta.delivery.result import Result
 from mta.queue import QueueName, layout
 from tests.mta.queue.managed import SENT, SETTINGS, FakeAgent
 
-FRUGAL = replace(SETTINGS, recipient_limit=30, recipient_minimum=4, refill_limit=10)
+FRUGAL = replace(SETTINGS, recipient_limit=30, recipient_minimum=4)
 
 
 async def test_recipients_of_large_messages_are_read_by_and_by(start, queue, letter) -> None:
