@@ -36,7 +36,7 @@ SCHEMES: Final = {
     "pop3s": Scheme("pop3", 995, implicit_tls=True),
 }
 _FORM: Final = re.compile(
-    r"(?P<scheme>[a-z0-9]+)://(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?/?",
+    r"(?P<scheme>[A-Za-z0-9]+)://(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?/?",
     re.ASCII,
 )
 
@@ -53,12 +53,13 @@ class Target:
     def parse(cls, text: str) -> Target:
         """`smtp://host`, `imaps://[::1]:993`. Raises UsageError."""
         match = _FORM.fullmatch(text)
-        if match is None or match["scheme"] not in SCHEMES:
+        scheme = match["scheme"].lower() if match else ""
+        if match is None or scheme not in SCHEMES:
             raise UsageError(f"{text!r} is no target; one looks like {', '.join(f'{name}://HOST' for name in SCHEMES)}")
-        port = int(match["port"]) if match["port"] else SCHEMES[match["scheme"]].port
+        port = int(match["port"]) if match["port"] else SCHEMES[scheme].port
         if not 0 < port < 65536:
             raise UsageError(f"{text!r}: a port is a number from 1 to 65535")
-        return cls(match["scheme"], match["v6"] or match["host"], port)
+        return cls(scheme, match["v6"] or match["host"], port)
 
     @property
     def kind(self) -> Scheme:

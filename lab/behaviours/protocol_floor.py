@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import ssl
-import warnings
 
 from lab.behaviours.base import Behaviour, Change, Finding, ProbeFailed, Twin, exposed, hardened
 from lab.behaviours.stack import Lab
 from lab.wire import Refused, Transcript, WireClosed
+from tls.context import client_context
+from tls.policy import Policy, Version
 
 
-def only(version: ssl.TLSVersion) -> ssl.SSLContext:
+def only(version: Version) -> ssl.SSLContext:
     """A client that speaks this version alone, with every cipher, and does not look at the certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are the point of this probe
-        context.minimum_version = context.maximum_version = version
-    return context
+    return client_context(Policy(frozenset({version}), "ALL:@SECLEVEL=0"), verify="none")
 
 
-async def accepts(lab: Lab, version: ssl.TLSVersion, evidence: Transcript) -> list[str]:
+async def accepts(lab: Lab, version: Version, evidence: Transcript) -> list[str]:
     """Which doors of the mail host complete a handshake of that version."""
     doors = []
     for endpoint, kind in (("mailhost.smtp", lab.smtp), ("mailhost.imap", lab.imap), ("mailhost.pop3", lab.pop3)):
@@ -39,10 +33,10 @@ async def accepts(lab: Lab, version: ssl.TLSVersion, evidence: Transcript) -> li
 
 async def probe(lab: Lab, evidence: Transcript) -> Finding:
     """Offer TLS 1.0, then 1.1, then 1.2 to SMTP, IMAP and POP3."""
-    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+    for version in (Version.TLSv1, Version.TLSv1_1):
         if doors := await accepts(lab, version, evidence):
-            return exposed(f"{version.name} is accepted by {', '.join(doors)}")
-    doors = await accepts(lab, ssl.TLSVersion.TLSv1_2, evidence)
+            return exposed(f"{version.label} is accepted by {', '.join(doors)}")
+    doors = await accepts(lab, Version.TLSv1_2, evidence)
     if len(doors) != 3:
         raise ProbeFailed(f"TLS 1.2 is accepted only by {doors}")
     return hardened("TLS 1.0 and 1.1 refused by SMTP, IMAP and POP3; TLS 1.2 accepted")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from lab.exercises.base import Edit, Exercise, Mistake, Seen, Step, failed, pass
 from lab.exercises.room import Room
 from lab.exercises.texts import Text
 from lab.wire import Refused, Transcript
+from tls.policy import Version
 
 
 async def opened(room: Room, service: str, wire: Transcript) -> Any:
@@ -67,11 +67,11 @@ async def readers_are_proven(room: Room, wire: Transcript) -> Seen:
 
 async def old_protocols_are_refused(room: Room, wire: Transcript) -> Seen:
     """TLS 1.0 and 1.1 are refused everywhere, TLS 1.2 is not."""
-    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+    for version in (Version.TLSv1, Version.TLSv1_1):
         doors = [door.partition(".")[2] for door in await accepts(room, version, wire)]
         if doors:
             return failed(f"{version.name}: {', '.join(doors)}", "mandatory-only" if doors == ["smtp"] else None)
-    doors = [door.partition(".")[2] for door in await accepts(room, ssl.TLSVersion.TLSv1_2, wire)]
+    doors = [door.partition(".")[2] for door in await accepts(room, Version.TLSv1_2, wire)]
     wanted = ["smtp", "imap", "pop3"]
     return passed(f"TLSv1_2: {', '.join(doors)}") if doors == wanted else failed(f"TLSv1_2: {doors}", "too-high")
 

@@ -21,7 +21,7 @@ from lab.errors import UsageError
         ("imaps://[::1]", "imaps", "::1", 993),
         ("imap://[fe80::1%eth0]:143/", "imap", "fe80::1%eth0", 143),
         ("pop3://a_b.example:110", "pop3", "a_b.example", 110),
-        ("pop3s://x", "pop3s", "x", 995),
+        ("POP3S://x", "pop3s", "x", 995),
     ],
 )
 def test_a_target_is_taken_apart(text: str, scheme: str, host: str, port: int) -> None:
@@ -33,7 +33,7 @@ def test_a_target_is_taken_apart(text: str, scheme: str, host: str, port: int) -
     "text",
     [
         "mail.example.org", "http://x", "smtp://", "smtp://x:0", "smtp://x:65536", "smtp://x:2_5", "smtp://x:٢٥",
-        "smtp://u:p@x", "smtp://x\n", "smtp://x/y", "smtp://[::1", "SMTP://x", "smtp://x y", "smtp://\x1b[31m",
+        "smtp://u:p@x", "smtp://x\n", "smtp://x/y", "smtp://[::1", "smtp://x y", "smtp://\x1b[31m",
     ],
 )  # fmt: skip
 def test_what_is_no_target_is_told_so(text: str) -> None:
