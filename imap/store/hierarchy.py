@@ -83,9 +83,11 @@ class Hierarchy:
     def _visible(self, access: Access, namespace: Namespace, infos: list[MailboxInfo]) -> Iterator[MailboxInfo]:
         """The names that the user may look up, and the parents of these."""
         shown = {info.name for info in infos if not info.selectable or self._may_look_up(access, namespace, info.name)}
+        separator = namespace.info.separator
+        pieces = [name.split(separator) for name in shown]
+        above = {separator.join(each[:depth]) for each in pieces for depth in range(1, len(each))}
         for info in infos:
-            below = info.name + info.separator
-            children = any(name.startswith(below) for name in shown)
+            children = info.name in above
             if info.name in shown:
                 yield replace(info, has_children=info.has_children and (children or not info.selectable))
             elif children:

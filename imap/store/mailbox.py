@@ -17,7 +17,7 @@ from imap.store.index import UNSEEN, Index
 from imap.store.maildir import crlf, crlf_size
 from imap.store.messages import Messages
 from imap.store.rows import Row, flag_set, load_by_id
-from imap.store.stream import Outgoing
+from imap.store.stream import Mark, Outgoing
 from imap.store.transfer import Destinations
 from imap.store.types import AppendResult, Changes, CopyResult, Message, NewMail, StoreMode, StoreResult
 from imap.store.watch import Watch
@@ -46,6 +46,7 @@ class Mailbox:
         self.keywords: tuple[str, ...] = ()
         self.box = box
         self.index = index
+        self._marked = 0, Mark()  # the big message that was read in pieces last, and how far
         self._destinations = destinations
         self._row_id = 0
         self._modseq = -1
@@ -284,7 +285,9 @@ class Mailbox:
     @guarded
     def outgoing(self, uid: int) -> Outgoing:
         """A message to be read in pieces. Raises Expunged."""
-        return Outgoing(self._found(uid, self.box.maildir.open))
+        if uid != self._marked[0]:
+            self._marked = uid, Mark()
+        return Outgoing(self._found(uid, self.box.maildir.open), self._marked[1])
 
     def _stored(self, uid: int, count: int | None = None) -> bytes:
         return self._found(uid, lambda file: self.box.maildir.read(file, count))

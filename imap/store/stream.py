@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from imap.store import filenames
 from imap.store.guard import guarded
@@ -77,21 +78,37 @@ class Incoming:
             self._maildir.close()
 
 
-class Outgoing:
-    """A stored mail, opened: its octets stay whatever becomes of its name."""
+@dataclass(slots=True)
+class Mark:
+    """A place in a stored mail: so many octets of the CRLF form, and of the file, lie before it."""
 
-    def __init__(self, descriptor: int) -> None:
+    octets: int = 0
+    stored: int = 0
+
+
+class Outgoing:
+    """A stored mail, opened: its octets stay whatever becomes of its name.
+
+    `mark` is kept by the caller: clients ask for a mail bit by bit, and each bit is looked for from where the last one
+    began.
+    """
+
+    def __init__(self, descriptor: int, mark: Mark) -> None:
         self._descriptor = descriptor
+        self._mark = mark
 
     def pieces(self, start: int = 0, count: int | None = None) -> Iterator[bytes]:
         """The octets from `start` of the CRLF form, `count` of them at most; none of the pieces is empty."""
         left = count
-        for piece in self._lines():
-            if start >= len(piece):
-                start -= len(piece)
+        if start < self._mark.octets:
+            self._mark.octets = self._mark.stored = 0
+        begin = start - self._mark.octets
+        for piece in self._lines(start):
+            if begin >= len(piece):
+                begin -= len(piece)
                 continue
-            piece = piece[start:] if left is None else piece[start : start + left]
-            start = 0
+            piece = piece[begin:] if left is None else piece[begin : begin + left]
+            begin = 0
             if piece:
                 yield piece
             if left is not None:
@@ -103,14 +120,19 @@ class Outgoing:
         """How many octets `pieces` has."""
         return sum(map(len, self.pieces(start, count)))
 
-    def _lines(self) -> Iterator[bytes]:
-        offset, rest = 0, b""
+    def _lines(self, start: int) -> Iterator[bytes]:
+        """The octets from the mark on, which is moved as far as `start`."""
+        octets, offset, rest = self._mark.octets, self._mark.stored, b""
         while True:
             stored = os.pread(self._descriptor, PIECE, offset)
-            offset += len(stored)
             whole = rest + stored
+            if octets <= start:
+                self._mark.octets, self._mark.stored = octets, offset - len(rest)
+            offset += len(stored)
             rest = whole[-1:] if stored and whole.endswith(b"\r") else b""
-            yield crlf(whole[: len(whole) - len(rest)])
+            piece = crlf(whole[: len(whole) - len(rest)])
+            octets += len(piece)
+            yield piece
             if not stored:
                 return
 

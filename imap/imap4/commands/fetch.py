@@ -13,8 +13,9 @@ from imap.imap4.commands.base import Command, Flush, Reply, State
 from imap.imap4.commands.message import enable_condstore, selected
 from imap.imap4.content import Content
 from imap.imap4.errors import Bad, No
-from imap.imap4.fetch import Items, Whole
+from imap.imap4.fetch import BIG, Items, Whole
 from imap.imap4.sequence import SequenceSet
+from imap.imap4.syntax import literal
 from imap.imap4.view import View
 from imap.session import Disconnect
 from imap.store import Expunged, Message
@@ -182,6 +183,9 @@ async def _tell_big(session: Session, content: Content, values: list[bytes | Who
             text += value.label + b" NIL"
             continue
         with contextlib.closing(opened):
+            if count is not None and count <= BIG:
+                text += value.label + b" " + literal(b"".join(opened.pieces(start, count)).replace(b"\0", b"\x80"))
+                continue
             size = await asyncio.to_thread(opened.size, start, count)
             session.write(text + value.label + b" {%d}\r\n" % size)
             text = b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import tracemalloc
 from collections.abc import Iterator
@@ -95,6 +96,31 @@ async def test_several_at_once_and_a_name_that_is_a_literal(mail: Any, connect: 
     )
     assert (await client.lines("STATUS INBOX (MESSAGES)"))[0] == "* STATUS INBOX (MESSAGES 3)"
     assert not files_in(mail, "tmp")
+
+
+async def test_bit_by_bit_it_is_read_once(mail: Any, connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many clients read a big mail: what lies before a bit is not read again for it."""
+    message = big(8 * MIB)
+    mail.deliver("alice", message)
+    client = await connect()
+    await client.command("SELECT INBOX")
+    read, octets = os.pread, 0
+
+    def counting(*arguments: int) -> bytes:
+        nonlocal octets
+        data = read(*arguments)
+        octets += len(data)
+        return data
+
+    monkeypatch.setattr("os.pread", counting)
+    bit = 50_001
+    for start in range(0, len(message), bit):
+        answer = await client.command(f"FETCH 1 BODY.PEEK[]<{start}.{bit}>")
+        part = message[start : start + bit]
+        assert answer.startswith(b"* 1 FETCH (BODY[]<%d> {%d}\r\n%b)\r\n" % (start, len(part), part))
+    assert octets < 5 * len(message)
+    answer = await client.command("FETCH 1 BODY.PEEK[]<10.20>")  # and back
+    assert b"{20}\r\n" + message[10:30] + b")" in answer
 
 
 @pytest.mark.parametrize(
