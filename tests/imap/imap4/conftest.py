@@ -74,8 +74,8 @@ def mail_in(mail: Any) -> Callable[..., Any]:
         client.take()
         return client
 
-    def make(directory: Any) -> Any:
-        fresh = make_mail(directory)
+    def make(directory: Any, extra: str = "") -> Any:
+        fresh = make_mail(directory, extra)
         fresh.imap_client = lambda user, messages: imap_client(fresh, user, messages)
         return fresh
 

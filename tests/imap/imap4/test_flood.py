@@ -34,12 +34,26 @@ MORE = [
     *b"""
     REPLACE COMPRESS DEFLATE NOTIFY SET NONE (SELECTED (MessageNew MessageExpunge)) GETQUOTA SETQUOTA XLIST LOGOUT
     EMAILID (EMAILID) (MAILBOXID) UNSEEN RECENT KEYWORD BEFORE 1-Jan-2020 SENTON HEADER LARGER FUZZY (PARTIAL 1:2)
+    GETMETADATA SETMETADATA /private/a (/private/a NIL) (DEPTH infinity) (/shared/comment x) MYRIGHTS GETACL SETACL -bob
+    DELETEACL LISTRIGHTS +lr anyone $g !$g owner lrwstipekxacd IMAP4rev2 UTF8=ACCEPT UTF8 (~{3} X-GUID {140000} {140000+}
     (UPDATE) (SUBSCRIBED) (RECURSIVEMATCH) CHILDREN "INBOX" (QRESYNC (1 1)) VANISHED {0} ~{5} {1+} CHARSET KOI8-R
     """.split(),
     *(bytes([octet]) for octet in b"\r\t\"'()<>[]{}\\%*~;:,\x7f\x80"),
     b"A" * 9000,
     b"(" * 300,
 ]
+
+
+SETTINGS = Settings(extensions=True, quota=True, acl=True, metadata=True)
+CONF = """
+mail_plugins = quota acl
+mail_attribute_dict = file:%h/attributes
+plugin {{
+  acl = vfile
+  acl_anyone = allow
+  acl_shared_dict = file:{base}/mail/shared
+}}
+"""
 
 
 def stream(chance: random.Random) -> bytes:
@@ -99,7 +113,7 @@ class Peer:
             self.session.lost()
             await asyncio.sleep(0)
         wire = self.mail.wire()
-        session = Session(wire, await self.mail.login("imap", wire), Settings(extensions=True, quota=True))
+        session = Session(wire, await self.mail.login("imap", wire), SETTINGS)
         session.greet()
         if logged_in:
             session.receive(b"x LOGIN alice testpass\r\ny SELECT INBOX\r\n")
@@ -115,7 +129,7 @@ class Peer:
 
 
 def test_a_flood_of_hostile_streams(
-    mail_in: Callable[[Path], Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mail_in: Callable[[Path, str], Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     chance = random.Random(STREAMS)
     before = 0.0
@@ -123,7 +137,7 @@ def test_a_flood_of_hostile_streams(
     async def root(number: int, count: int) -> None:
         directory = tmp_path / str(number)
         directory.mkdir()
-        mail = mail_in(directory)
+        mail = mail_in(directory, CONF)
         mail.deliver("alice", MAIL, MAIL)
         stranger, user = Peer(mail), Peer(mail)
         for _ in range(count):
