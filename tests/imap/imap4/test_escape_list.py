@@ -35,6 +35,7 @@ from types import SimpleNamespace
 from imap.imap4.session import Session
 from imap.imap4.settings import Settings
 from imap.store import MailRoot, NamespaceInfo, NewMail
+from imap.store.access import AclSettings
 from imap.store.location import parse
 
 class Wire:
@@ -45,14 +46,16 @@ class Wire:
 def session(store):
     nothing = lambda *_: None
     login = SimpleNamespace(user="alice", who=lambda: "alice", log_end=nothing, release=nothing)
-    made = Session(Wire(), login, Settings(extensions=True, quota=True))
+    made = Session(Wire(), login, Settings(extensions=True, quota=True, acl=True, metadata=True))
     made.logged_in_as(store())
     return made
 
 async def main(root, layout, separator):
     place = parse("maildir:~/Maildir" + layout, root, root + "/alice")
     jail = MailRoot.open(root)
-    store = lambda: jail.user("alice", [(NamespaceInfo("", separator, inbox=True), place)])
+    acl = AclSettings(anyone=True, shared_dict="alice/shared")
+    spaces = [(NamespaceInfo("", separator, inbox=True), place)]
+    store = lambda: jail.user("alice", spaces, attributes="alice/attributes", acl=acl)
     with store() as first:
         first.append("INBOX", [NewMail(b"x: y")])
         first.create("a")
@@ -68,7 +71,10 @@ async def main(root, layout, separator):
             b"UNSUBSCRIBE %b", b"GETQUOTAROOT %b", b"GETQUOTA %b", b"XLIST \\"\\" %b", b"RENAME a %b", b"RENAME %b b",
             b"NOTIFY SET (MAILBOXES %b (MessageNew MessageExpunge))", b"NOTIFY SET (SUBTREE %b (MailboxName))",
             b"APPEND INBOX CATENATE (URL \\"/" + name.replace(b"\\\\", b"").replace(b"\\r", b"").replace(b"\\n", b"")
-            + b"/;UID=1\\")", b"LIST (SUBSCRIBED) \\"\\" (%b) RETURN (STATUS (MESSAGES))", b"DELETE %b", b"CREATE a",
+            + b"/;UID=1\\")", b"LIST (SUBSCRIBED) \\"\\" (%b) RETURN (STATUS (MESSAGES))", b"MYRIGHTS %b",
+            b"GETACL %b", b"SETACL %b bob lr", b"SETACL INBOX %b lr", b"DELETEACL INBOX %b", b"LISTRIGHTS %b bob",
+            b"GETMETADATA %b /private/x", b"SETMETADATA %b (/private/x y)", b"SETMETADATA INBOX (%b y)",
+            b"SELECT INBOX\\r\\nu ENABLE UTF8=ACCEPT\\r\\nv CREATE %b", b"DELETE %b", b"CREATE a",
         ):
             if b"CATENATE" not in command:
                 command = command % ((lit,) if b"%b" in command else ())
