@@ -245,6 +245,14 @@ class MasterClient(KeptConnection[MasterClientConnection]):
         """As ``passdb``, with all parameters as the caller has them."""
         return await self._lookup(lambda machine: machine.passdb(username, parameters))
 
+    async def serves(self, client: AuthClient) -> bool:
+        """Whether this is a socket of the server that ``client`` asks, and we are let in."""
+        try:
+            link = await self.connected()
+        except AuthUnavailable:
+            return False
+        return client.connection is not None and client.connection[0] == link.machine.server_pid
+
     async def login(self, success: AuthSuccess) -> UserFields | None:
         """The userdb's fields for a log-in that was made on an ``auth-login`` socket. Raises as ``user``."""
         pid, request, cookie = success.request

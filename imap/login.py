@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthUnavailable, MasterClient
+from auth.client import AuthCancelled, AuthClient, AuthFailed, AuthSuccess, AuthUnavailable, MasterClient
 from auth.sessions import Sessions
 from imap.connections import Connections
 from imap.login_settings import LoginSettings
@@ -100,6 +100,7 @@ class LoginService:
         settings: LoginSettings,
         auth: AuthClient,
         master: MasterClient,
+        finished: MasterClient | None,
         mail: MailSettings,
         root: MailRoot,
         connections: Connections,
@@ -108,6 +109,7 @@ class LoginService:
         self.settings = settings
         self.auth = auth
         self.master = master
+        self.finished = finished  # asked for the user of a log-in, None where that may not be
         self.mail = mail
         self.root = root
         self.mechanisms: tuple[Mechanism, ...] = ()
@@ -117,6 +119,8 @@ class LoginService:
     async def refresh(self) -> None:
         """Ask the auth service for its mechanisms; greetings need them. Raises AuthUnavailable."""
         self.mechanisms = tuple(await self.auth.mechanisms())
+        if self.finished is not None and not await self.finished.serves(self.auth):
+            self.finished = None  # the userdbs are asked by name then, and know nothing of what the passdb told
 
 
 class Login:
@@ -250,6 +254,7 @@ class Login:
                 local=self.local,
                 remote=self.remote,
                 session=self.session,
+                nologin=self.service.finished is None,
             )
         except AuthCancelled:
             raise LoginFailed(Outcome.CANCELLED) from None
@@ -267,12 +272,13 @@ class Login:
             raise LoginFailed(Outcome.TEMPORARY)
         if success.final:  # the mechanism's last word, which the client answers with an empty line
             await challenge(success.final)
-        store = await self._open(success.user)
+        store = await self._open(success)
         self.log.info("Login: %s", self._details(success.user, mechanism))
         return store
 
-    async def _open(self, user: str) -> UserStore:
+    async def _open(self, success: AuthSuccess) -> UserStore:
         """Find the user's mail (userdb) and open it, within mail_max_userip_connections."""
+        user = success.user
         limit = self.settings.max_userip_connections
         place = self.service.connections.enter(user, self.remote[0], limit) if limit else None
         if limit and place is None:
@@ -281,7 +287,7 @@ class Login:
                 f"Maximum number of connections from user+IP exceeded (mail_max_userip_connections={limit})",
             )
         try:
-            store = await self._mail_of(user)
+            store = await self._mail_of(success)
         except BaseException:
             if place is not None:
                 self.service.connections.leave(place)
@@ -290,9 +296,13 @@ class Login:
         self._noted = self.service.sessions.enter(user, self.remote[0], self.end)
         return store
 
-    async def _mail_of(self, user: str) -> UserStore:
+    async def _mail_of(self, success: AuthSuccess) -> UserStore:
+        user, service = success.user, self.service
         try:
-            fields = await self.service.master.user(user, service=self.settings.protocol)
+            if service.finished is not None:
+                fields = await service.finished.login(success)
+            else:
+                fields = await service.master.user(user, service=self.settings.protocol)
         except AuthUnavailable as failure:
             self.log.error("userdb lookup for %s: %s", user, failure)
             raise LoginFailed(Outcome.TEMPORARY) from None

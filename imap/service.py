@@ -57,7 +57,8 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
         reactor = install_reactor()
         auth = AuthClient(config.base_dir / "login" / "login", service=protocol)
         master = MasterClient(config.base_dir / "auth-userdb")
-        login = LoginService(settings, auth, master, mail, root, connections, sessions)
+        finished = MasterClient(config.base_dir / "auth-master")
+        login = LoginService(settings, auth, master, finished, mail, root, connections, sessions)
         asyncio.get_running_loop().add_signal_handler(KICK, sessions.end_marked)
         server = Server(make_sessions(login), cast(Any, options), asyncio.get_running_loop(), admission, capacity)
         try:
@@ -73,6 +74,7 @@ def prepare(config: DovecotConfig, sockets: Sequence[Bound], protocol: str, make
             sessions.close()
             await auth.close()
             await master.close()
+            await finished.close()
             root.close()
 
     return serve

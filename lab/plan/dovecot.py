@@ -252,6 +252,8 @@ class _Reader:
             if privileged():
                 uid = self._number(listener.user, listener.user_explicit, who, user_id, f"{listener.path}: user")
                 gid = self._number(listener.group, listener.group_explicit, who, group_id, f"{listener.path}: group")
+                if listener.path.name == "auth-master" and not listener.user_explicit and self.mail is not None:
+                    uid = self.mail.uid  # IMAP and POP3, which ask here for finished log-ins, are not root
             listeners.append(
                 UnixListener(Path(listener.path), listener.mode, listener.tag, uid, gid, options=dict(listener.options))
             )

@@ -132,6 +132,7 @@ class Mail:
                 LoginSettings(protocol, **settings),
                 self.auth,  # type: ignore[arg-type]
                 FakeMaster(self.root),  # type: ignore[arg-type]
+                None,
                 self.settings,
                 self.mail_root,
                 Connections(self.root, protocol),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imaplib
 import os
 import re
 import select
@@ -173,6 +174,36 @@ def test_one_directory(daemons: Daemons, helpers: type[Helpers]) -> None:
     assert process.wait(20) == 0
     assert not (confdir.parent / "queue/pid/master.pid").exists()
     assert not (confdir.parent / "queue/public/qmgr").exists()
+
+
+def test_imap_knows_what_the_passdb_told_of_its_user(daemons: Daemons, helpers: type[Helpers]) -> None:
+    """The userdb prefetch has nothing but the fields of that very log-in; who is anonymous is in no database at all."""
+    conf, mail = daemons.place / "conf", daemons.place / "mail"
+    conf.mkdir()
+    mail.mkdir()
+    me = f"userdb_uid={os.getuid()} userdb_gid={os.getgid()}" if os.getuid() else "userdb_uid=8 userdb_gid=8"
+    if not os.getuid():
+        os.chown(mail, 8, 8)
+    port = helpers.free_port()
+    (conf / "users").write_text(f"alice:{{PLAIN}}secret::::::{me} userdb_home={mail}/alice\n")
+    (conf / "dovecot.conf").write_text(
+        f"protocols = imap\nssl = no\nlisten = 127.0.0.1\nbase_dir = {daemons.place}/run\nfirst_valid_uid = 1\n"
+        f"state_dir = {daemons.place}/state\nmail_location = maildir:~/Maildir\nhardmail_mail_root = {mail}\n"
+        "mail_uid = 8\nmail_gid = 8\nauth_mechanisms = plain anonymous\nlog_path = /dev/stderr\n"
+        f"passdb {{\n  driver = passwd-file\n  args = {conf}/users\n}}\n"
+        f"userdb {{\n  driver = prefetch\n}}\nuserdb {{\n  driver = static\n  args = home={mail}/%u\n}}\n"
+        f"service imap-login {{\n  inet_listener imap {{\n    port = {port}\n  }}\n"
+        "  inet_listener imaps {\n    port = 0\n  }\n}\n"
+    )
+    daemons.run(conf)
+    with imaplib.IMAP4("127.0.0.1", port, timeout=20) as client:
+        client.login("alice", "secret")
+        client.select()
+    assert (mail / "alice" / "Maildir").is_dir()
+    with imaplib.IMAP4("127.0.0.1", port, timeout=20) as client:
+        assert client.authenticate("ANONYMOUS", lambda challenge: b"guest")[0] == "OK"
+        client.select()
+    assert (mail / "anonymous" / "Maildir").is_dir()
 
 
 def test_several_directories_with_the_same_last_name(daemons: Daemons, helpers: type[Helpers]) -> None:
