@@ -73,7 +73,7 @@ class ClientConnection(Connection):
         self._live: dict[int, _Live] = {}
         self._refused: set[asyncio.TimerHandle] = set()
         self._finished: dict[int, AuthRequest] = {}
-        known = no_reply if keeps else core.recall.reply
+        known = core.recall.reply if core.recall.enabled and not keeps else no_reply
         self._machine = ServerConnection(
             core.mechanisms, spid=core.server_pid, cuid=self.number, cookie=self.cookie, known=known
         )

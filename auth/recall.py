@@ -57,6 +57,11 @@ class Recall:
         self._secret = secrets.token_bytes(32)
         self._kept: OrderedDict[bytes, _Reply] = OrderedDict()
 
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is kept."""
+        return self._limit > 0
+
     def reply(self, request: bytes) -> bytes | None:
         """What follows OK and the number in the reply to a request, of which ``request`` is what follows AUTH and the
         number. None: it has to be looked into. A client that has to wait for its turn (penalties) gets None, too."""
@@ -71,9 +76,12 @@ class Recall:
     def keep(self, request: bytes, reply: bytes, found: AuthRequest, stamp: object) -> None:
         """Remember a reply of success. ``found`` is the request once more, as it came to that; ``stamp`` that of the
         time before the databases were asked."""
+        now = self._clock()
+        until = min(found.known_until, now + self._ttl)
+        if not self.enabled or until <= now or len(reply) > REPLY_OCTETS:
+            return
         digest, _ = self._digest(request)
-        until = min(found.known_until, self._clock() + self._ttl)
-        if not digest or until <= self._clock() or self._limit <= 0 or len(reply) > REPLY_OCTETS:
+        if not digest:
             return
         self._changed()
         if stamp != self._stamped:
