@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import peers, servers
+
+# How long an example takes tells of the machine, not of the code.
+settings.register_profile("hardmail", deadline=None)
+settings.load_profile("hardmail")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ POLL_SECONDS = 0.05
 
 @contextmanager
 def running(dovecot: str, directory: Path, configuration: str, wait_for: list[Path]) -> Iterator[None]:
-    """Start Dovecot with this configuration and wait until these sockets are there."""
+    """Start Dovecot with this configuration and wait until these sockets are listened on."""
     internal, login, group = "dovecot", "dovenull", "dovecot"
     if os.geteuid() != 0:  # an ordinary user's Dovecot runs as that user alone
         internal = login = pwd.getpwuid(os.geteuid()).pw_name
@@ -33,7 +34,7 @@ def running(dovecot: str, directory: Path, configuration: str, wait_for: list[Pa
     daemon = subprocess.Popen([dovecot, "-F", "-c", str(file)])
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not all(path.exists() for path in wait_for):
+        while not all(map(_listens, wait_for)):
             assert daemon.poll() is None, (directory / "dovecot.log").read_text()
             assert time.monotonic() < deadline, "Dovecot has not made its sockets"
             time.sleep(POLL_SECONDS)
@@ -41,6 +42,11 @@ def running(dovecot: str, directory: Path, configuration: str, wait_for: list[Pa
     finally:
         daemon.terminate()
         daemon.wait(10)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 @contextmanager
