@@ -96,7 +96,7 @@ class MailSettings:
             quota = roots(self.quota, fields) if self.quota else ()
         except BadQuota as error:
             raise StoreError(code="SERVERBUG", reason=str(error)) from error
-        file = beneath(expand(self.attributes, variables), str(self.mail_root)) if self.attributes else ""
+        file = self._attribute_file(variables)
         fields = {**self.plugins, **fields}
         return root.user(
             username, namespaces, self.fsync, anywhere, quota, file, self.acl,
@@ -109,13 +109,18 @@ class MailSettings:
         """A namespace with `%%u` or `%%n` in its prefix: what is doubled stands for its owner, not for the user."""
         template = expand(namespace.location, variables)
 
-        def locate(owner: str) -> Location:
+        def locate(owner: str) -> tuple[Location, str]:
             home = expand(self.mail_home, _Variables(owner, {}, "")) or None
-            return parse(expand(template, _Variables(owner, {}, home or "")), str(self.mail_root), home)
+            named = _Variables(owner, {}, home or "")
+            return parse(expand(template, named), str(self.mail_root), home), self._attribute_file(named)
 
         prefix = expand(namespace.info.prefix, variables)
-        layout = "/" if ":LAYOUT=fs" in template.upper().replace("LAYOUT=FS", "LAYOUT=fs") else "."
-        return replace(namespace.info, prefix=prefix, separator=namespace.separator or layout), locate
+        separator = namespace.separator or ("/" if ":layout=fs" in template.casefold() else ".")
+        return replace(namespace.info, prefix=prefix, separator=separator), locate
+
+    def _attribute_file(self, variables: _Variables) -> str:
+        """A user's mail_attribute_dict, relative to the mail root. Raises BadLocation."""
+        return beneath(expand(self.attributes, variables), str(self.mail_root)) if self.attributes else ""
 
     def openpgp_key_file(self, username: str, fields: Mapping[str, str]) -> Path | None:
         """The file with the key that this user's mail is encrypted to; None without encryption. Raises BadLocation."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imap.imap4.commands.names import wire_name
 from imap.imap4.notify import Notify
 from imap.imap4.syntax import string
-from imap.store import MailboxInfo, Status, StoreError, UserStore
+from imap.store import MailboxInfo, NoPermission, Status, StoreError, UserStore
 
 if TYPE_CHECKING:
     from imap.imap4.session import Session
@@ -26,6 +26,7 @@ class Seen:
 
     info: MailboxInfo
     status: Status | None
+    refused: bool = False  # it may be looked up, not read
 
 
 class Watcher:
@@ -40,6 +41,8 @@ class Watcher:
         self._seen = self._look()
         if notify.status:
             for seen in self._seen.values():
+                if seen.refused:
+                    self._list(seen.info, ["\\NoAccess"])  # RFC 5465 section 5.9
                 self._tell_status(seen, ["MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "HIGHESTMODSEQ"])
         if notify.watches_others:
             self._cleanup.callback(asyncio.get_running_loop().create_task(self._watch_others()).cancel)
@@ -94,11 +97,13 @@ class Watcher:
         for info in self._store.list_mailboxes():
             if not self.notify.events(info, self._store.separator):
                 continue
-            status = None
+            status, refused = None, False
             if info.selectable and info.name != selected:
-                with contextlib.suppress(StoreError):  # deleted meanwhile: seen at the next look
+                try:
                     status = self._store.status(info.name)
-            found[info.name] = Seen(info, status)
+                except StoreError as error:  # if it was deleted meanwhile, the next look sees it
+                    refused = isinstance(error, NoPermission)
+            found[info.name] = Seen(info, status, refused)
         return found
 
     def _tell_changes(self) -> None:

@@ -20,6 +20,11 @@ NO_PLACE = "Mailbox attributes not enabled"
 _SCOPES = {"/private": "priv", "/shared": "shared"}
 
 
+def is_private(entry: str) -> bool:
+    """Whether an entry is each user's own."""
+    return f"{entry}/".startswith("/private/")
+
+
 class Attributes:
     """The entries of one user's mailboxes."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from imap.store.attributes import Attributes
 from imap.store.layout import ROOT, Parts
 from imap.store.place import Place
 from imap.store.types import MailboxInfo, NamespaceInfo, SpecialMailbox
@@ -17,6 +18,7 @@ class Namespace:
     info: NamespaceInfo
     place: Place
     owner: str = ""  # the user whose mail it is; "" of a public one
+    attributes: Attributes | None = None  # another owner's, for what METADATA keeps in common
 
     def name(self, parts: Parts) -> str:
         """The full name of decoded parts."""

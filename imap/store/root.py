@@ -19,7 +19,8 @@ from imap.store.quota import QuotaRoot
 from imap.store.types import NamespaceInfo
 from imap.store.user import UserStore
 
-Locate = Callable[[str], Location]
+# Where a user's mail lies, and his file for METADATA ("" if there is none).
+Locate = Callable[[str], tuple[Location, str]]
 SharedNamespace = tuple[NamespaceInfo, Locate]
 
 
@@ -62,14 +63,17 @@ class MailRoot:
 
         def of(info: NamespaceInfo, locate: Locate) -> Shared:
             def make(owner: str) -> Namespace:
-                prefix = Shared(info, make).prefix_of(owner)
-                return Namespace(replace(info, prefix=prefix), Place(self.directory, locate(owner), fsync), owner)
+                at, file = locate(owner)
+                named = replace(info, prefix=Shared(info, make).prefix_of(owner))
+                return Namespace(named, Place(self.directory, at, fsync), owner, self._attributes(file))
 
             return Shared(info, make)
 
         others = [of(info, locate) for info, locate in shared]
-        kept = Attributes(DictFile(self.directory, attributes)) if attributes else None
-        return UserStore(username, opened, anywhere, quota, kept, access, others)
+        return UserStore(username, opened, anywhere, quota, self._attributes(attributes), access, others)
+
+    def _attributes(self, path: str) -> Attributes | None:
+        return Attributes(DictFile(self.directory, path)) if path else None
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -8,7 +8,7 @@ from typing import Self
 from imap.store import transfer
 from imap.store.access import Access
 from imap.store.acl import Entry, Identifier
-from imap.store.attributes import NO_PLACE, Attributes
+from imap.store.attributes import NO_PLACE, Attributes, is_private
 from imap.store.box import Box
 from imap.store.errors import NonExistent, NotPossible, StoreError
 from imap.store.guard import guarded
@@ -145,17 +145,31 @@ class UserStore(Hierarchy):
     @guarded
     def attributes(self, name: str) -> dict[str, bytes]:
         """What METADATA keeps of a mailbox: "/private/comment" and its value ... Raises NonExistent, NotPossible."""
-        return self._kept().read(self.status(name).guid)
+        mine, common, guid = *self._kept(name), self.status(name).guid
+        found = mine.read(guid)
+        if common is not mine:
+            found = {entry: value for entry, value in found.items() if is_private(entry)}
+            found |= {entry: value for entry, value in common.read(guid).items() if not is_private(entry)}
+        return found
 
     @guarded
     def set_attributes(self, name: str, entries: Mapping[str, bytes | None]) -> None:
-        """Set entries, None removes; all or none, durably. Raises NonExistent, NotPossible, LimitExceeded."""
-        self._kept().change(self.status(name).guid, entries)
+        """Set entries, None removes; durably, and all or none of what is kept in one file.
 
-    def _kept(self) -> Attributes:
+        Raises NonExistent, NotPossible, LimitExceeded.
+        """
+        mine, common, guid = *self._kept(name), self.status(name).guid
+        private = {entry: value for entry, value in entries.items() if common is mine or is_private(entry)}
+        shared = {entry: value for entry, value in entries.items() if entry not in private}
+        for kept, changes in ((mine, private), (common, shared)):
+            if changes:
+                kept.change(guid, changes)
+
+    def _kept(self, name: str) -> tuple[Attributes, Attributes]:
+        """Where the private and the shared entries of a mailbox are kept: the latter with whoever owns it."""
         if self._attributes is None:
             raise NotPossible(NO_PLACE)
-        return self._attributes
+        return self._attributes, self._names.namespace(name).attributes or self._attributes
 
     # -- access control -----------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from imap.imap4.commands.names import mailbox_name, quoted_name, raw_name
 from imap.imap4.errors import INVALID, MISSING, Bad
 from imap.imap4.pattern import Pattern, parents
 from imap.imap4.syntax import string
-from imap.store import InvalidName, MailboxInfo, StoreError
+from imap.store import InvalidName, MailboxInfo, NoPermission, StoreError
 
 if TYPE_CHECKING:
     from imap.imap4.arguments import Arguments
@@ -147,6 +147,8 @@ class List(Command):
             if request.status and info is not None and info.selectable:
                 try:
                     tell_status(session, info.name, request.status)
+                except NoPermission as error:
+                    session.write(f"* NO [{error.code}] {error.text}\r\n".encode())
                 except StoreError:
                     continue  # deleted meanwhile: LIST-STATUS leaves such mailboxes out
 

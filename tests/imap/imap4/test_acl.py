@@ -144,6 +144,33 @@ async def test_without_the_plugin_the_commands_are_unknown(connect: Any) -> None
     assert " ACL RIGHTS=texk" in (await client.lines("CAPABILITY"))[0]
 
 
+async def test_what_may_be_looked_up_only(connect: Any, public: Path) -> None:
+    """As Dovecot: NOTIFY and LIST-STATUS name it and say that no more is told."""
+    (public / ".A" / "dovecot-acl").write_text("user=bob l\n")
+    client = await connect(user="bob", settings=SETTINGS)
+    lines = await client.lines("NOTIFY SET STATUS (MAILBOXES (Public/A Public/B) (MessageNew MessageExpunge))")
+    assert lines[0] == '* LIST (\\NoAccess) "/" Public/A' and lines[1].startswith("* STATUS Public/B ")
+    lines = await client.lines('LIST "" Public/A RETURN (STATUS (MESSAGES))')
+    assert lines == ['* LIST () "/" Public/A', "* NO [NOPERM] Permission denied", "OK List completed."]
+
+
+async def test_metadata_of_a_shared_mailbox(connect: Any, public: Path) -> None:
+    """As Dovecot keeps it: what is private with each user, what is shared with the owner."""
+    alice = await connect(settings=SETTINGS)
+    for command in ("CREATE Job", "SETACL Job bob lr", "SETMETADATA Job (/shared/comment ours /private/comment mine)"):
+        assert (await alice.lines(command))[-1].startswith("OK ")
+    bob = await connect(user="bob", settings=SETTINGS)
+    assert await bob.lines("GETMETADATA shared/alice/Job (/shared/comment /private/comment)") == [
+        "* METADATA shared/alice/Job (/shared/comment {4}",
+        "ours /private/comment NIL)",
+        "OK Getmetadata completed.",
+    ]
+    await bob.command("SETMETADATA shared/alice/Job (/private/comment his /shared/x y)")
+    assert (await alice.lines("GETMETADATA Job (/private/comment /shared/x)"))[1:3] == ["mine /shared/x {1}", "y)"]
+    kept = (public.parent / "bob" / "dovecot-attributes").read_text().splitlines()
+    assert kept[1:] == ["his"] and kept[0].startswith("priv/")
+
+
 async def test_a_spoilt_file_gives_nobody_anything(connect: Any, public: Path) -> None:
     (public / ".A" / "dovecot-acl").write_text("user=bob lrwstipekxa\nrubbish\n")
     client = await connect(user="bob", settings=SETTINGS)
