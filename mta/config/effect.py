@@ -40,8 +40,9 @@ _NEEDLESS = """
 
     smtp_tls_connection_reuse
     smtpd_tls_always_issue_session_ids
-    smtpd_tls_dh512_param_file smtpd_tls_session_cache_database tls_daemon_random_bytes
-    tls_fast_shutdown_enable tls_random_bytes tls_random_exchange_name tls_random_prng_update_period
+    smtpd_tls_dh512_param_file smtpd_tls_eecdh_grade smtpd_tls_session_cache_database tls_daemon_random_bytes
+    tls_eecdh_strong_curve tls_eecdh_ultra_curve tls_fast_shutdown_enable tls_random_bytes tls_random_exchange_name
+    tls_random_prng_update_period
     tls_random_reseed_period tls_random_source
 """
 NEEDLESS: Final = frozenset(_NEEDLESS.split())

@@ -28,6 +28,7 @@ def tls_context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContex
     if not pairs:
         log.warning("No server certs available. TLS won't be enabled")
         return None
+    detailed = ask or config.bool("smtpd_tls_received_header") or config.int("smtpd_tls_loglevel") >= 1
     kind = "mandatory_" if mandatory else ""
     protocols = f"smtpd_tls_{kind}protocols"
     try:
@@ -38,7 +39,7 @@ def tls_context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContex
             preempt_cipherlist=config.bool("tls_preempt_cipherlist"),
             grades=grades(config),
             options=config.str("tls_ssl_options"),
-            groups=_groups(config),
+            groups=_groups(config, detailed),
         )
         ca_file, ca_path = config.str("smtpd_tls_CAfile"), config.str("smtpd_tls_CApath")
         return server_context(
@@ -50,7 +51,7 @@ def tls_context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContex
             verify_depth=config.int("smtpd_tls_ccert_verifydepth"),
             further_certificates=pairs[1:],
             dh_parameters=_dh_parameters(config),
-            detailed=config.bool("smtpd_tls_received_header") or config.int("smtpd_tls_loglevel") >= 1,
+            detailed=detailed,
             session_seconds=_session_seconds(config),
             by_name=_by_name(config, policy),
         )
@@ -58,16 +59,12 @@ def tls_context(config: MainConfig, ask: bool, mandatory: bool) -> ssl.SSLContex
         raise ConfigErrors([ConfigError(config.where("smtpd_tls_cert_file"), f"TLS: {error}")]) from None
 
 
-def _groups(config: MainConfig) -> tuple[str, ...]:
-    """smtpd_tls_eecdh_grade; the groups of `auto` only where main.cf sets them, OpenSSL's own are nearly the same."""
-    grade = config.str("smtpd_tls_eecdh_grade").lower()
-    one = {"strong": "tls_eecdh_strong_curve", "ultra": "tls_eecdh_ultra_curve"}
-    if grade in one:
-        return (config.str(one[grade]),)
-    if grade not in ("auto", "none"):
-        raise TLSConfigError(f"smtpd_tls_eecdh_grade: unknown grade {grade!r}: one of none, auto, strong, ultra")
-    own = grade == "auto" and config.is_set("tls_eecdh_auto_curves")
-    return tuple(config.list("tls_eecdh_auto_curves")) if own else ()
+def _groups(config: MainConfig, detailed: bool) -> tuple[str, ...]:
+    """tls_eecdh_auto_curves: like Postfix 3.7 with OpenSSL 3, whatever smtpd_tls_eecdh_grade says.
+
+    Where it is not set and Python's own ssl does the work, OpenSSL's groups, which are these and finite fields.
+    """
+    return tuple(config.list("tls_eecdh_auto_curves")) if detailed or config.is_set("tls_eecdh_auto_curves") else ()
 
 
 def _session_seconds(config: MainConfig) -> int | None:

@@ -92,9 +92,7 @@ async def test_certificates_by_name(listen: Any, authority: Authority, form: str
 @pytest.mark.parametrize(
     ("main", "text"),
     [
-        ("smtpd_tls_eecdh_grade = best", "unknown grade 'best'"),
         ("tls_eecdh_auto_curves = nonsense", "no usable group"),
-        ("smtpd_tls_eecdh_grade = strong\n        tls_eecdh_strong_curve = nonsense", "no usable group"),
         ("tls_server_sni_maps = inline:{a.example=/nonexistent/chain.pem}", "/nonexistent/chain.pem"),
         ("tls_server_sni_maps = inline:{a.example=%%%}", "neither files nor what postmap -F makes"),
         ("tls_server_sni_maps = static:/nonexistent", "tls_server_sni_maps: "),
@@ -109,8 +107,7 @@ async def test_what_cannot_be_is_told_at_the_start(start: Any, tls_settings: str
 @pytest.mark.parametrize(
     ("main", "group", "agrees"),
     [
-        ("smtpd_tls_eecdh_grade = ultra", "prime256v1", False),
-        ("smtpd_tls_eecdh_grade = ultra", "secp384r1", True),
+        ("", "prime256v1", True),
         ("tls_eecdh_auto_curves = prime256v1 nonsense", "prime256v1", True),
         ("tls_eecdh_auto_curves = prime256v1", "secp384r1", False),
     ],
