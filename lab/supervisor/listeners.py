@@ -6,7 +6,6 @@ import contextlib
 import errno
 import logging
 import os
-import secrets
 import socket
 import stat
 import time
@@ -214,7 +213,7 @@ class Sockets:
 
     def _bind_at(self, sock: socket.socket, listener: UnixListener, directory: int) -> tuple[int, int]:
         """The rest of _bind_unix, in a directory that may belong to another user; the socket's device and inode."""
-        temporary = f".{secrets.token_hex(4)}"
+        temporary = f".{os.urandom(4).hex()}"
         mask = os.umask(0o177)
         try:
             # The directory's descriptor keeps the temporary name inside sun_path, however long the path is.

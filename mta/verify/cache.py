@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from mta.verify.protocol import Fate
 from mta.verify.store import Store
 
 if TYPE_CHECKING:
@@ -22,21 +22,6 @@ PROBE_SECONDS: Final = 1000.0
 IN_PROGRESS: Final = "Address verification in progress"
 
 _VALUE: Final = re.compile(r"([0-3]):(\d{1,12}):(\d{1,12}):(.*)", re.DOTALL)
-
-
-class Fate(enum.IntEnum):
-    """What a probe found (DEL_RCPT_STAT_ of Postfix)."""
-
-    DELIVERABLE = 0
-    DEFERRED = 1
-    UNDELIVERABLE = 2
-    UNKNOWN = 3
-    """Nothing yet."""
-
-    @classmethod
-    def of(cls, status: str) -> Fate:
-        """By an enhanced status code."""
-        return {"2": cls.DELIVERABLE, "4": cls.DEFERRED}.get(status[:1], cls.UNDELIVERABLE)
 
 
 @dataclass(frozen=True, slots=True)

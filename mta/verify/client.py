@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from mta.proxymap.protocol import ProtocolError, Reader, encode, number
-from mta.verify.cache import Fate
-from mta.verify.server import GREETING, OK
+from mta.verify.protocol import GREETING, OK, Fate
 
 ANSWER_SECONDS: Final = 10.0
 """The service answers from what it knows; what takes longer will not come."""

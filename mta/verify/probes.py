@@ -10,7 +10,8 @@ from mta.message.received import local_received_header
 from mta.queue.errors import QueueError
 from mta.queue.message import NewMessage, QueuedMessage, Recipient, Trace
 from mta.tables import TableError
-from mta.verify.cache import Cache, Entry, Fate
+from mta.verify.cache import Cache, Entry
+from mta.verify.protocol import Fate
 
 log = logging.getLogger("postfix.verify")
 

@@ -14,14 +14,12 @@ from typing import Final
 
 from mta.proxymap.protocol import ProtocolError, Reader, encode
 from mta.tables import TableError
-from mta.verify.cache import Fate
 from mta.verify.probes import Prober
+from mta.verify.protocol import BAD, FAILED, GREETING, OK, Fate
 
 log = logging.getLogger("postfix.verify")
 
-GREETING: Final = {"protocol": "verify_protocol"}
 CHUNK: Final = 1 << 16
-OK, FAILED, BAD = "0", "1", "2"
 ADDRESS_LIMIT: Final = 1000
 """Octets of an address: more than RFC 5321 allows, and more than an LMDB key can hold is refused by the table."""
 REASON_LIMIT: Final = 2000

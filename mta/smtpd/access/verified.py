@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mta.smtpd.access.check import Check, Title, Verdict
-from mta.verify.cache import Fate
 from mta.verify.client import VerifyClient
+from mta.verify.protocol import Fate
 
 if TYPE_CHECKING:
     from mta.config import MainConfig

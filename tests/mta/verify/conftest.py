@@ -15,8 +15,8 @@ from mta.config import MainConfig
 from mta.queue import Queue, layout, service
 from mta.smtpd.connection import Connection
 from mta.smtpd.server import Server
-from mta.verify.cache import Fate
 from mta.verify.client import VerifyClient
+from mta.verify.protocol import Fate
 
 MAIN = """
 compatibility_level = 3.6

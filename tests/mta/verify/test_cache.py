@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mta.config import ConfigErrors, MainConfig
-from mta.verify.cache import IN_PROGRESS, Cache, CacheSettings, Entry, Fate, key_of
+from mta.verify.cache import IN_PROGRESS, Cache, CacheSettings, Entry, key_of
+from mta.verify.protocol import Fate
 from mta.verify.sender import probe_sender, without_time
 from mta.verify.store import FileStore, MemoryStore, open_store
 

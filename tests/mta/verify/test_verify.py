@@ -12,7 +12,7 @@ import pytest
 from mta.queue import Queue
 from mta.sendmail import command, options
 from mta.smtpd.access.verified import Verifier
-from mta.verify.cache import Fate
+from mta.verify.protocol import Fate
 from tests.mta.verify.conftest import Stack
 
 
