@@ -155,6 +155,7 @@ def solve(directory: Path | None, lang: str | None) -> None:
     work = _open(directory)
     kept = work.reset()
     work.apply(work.exercise.solution)
+    work.notes.solved = True
     work.take_over()
     click.echo(words.SOLVED.of(language(lang), {"kept": kept}))
     for line in show.solution(work, work.exercise.solution):

@@ -71,7 +71,9 @@ async def check(work: Work) -> list[Result]:
     room = work.room()
     started = time.time()
     results = [await look(step, room) for step in work.exercise.steps]
-    work.record({"time": started, "hints": work.notes.hints, "steps": [as_json(result) for result in results]})
+    notes = work.notes
+    steps = [as_json(result) for result in results]
+    work.record({"time": started, "hints": notes.hints, "solved": notes.solved, "steps": steps})
     return results
 
 

@@ -153,11 +153,10 @@ def _checks(work: Work, language: str) -> Iterator[_Check]:
             text = saw if isinstance(saw, str) else saw[language]
             title = step.title.of(language, facts)
             rows.append(_Row(place, title, result["passed"], text, source(step.source, language), result["wire"]))
-        yield _Check(
-            words.CHECKED.of(language, {"number": number, "time": _when(entry["time"])}),
-            words.HINTS_SEEN.of(language, {"hints": entry["hints"]}),
-            rows,
-        )
+        help_had = words.HINTS_SEEN.of(language, {"hints": entry["hints"]})
+        if entry["solved"]:
+            help_had += "; " + words.SOLUTION_SEEN.of(language)
+        yield _Check(words.CHECKED.of(language, {"number": number, "time": _when(entry["time"])}), help_had, rows)
 
 
 def _facts(work: Work, language: str) -> list[tuple[str, str]]:

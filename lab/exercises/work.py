@@ -43,6 +43,8 @@ class Notes:
     names: dict[str, str]
     values: dict[str, str]
     hints: int = 0
+    solved: bool = False
+    """Whether the sample solution was shown."""
     edited: float = field(default=0.0)
     """When the files were last taken over (seconds since the epoch)."""
 
@@ -201,7 +203,7 @@ class Work:
             self.stop()
             self.up()
         elif said:
-            raise PlanError([*said, "the configuration in use stays"])
+            raise PlanError([*map(self._short, said), "the configuration in use stays"])
         return warnings
 
     def take_over(self) -> list[str]:

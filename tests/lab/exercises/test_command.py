@@ -91,6 +91,8 @@ def test_from_start_to_report(desk: Desk) -> None:
         file = desk.directory / name
         text = file.read_text()
         assert "Relay access denied" in text
+        assert "hints seen: 2" in text
+        assert "the sample solution was shown" in text
         assert "genuine. Erika, exercise 12.1, 5 of 5" in desk.lab("report", "--verify", str(file), "--key", str(key))
         assert "NOT genuine" in desk.lab("report", "--verify", str(file), status=1)  # another key: none
         file.write_text(text.replace("connection refused", "250 Ok"))

@@ -25,7 +25,7 @@ def work(place: Path) -> Work:
     password = made.room().user("user").password
     wire = [f"C: AUTH PLAIN {password}", f"S: 250 {NASTY}"]
     step = {"passed": True, "saw": NASTY, "mistake": None, "seconds": 0.1, "wire": wire}
-    made.record({"time": 0.0, "hints": 1, "steps": [step] * len(made.exercise.steps)})
+    made.record({"time": 0.0, "hints": 1, "solved": False, "steps": [step] * len(made.exercise.steps)})
     return made
 
 
