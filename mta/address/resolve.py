@@ -106,7 +106,8 @@ class Resolver:
         cached = self._cache.get(key)
         now = time.monotonic()
         if cached and now < cached[0]:
-            return replace(cached[1], recipient=address) if plain else cached[1]
+            known = cached[1]
+            return known if known.recipient == address or not plain else replace(known, recipient=address)
         resolution = await self._resolve(address, sender)
         self._cache[key] = (now + CACHE_TIME, resolution)
         self._cache.move_to_end(key)

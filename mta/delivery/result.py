@@ -91,16 +91,19 @@ class Times:
 SIGNIFICANT_DIGITS = 2
 MAX_DECIMALS = 2
 """delay_logging_resolution_limit"""
+SHORTEST = 0.005
+"""What is shorter rounds to nothing."""
 
 
 def _figure(seconds: float) -> str:
     """Two significant digits, but no finer than a hundredth; whole seconds from ten on."""
-    value = max(0.0, seconds)
-    if value >= 10 ** (SIGNIFICANT_DIGITS - 1):
-        return str(round(value))
-    decimals = 1 if value >= 1 else MAX_DECIMALS
+    if seconds < SHORTEST:
+        return "0"
+    if seconds >= 10 ** (SIGNIFICANT_DIGITS - 1):
+        return str(round(seconds))
+    decimals = 1 if seconds >= 1 else MAX_DECIMALS
     # 0.1 and more have two significant digits at two decimals; below, the limit of resolution holds.
-    return f"{value:.{decimals}f}".rstrip("0").rstrip(".") or "0"
+    return f"{seconds:.{decimals}f}".rstrip("0").rstrip(".") or "0"
 
 
 @dataclass(slots=True)

@@ -72,13 +72,16 @@ async def _route(
     except TableError as error:
         logger.warning("%s: address resolution of %s failed: %s", message.queue_id, address, error)
         return Route(RETRY, "4.3.0 address resolver failure")
-    local_part = resolution.recipient.rpartition("@")[0].casefold()
-    if resolution.address_class is AddressClass.LOCAL and local_part == settings.double_bounce.casefold():
+    if resolution.address_class is AddressClass.LOCAL and _local_part(resolution) == settings.double_bounce.casefold():
         # Nobody reads it: a notice about a notice about a notice ends here (qmgr_message_resolve).
         return Route(SWALLOW, "undeliverable postmaster notification discarded")
     if resolution.error:
         return Route(ERROR, "5.1.3 bad address syntax")
     return _unless_deferred(Route(resolution.transport, resolution.nexthop), settings)
+
+
+def _local_part(resolution: Resolution) -> str:
+    return resolution.recipient.rpartition("@")[0].casefold()
 
 
 def _unless_deferred(route: Route, settings: ManagerSettings) -> Route:

@@ -71,9 +71,8 @@ class Connection(aiosmtpd.SMTP):
         self._reading_paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._deadline = 0.0
+        self._deadline = inf
         self._request_ends = inf
-        self._timer: asyncio.TimerHandle | None = None
         self._content: DotReader | None = None
         """What takes the octets that arrive, until its end has come."""
         self._upgrading = False
@@ -90,6 +89,7 @@ class Connection(aiosmtpd.SMTP):
         self.envelope = self._create_envelope()
         self.task = self.loop.create_task(self._handle_client())
         self.server.connections.add(self)
+        self.server.timekeeper.watch(self.server.connections, self.server.timeout)
 
     def data_received(self, data: bytes) -> None:
         if wiretap.on():
@@ -143,8 +143,6 @@ class Connection(aiosmtpd.SMTP):
         finally:
             self.server.connections.discard(self)
             self.envelope.close()
-            if self._timer is not None:
-                self._timer.cancel()
             self._hang_up()
 
     def _hang_up(self) -> None:
@@ -175,12 +173,13 @@ class Connection(aiosmtpd.SMTP):
 
     @property
     def input_waiting(self) -> bool:
-        return len(self.input) > 0
+        return bool(self.input)
 
     async def read_line(self) -> bytes:
         """The next command line, cut at line_length_limit octets."""
         limit = self.server.line_limit
-        self._begin_request()
+        if self.server.per_request_deadline:
+            self._begin_request()
         while (line := self.input.line(limit)) is None:
             await self._more_input()
         return line
@@ -196,7 +195,8 @@ class Connection(aiosmtpd.SMTP):
     async def read_content(self, newlines: Newlines, limit: int) -> DotReader:
         """The content of DATA, to its end."""
         reader = DotReader(newlines, limit, self.server.spool())
-        self._begin_request()
+        if self.server.per_request_deadline:
+            self._begin_request()
         try:
             rest = reader.feed(self.input.take_all())
             if rest is not None:
@@ -249,8 +249,7 @@ class Connection(aiosmtpd.SMTP):
                 kept.write(octets)
 
     def _begin_request(self) -> None:
-        if self.server.per_request_deadline:
-            self._request_ends = self.loop.time() + self.server.timeout
+        self._request_ends = self.loop.time() + self.server.timeout
 
     async def _more_input(self) -> None:
         """Wait for the client. Everything said so far is sent first."""
@@ -268,19 +267,12 @@ class Connection(aiosmtpd.SMTP):
         await self._timed(self._waiter)
 
     async def _timed(self, future: asyncio.Future[None]) -> None:
-        """Wait with smtpd_timeout, and with what is left of the request where smtpd_per_request_deadline = yes.
-
-        One timer serves the whole session: it looks whether the deadline has moved on.
-        """
+        """Wait with smtpd_timeout, and with what is left of the request where smtpd_per_request_deadline = yes."""
         self._prolong()
-        if self._timer is None or self._timer.when() > self._deadline:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
         try:
             await future
         finally:
-            self._deadline = 0.0
+            self._deadline = inf
         if self._timed_out:
             raise TimeLimitExceeded
 
@@ -290,16 +282,12 @@ class Connection(aiosmtpd.SMTP):
 
     _timed_out = False
 
-    def _check_deadline(self) -> None:
-        self._timer = None
-        if not self._deadline:
-            return
-        if self.loop.time() < self._deadline:
-            self._timer = self.loop.call_at(self._deadline, self._check_deadline)
-            return
-        self._timed_out = True
-        self._wake()
-        self.resume_writing()
+    def check_deadline(self, now: float) -> None:
+        """Called from time to time by the timekeeper."""
+        if now >= self._deadline:
+            self._timed_out = True
+            self._wake()
+            self.resume_writing()
 
     # Output.
 
@@ -311,11 +299,11 @@ class Connection(aiosmtpd.SMTP):
             await asyncio.sleep(server.error_sleep)
         if reply.code >= 400:
             reply = await server.finish_refusal(self.session, reply)
+            if reply.hangs_up:
+                self.session.hung_up = True
         wire = reply.wire()
         self._output.append(wire)
         self._output_size += len(wire)
-        if reply.hangs_up:
-            self.session.hung_up = True
         if self._output_size > OUTPUT_LIMIT:
             self.flush()
 

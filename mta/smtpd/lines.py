@@ -23,6 +23,9 @@ class InputBuffer:
     def __len__(self) -> int:
         return len(self._data)
 
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
     def feed(self, octets: bytes) -> None:
         self._data += octets
 

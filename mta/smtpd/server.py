@@ -43,6 +43,7 @@ from mta.smtpd.replies import Reply
 from mta.smtpd.session import Session, Transaction
 from mta.smtpd.spool import WHOLE_AT_ONCE, Spool
 from mta.smtpd.starttls import TlsService
+from mta.smtpd.timekeeper import Timekeeper
 from mta.smtpd.wrapper import Wrapper
 from mta.tables import Maps, TableError, maps_of
 
@@ -139,6 +140,7 @@ class Server:
     """`yes` for what serves clients while all sessions are taken."""
     clock: Callable[[], float] = time.time
     connections: set[Connection] = field(default_factory=set)
+    timekeeper: Timekeeper = field(default_factory=Timekeeper)
     _space_checked: float = -1.0
 
     @classmethod

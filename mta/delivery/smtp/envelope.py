@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from mta.address import quote_821
 from mta.delivery.smtp.session import Session
 from mta.queue.message import QueuedMessage, QueuedRecipient
 
+_UNCHANGED: Final = re.compile(r"[!-*,-<>-\[\]-~]*")
+"""What is the same in both encodings: printable, and none of `+`, `=` and `\\`."""
+
 
 def xtext(value: str) -> str:
     """RFC 3461 section 4: `+`, `=` and what is not printable become `+XX`."""
+    if _UNCHANGED.fullmatch(value):
+        return value
     return "".join(
         char if "!" <= char <= "~" and char not in "+=" else "".join(f"+{octet:02X}" for octet in _octets(char))
         for char in value
