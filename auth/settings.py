@@ -140,7 +140,7 @@ def _passdb(block: View) -> DatabaseSettings:
         base,
         # ``pass``: the old way of saying that a master passdb's success continues with the user's own entry.
         result_success="continue" if block.bool("pass") else base.result_success,
-        mechanisms=frozenset(word.upper() for word in block.list("mechanisms")),
+        mechanisms=frozenset(block.str("mechanisms").replace(",", " ").upper().split()),
         username_filter=tuple(block.str("username_filter").replace(",", " ").split()),
         deny=block.bool("deny"),
         master=block.bool("master"),

@@ -171,6 +171,12 @@ async def test_external_needs_a_certificate(start: Start, conf: str) -> None:
         assert [kind, *words[:1]] == reply
 
 
+async def test_mechanisms_of_a_passdb_may_have_commas(start: Start, tmp_path: object) -> None:
+    block = f"passdb {{\n driver = passwd-file\n args = {tmp_path}/users\n mechanisms = cram-md5, plain,login\n}}\n"
+    peer = await (await start(block, users=USERS)).connect()
+    assert (await plain(peer, "alice", "secret"))[0] == "OK"
+
+
 async def test_external_is_a_log_in_with_an_empty_password(start: Start, conf: str) -> None:
     running = await start(conf + "auth_ssl_username_from_cert = yes\n", users=USERS)
     peer = await running.connect()
