@@ -116,6 +116,8 @@ class Admission:
         """Go through all deferred mail (of a recipient's domain), due or not."""
         self._incoming = True
         self._flushes[domain] = _Run(_All(domain), flush=True)
+        if domain is None:
+            self._due = None  # it is among all
 
     def begin_round(self) -> None:
         """Until the next, what `portion` hands out belongs together."""
