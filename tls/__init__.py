@@ -13,8 +13,8 @@ r"""TLS for hardmail: certificates, protocol policy, contexts and the STARTTLS g
         Policy()      hardmail's own: TLS 1.2 and up
 
     context           the only place where an SSL context is made
-        server_context(certificate_file, key_file, policy, client_ca=None, request_client_certificate=False,
-                       detailed=False, ...) -> ssl.SSLContext     detailed: description knows the key exchange too
+        server_context(certificate_file, key_file, policy, detailed=False, ...) -> ssl.SSLContext
+                       ...: openssl_context.ServerSettings; detailed: description knows the key exchange too
         client_context(policy, ca_file=None, ca_path=None, verify="none" | "fingerprint" | "chain" | "name", ...)
         context_twisted.twisted_server_options(certificate_file, key_file, policy, ...)   for startTLS / listenSSL
         openssl_context.openssl_server_context    what it is made of; the settings that both share are told there

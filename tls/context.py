@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ssl
 import warnings
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
-
-from OpenSSL import SSL
+from typing import Literal, Unpack
 
 from tls.bio import BIOServerContext
 from tls.errors import TLSConfigError
-from tls.openssl_context import NO_DH, existing, openssl_server_context, pair_error
+from tls.openssl_context import (
+    NO_DH,
+    ServerSettings,
+    asks_for_certificates,
+    existing,
+    openssl_server_context,
+    pair_error,
+)
 from tls.pem import PEM, file_of, name_of
 from tls.policy import Policy, Version
 
@@ -34,56 +38,21 @@ _HIDDEN_VERSIONS = (
 
 
 def server_context(
-    certificate_file: PEM,
-    key_file: PEM,
-    policy: Policy,
-    client_ca: PEM | None = None,
-    request_client_certificate: bool = False,
-    *,
-    client_ca_path: Path | None = None,
-    require_client_certificate: bool = False,
-    require_crl: bool = False,
-    verify_depth: int | None = None,
-    further_certificates: Sequence[tuple[PEM, PEM]] = (),
-    key_password: str | None = None,
-    session_tickets: bool = True,
-    session_seconds: int | None = None,
-    detailed: bool = False,
-    dh_parameters: PEM | None = None,
-    by_name: Mapping[str, SSL.Context] | None = None,
+    certificate_file: PEM, key_file: PEM, policy: Policy, *, detailed: bool = False, **settings: Unpack[ServerSettings]
 ) -> ssl.SSLContext:
     """
     A context for the accepting side of asyncio. Raises TLSConfigError.
 
-    `further_certificates` are for other key types (smtpd_tls_eccert_file, ssl_alt_cert), `dh_parameters` is PEM for
-    finite-field Diffie-Hellman. A client certificate that is requested may be absent and may be anybody's:
-    tls.description tells whether an authority of `client_ca` or `client_ca_path` signed it. One that is required must
-    be signed so. `detailed` makes the key exchange known to tls.description; like everything that Python's ssl cannot
-    do (requests for certificates, groups, TLS 1.3 suites, the life of sessions, certificates by name; their meaning is
-    told in openssl_server_context) it runs the connections in pyOpenSSL (tls.bio), which costs some 40 microseconds
-    for each read and write.
+    `detailed` makes the key exchange known to tls.description. Like everything that Python's ssl cannot do (requests
+    for certificates, groups, TLS 1.3 suites, the life of sessions, certificates by name) it runs the connections in
+    pyOpenSSL (tls.bio), which costs some 40 microseconds for each read and write.
     """
-    verification = request_client_certificate or require_client_certificate
-    if detailed or verification or policy.groups or policy.suites or session_seconds is not None or by_name:
+    seconds, dh = settings.get("session_seconds"), settings.get("dh_parameters")
+    verification = asks_for_certificates(settings)
+    if detailed or verification or policy.groups or policy.suites or seconds is not None or settings.get("by_name"):
         context: ssl.SSLContext = BIOServerContext(ssl.PROTOCOL_TLS_SERVER)
         assert isinstance(context, BIOServerContext)
-        context.openssl = openssl_server_context(
-            certificate_file,
-            key_file,
-            policy,
-            client_ca,
-            request_client_certificate,
-            client_ca_path=client_ca_path,
-            require_client_certificate=require_client_certificate,
-            require_crl=require_crl,
-            verify_depth=verify_depth,
-            further_certificates=further_certificates,
-            key_password=key_password,
-            session_tickets=session_tickets,
-            session_seconds=session_seconds,
-            dh_parameters=dh_parameters,
-            by_name=by_name,
-        )
+        context.openssl = openssl_server_context(certificate_file, key_file, policy, **settings)
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _apply(context, policy)
@@ -93,20 +62,21 @@ def server_context(
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     else:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-    if not session_tickets or session_seconds == 0:
+    if not settings.get("session_tickets", True) or seconds == 0:
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
-    for certificate, key in [(certificate_file, key_file), *further_certificates]:
-        _load_pair(context, certificate, key, key_password)
-    if dh_parameters is not None:
-        with file_of(dh_parameters) as path:
+    for certificate, key in [(certificate_file, key_file), *settings.get("further_certificates", ())]:
+        _load_pair(context, certificate, key, settings.get("key_password"))
+    if dh is not None:
+        with file_of(dh) as path:
             try:
                 context.load_dh_params(path)
             except (OSError, ssl.SSLError) as error:
-                raise TLSConfigError(f"{name_of(dh_parameters)}: {NO_DH}") from error
+                raise TLSConfigError(f"{name_of(dh)}: {NO_DH}") from error
     if verification:
-        _load_authorities(context, client_ca, client_ca_path)
-        context.verify_mode = ssl.CERT_REQUIRED if require_client_certificate else ssl.CERT_OPTIONAL
+        _load_authorities(context, settings.get("client_ca"), settings.get("client_ca_path"))
+        required = settings.get("require_client_certificate")
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     return context
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -28,50 +29,54 @@ _HIDDEN_VERSIONS = (
 )
 
 
-def openssl_server_context(
-    certificate_file: PEM,
-    key_file: PEM,
-    policy: Policy,
-    client_ca: PEM | None = None,
-    request_client_certificate: bool = False,
-    *,
-    client_ca_path: Path | None = None,
-    require_client_certificate: bool = False,
-    require_crl: bool = False,
-    verify_depth: int | None = None,
-    further_certificates: Sequence[tuple[PEM, PEM]] = (),
-    key_password: str | None = None,
-    session_tickets: bool = True,
-    session_seconds: int | None = None,
-    dh_parameters: PEM | None = None,
-    by_name: Mapping[str, SSL.Context] | None = None,
-) -> SSL.Context:
-    """
-    The same as context.server_context for pyOpenSSL, always detailed. Raises TLSConfigError.
+class ServerSettings(TypedDict, total=False):
+    """What a server may be told beside its certificate and its policy; what is not told is as OpenSSL has it."""
 
-    `require_crl`: `client_ca` holds a revocation list of each authority beside its certificate, and a client's
-    certificate whose authority has none is not trusted. `verify_depth` is the number of certificates above the
-    client's. `session_seconds` is how long a session can be resumed, 0: not at all. `by_name` has other certificates
-    for the names that clients ask for (SNI): a name, or a domain with a leading dot for all names below it.
-    """
+    further_certificates: Sequence[tuple[PEM, PEM]]
+    """For other key types (smtpd_tls_eccert_file, ssl_alt_cert)."""
+    key_password: str | None
+    dh_parameters: PEM | None
+    """For finite-field Diffie-Hellman."""
+    session_tickets: bool
+    session_seconds: int | None
+    """How long a session can be resumed; 0: not at all."""
+    by_name: Mapping[str, SSL.Context]
+    """Other certificates for names that clients ask for (SNI): a name, or `.domain` for all names below it."""
+    request_client_certificate: bool
+    """It may be absent and may be anybody's: tls.description tells whether an authority of ours signed it."""
+    require_client_certificate: bool
+    """It must be signed by one."""
+    client_ca: PEM | None
+    client_ca_path: Path | None
+    require_crl: bool
+    """`client_ca` has a revocation list of each authority too; where none is, the authority's word is not taken."""
+    verify_depth: int | None
+    """How many certificates may stand above the client's."""
+
+
+def openssl_server_context(
+    certificate_file: PEM, key_file: PEM, policy: Policy, **settings: Unpack[ServerSettings]
+) -> SSL.Context:
+    """The same as context.server_context for pyOpenSSL, always detailed. Raises TLSConfigError."""
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    _apply(context, policy, session_tickets)
-    for certificate, key in [(certificate_file, key_file), *further_certificates]:
-        _load_pair(context, certificate, key, key_password)
-    if dh_parameters is not None:
-        with file_of(dh_parameters) as path, _config_errors(f"{name_of(dh_parameters)}: {NO_DH}"):
+    _apply(context, policy, settings.get("session_tickets", True))
+    for certificate, key in [(certificate_file, key_file), *settings.get("further_certificates", ())]:
+        _load_pair(context, certificate, key, settings.get("key_password"))
+    if (dh := settings.get("dh_parameters")) is not None:
+        with file_of(dh) as path, _config_errors(f"{name_of(dh)}: {NO_DH}"):
             context.load_tmp_dh(os.fsencode(path))
-    if session_seconds is not None:
-        _limit_sessions(context, session_seconds)
-    if by_name:
+    if (seconds := settings.get("session_seconds")) is not None:
+        _limit_sessions(context, seconds)
+    if by_name := settings.get("by_name"):
         context.set_tlsext_servername_callback(lambda connection: _choose(connection, by_name))
-    if request_client_certificate or require_client_certificate:
-        _verify_clients(context, client_ca, client_ca_path, require_client_certificate)
-        if verify_depth is not None:
-            context.set_verify_depth(max(verify_depth - 1, 0))  # OpenSSL does not count the authority itself
-        if require_crl:
-            _check_revocations(context)
+    if asks_for_certificates(settings):
+        _verify_clients(context, settings)
     return context
+
+
+def asks_for_certificates(settings: ServerSettings) -> bool:
+    """Whether clients are asked for one."""
+    return bool(settings.get("request_client_certificate") or settings.get("require_client_certificate"))
 
 
 NO_DH = "no usable Diffie-Hellman parameters"
@@ -144,8 +149,9 @@ def _choose(connection: SSL.Connection, by_name: Mapping[str, SSL.Context]) -> N
             return
 
 
-def _verify_clients(context: SSL.Context, authorities: PEM | None, path: Path | None, required: bool) -> None:
-    if path is not None:
+def _verify_clients(context: SSL.Context, settings: ServerSettings) -> None:
+    authorities, required = settings.get("client_ca"), settings.get("require_client_certificate", False)
+    if (path := settings.get("client_ca_path")) is not None:
         context.load_verify_locations(None, os.fsencode(existing(path)))
     if authorities is not None:
         with (
@@ -158,13 +164,12 @@ def _verify_clients(context: SSL.Context, authorities: PEM | None, path: Path | 
     _limit_sessions(context, 0)
     mode = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if required else 0)
     context.set_verify(mode, note_and_judge if required else note_and_accept)
-
-
-def _check_revocations(context: SSL.Context) -> None:
-    """Every certificate of the chain is looked up in the list of its authority, which was loaded beside it."""
-    store = context.get_cert_store()
-    assert store is not None
-    store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL)
+    if (depth := settings.get("verify_depth")) is not None:
+        context.set_verify_depth(max(depth - 1, 0))  # OpenSSL does not count the authority itself
+    if settings.get("require_crl"):  # each certificate of the chain is looked up in its authority's list
+        store = context.get_cert_store()
+        assert store is not None
+        store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL)
 
 
 def _load_pair(context: SSL.Context, certificate: PEM, key: PEM, password: str | None) -> None:

@@ -135,7 +135,7 @@ def _wrapper(options: argparse.Namespace, program: list[str]) -> Wrapper:
         verified = options.verify != 0
         context = client_context(
             Policy(),
-            options.ca_file,
+            ca_file=options.ca_file,
             verify="name" if verified else "none",
             certificate_file=options.pem,
             system_authorities=verified and options.ca_file is None,
@@ -151,7 +151,7 @@ def _wrapper(options: argparse.Namespace, program: list[str]) -> Wrapper:
             options.pem,
             options.pem,
             Policy(),
-            options.ca_file,
+            client_ca=options.ca_file,
             request_client_certificate=bool(options.verify),
             require_client_certificate=options.verify == 2,
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,10 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("-c", metavar="CONFDIR", type=Path, default=Path("/etc/postfix"), help="where main.cf is")
     options = parser.parse_args(argv)
+    kind = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or sys.stdin.isatty()):
+        print("policyd: standard input has to be a pipe or a socket", file=sys.stderr)
+        return os.EX_USAGE
     try:
         policy = policy_of(MainConfig.load(options.c))
     except (ConfigErrors, OSError) as error:

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -184,11 +185,19 @@ async def test_on_a_socket(policy: Policy, tmp_path: Path, family: socket.Addres
 
 
 def test_the_command_answers_on_standard_input(tmp_path: Path) -> None:
-    import subprocess
-
     (tmp_path / "main.cf").write_text("compatibility_level = 3.6\n")
     octets = b"".join(f"{name}={value}\n".encode() for name, value in request(client_address="127.0.0.1").items())
     program = "import sys; from mta.policyd.command import main; sys.exit(main(sys.argv[1:]))"
     argv = [sys.executable, "-c", program, "-c", str(tmp_path)]
     done = subprocess.run(argv, input=octets + b"\n", capture_output=True, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"action=DUNNO\n\n", b"")
+
+
+def test_standard_input_that_cannot_be_waited_for_is_refused(tmp_path: Path) -> None:
+    """A file, or /dev/null, has nothing that an event loop could wait for: a policy client is a pipe or a socket."""
+    program = "import sys; from mta.policyd.command import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "-c", str(tmp_path)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (64, "policyd: standard input has to be a pipe or a socket\n")
