@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from auth.cyrus import saslauthd
 from lab.sandbox import Confinement, SandboxError, confine, python_paths
@@ -16,15 +15,15 @@ def main(argv: list[str]) -> int:
 
 
 def _confine(needs: saslauthd.Needs) -> None:
-    # The directory of a file, so that one put in place anew is seen.
-    files = [path.parent if path.parent.is_dir() and path.parent != Path("/etc") else path for path in needs.read]
+    # The directory of a file: saslpasswd2 puts it in place anew each time. For /etc/sasldb2.users that is all of /etc.
+    directories = dict.fromkeys(path.parent if path.parent.is_dir() else path for path in needs.read)
     who = needs.user
     try:
         confine(
             Confinement(
                 user=who.pw_name if who else None,
                 groups=os.getgrouplist(who.pw_name, who.pw_gid) if who else os.getgroups(),
-                read=(*python_paths.SYSTEM, *(python_paths.NETWORK if needs.network else ()), *files),
+                read=(*python_paths.SYSTEM, *(python_paths.NETWORK if needs.network else ()), *directories),
                 write=needs.write,
                 tcp_connect=needs.network,
             )
