@@ -16,7 +16,8 @@ def main(argv: list[str]) -> int:
 
 def _confine(needs: saslauthd.Needs) -> None:
     # The directory of a file: saslpasswd2 puts it in place anew each time. For /etc/sasldb2.users that is all of /etc.
-    directories = dict.fromkeys(path.parent if path.parent.is_dir() else path for path in needs.read)
+    places = [*needs.read, *(path.resolve() for path in needs.read)]
+    directories = dict.fromkeys(path.parent if path.parent.is_dir() else path for path in places)
     who = needs.user
     try:
         confine(

@@ -318,7 +318,7 @@ class _Reader:
         except BadArguments:
             return (), ()  # told already
         found: dict[Path, None] = {}
-        for path in paths:
+        for path in dict.fromkeys([*paths, *(path.resolve() for path in paths)]):
             if path.is_dir():
                 found.setdefault(path)
             elif path.parent.is_dir() and path.parent != Path("/etc"):

@@ -70,6 +70,13 @@ async def takes(path: Path, user: str, password: str) -> bool:
     return answer[2:4] == b"OK"
 
 
+async def test_a_file_of_users_may_be_a_link(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "users").write_text("alice:{PLAIN}secret\n")
+    (place / "users").symlink_to(tmp_path / "users")
+    async with saslauthd(place, "-a", "passwd-file", "-O", str(place / "users")) as path:
+        assert await takes(path, "alice", "secret")
+
+
 @pytest.mark.skipif(landlock.abi() == 0, reason="the kernel has no Landlock")
 async def test_other_files_than_its_own_are_not_there_for_it(place: Path, tmp_path: Path) -> None:
     (tmp_path / "users").write_text("alice:{PLAIN}secret\nbob:{PLAIN}secret\n")
