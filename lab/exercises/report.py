@@ -46,16 +46,20 @@ class Verdict:
 
 
 def write(work: Work, directory: Path, language: str) -> list[Path]:
-    """Write report.md and report.html. Raises UsageError if nothing was checked yet."""
+    """Write report.md and report.html. Raises UsageError if nothing was checked yet, LabError."""
     if not work.recorded():
         raise UsageError(words.NO_CHECK_YET.of(language))
-    directory.mkdir(parents=True, exist_ok=True)
     written = []
     for name, made in (("report.md", markdown), ("report.html", html)):
         body = _head(work) + "".join(f"{line}\n" for line in made(work, language))
         data = _redacted(work, body).encode()
         path = directory / name
-        path.write_bytes(data + f"<!-- hardmail-signature hmac-sha256 {_sign(_seed(work), data)} -->\n".encode())
+        data += f"<!-- hardmail-signature hmac-sha256 {_sign(_seed(work), data)} -->\n".encode()
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        except OSError as error:
+            raise LabError(f"{error.filename}: {error.strerror}") from None
         written.append(path)
     return written
 

@@ -28,8 +28,11 @@ KEY_OCTETS = 32
 
 
 def make_key(path: Path) -> None:
-    """Write a new key of a class, for the teacher's eyes only. Raises OSError if there is a file already."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    """Write a new key of a class, for the teacher's eyes only. Raises LabError, also if there is a file already."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise LabError(f"{path}: {error.strerror}") from None
     with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
         file.write(secrets.token_hex(KEY_OCTETS) + "\n")
 

@@ -162,8 +162,8 @@ class Work:
         return kept
 
     def edited_since_reload(self) -> list[str]:
-        """Files that were written after they were last taken over."""
-        found = (path for confdir in self.confdirs() for path in confdir.rglob("*") if path.is_file())
+        """Files of the student's host that were written after they were last taken over."""
+        found = (path for path in (self.directory / self.exercise.own).rglob("*") if path.is_file())
         return [str(p.relative_to(self.directory)) for p in found if p.stat().st_mtime > self.notes.edited]
 
     # The processes

@@ -118,6 +118,7 @@ def test_list(desk: Desk) -> None:
         (["start", "12.1", "--seed", "abc"], 64, "64 hexadecimal digits"),
         (["start", "12.1", "--student", "a\nb"], 64, "printable"),
         (["check"], 69, "no exercise runs"),
+        (["seed", "--key", "/proc/nothing/key"], 70, "/proc/nothing/key: No such file"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(desk: Desk, arguments: list[str], status: int, said: str) -> None:
