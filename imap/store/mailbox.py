@@ -3,21 +3,21 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
-from imap.store import changes, filenames, transfer, uids
+from imap.store import changes, transfer, uids
 from imap.store.access import is_read_only
 from imap.store.acl import ALL
 from imap.store.box import Box
-from imap.store.errors import Expunged, MailboxDeleted, NoPermission
+from imap.store.errors import MailboxDeleted, NoPermission
 from imap.store.guard import guarded
 from imap.store.index import UNSEEN, Index
-from imap.store.maildir import crlf, crlf_size
 from imap.store.messages import Messages
 from imap.store.rows import Row, flag_set, load_by_id
-from imap.store.stream import Mark, Outgoing
+from imap.store.stream import Outgoing
+from imap.store.texts import Texts
 from imap.store.transfer import Destinations
 from imap.store.types import AppendResult, Changes, CopyResult, Message, NewMail, StoreMode, StoreResult
 from imap.store.watch import Watch
@@ -26,9 +26,7 @@ T = TypeVar("T")
 
 _COLUMNS = "uid, bits, keywords, modseq, size, date"
 _FEW = 500  # so many UIDs are named in a statement; for more the whole mailbox is read
-_HEADER_CHUNK = 16 * 1024  # most headers fit
 _NOTHING = Changes()
-_PENDING_LIMIT = 512  # measured sizes and dates are written to the index in lots of this many
 
 
 class Mailbox:
@@ -46,17 +44,16 @@ class Mailbox:
         self.keywords: tuple[str, ...] = ()
         self.box = box
         self.index = index
-        self._marked = 0, Mark()  # the big message that was read in pieces last, and how far
+        self.texts = Texts(self)
         self._destinations = destinations
-        self._row_id = 0
+        self.row_id = 0
         self._modseq = -1
         self._recent: list[range] = []  # UIDs; sessions take turns in claiming them
-        self._pending: dict[int, tuple[int, int]] = {}
         self._own: dict[int, int] = {}  # changed here since the last sync() and not held: UID and mod-sequence
         self._ahead: set[int] = set()  # read with a change that sync() has not told yet
         self._seen: tuple[int, ...] | None = None  # the signs under which the last sync() told all there was
         row = self._current_row()
-        self._row_id = row.id
+        self.row_id = row.id
         self.uidvalidity, self.uidnext, self.guid = row.uidvalidity, row.uidnext, row.guid
         self.highest_modseq = self._modseq = row.modseq
         self._begin(row)
@@ -67,14 +64,14 @@ class Mailbox:
     def sync(self) -> Changes:
         """Apply what happened since the last call. Raises MailboxDeleted when the mailbox is no longer this one."""
         signs = self._signs()
-        if signs == self._seen and not self._pending:
+        if signs == self._seen and not self.texts.pending:
             return _NOTHING
-        self._flush()
+        self.texts.flush()
         row = self._current_row()
         if row.uidvalidity != self.uidvalidity:
             raise MailboxDeleted()
-        if row.id != self._row_id:  # the index was built anew: everything is compared
-            self._row_id, self._modseq = row.id, -1
+        if row.id != self.row_id:  # the index was built anew: everything is compared
+            self.row_id, self._modseq = row.id, -1
         changes = self._apply(row)
         settled = not row.unsettled and (self.examined or not row.in_new)
         self._seen = signs if settled else None
@@ -98,7 +95,7 @@ class Mailbox:
         """The row, brought up to date with the disk; a session that may write claims \\Recent."""
         try:
             self.index.refresh()
-            row = load_by_id(self.index.connection, self._row_id)
+            row = load_by_id(self.index.connection, self.row_id)
             claimed = row is not None and (self.examined or row.first_recent >= row.uidnext)
             if row is not None and claimed and self._is_current(row):
                 return row
@@ -121,8 +118,8 @@ class Mailbox:
     def transaction(self, *, force: bool = False) -> Iterator[tuple[sqlite3.Connection, Row]]:
         """A write transaction with the row as it is on disk now."""
         with self.index.write() as db:
-            if self._row_id:
-                row = load_by_id(db, self._row_id)
+            if self.row_id:
+                row = load_by_id(db, self.row_id)
                 if row is not None:
                     self.box.key = row.name
                 elif not self.box.is_in_place():
@@ -147,7 +144,7 @@ class Mailbox:
     def _read(self, first: int, last: int) -> list[Message]:
         """The messages with UIDs from `first` to `last`, as they are in the index now."""
         query = f"SELECT {_COLUMNS} FROM message WHERE mailbox = ? AND uid BETWEEN ? AND ? ORDER BY uid"  # noqa: S608
-        found = self.index.connection.execute(query, (self._row_id, first, last)).fetchall()
+        found = self.index.connection.execute(query, (self.row_id, first, last)).fetchall()
         self._ahead.update(uid for uid, _, _, modseq, _, _ in found if modseq > self._modseq)
         return [self._message(*values) for values in found]
 
@@ -157,7 +154,7 @@ class Mailbox:
 
     def _apply(self, row: Row) -> Changes:
         """Bring .messages up to the row's mod-sequence."""
-        if row.modseq == self._modseq and row.id == self._row_id:
+        if row.modseq == self._modseq and row.id == self.row_id:
             return Changes()
         db = self.index.connection
         expunged, restated = self._apply_expunged(db, row)
@@ -233,32 +230,32 @@ class Mailbox:
         """How many messages are without \\Seen, and the UID of the first (0: none)."""
         last = self.messages.uids[-1] if self.messages.uids else 0
         query = f"SELECT COUNT(*), COALESCE(MIN(uid), 0) FROM message WHERE mailbox = ? AND uid <= ? AND {UNSEEN}"  # noqa: S608
-        count, first = self.index.connection.execute(query, (self._row_id, last)).fetchone()
+        count, first = self.index.connection.execute(query, (self.row_id, last)).fetchone()
         return count, first
 
     @guarded
     def changed_since(self, modseq: int) -> list[int]:
         """UIDs of messages that are new or changed after `modseq`, ascending (RFC 7162)."""
         query = "SELECT uid FROM message WHERE mailbox = ? AND modseq > ? ORDER BY uid"
-        found = self.index.connection.execute(query, (self._row_id, modseq))
+        found = self.index.connection.execute(query, (self.row_id, modseq))
         return [uid for (uid,) in found if uid in self.messages]
 
     @guarded
     def vanished(self, modseq: int) -> list[int] | None:
         """UIDs expunged after `modseq`, ascending (RFC 7162); None if the index does not go back so far."""
         db = self.index.connection
-        row = load_by_id(db, self._row_id)
+        row = load_by_id(db, self.row_id)
         if row is None or modseq < row.floor:
             return None
         found = db.execute(
-            "SELECT uid FROM expunged WHERE mailbox = ? AND modseq > ? ORDER BY uid", (self._row_id, modseq)
+            "SELECT uid FROM expunged WHERE mailbox = ? AND modseq > ? ORDER BY uid", (self.row_id, modseq)
         )
         return [uid for (uid,) in found]
 
     @guarded
     def rest(self) -> None:
         """Keep nothing open that can be opened again: the session only waits."""
-        self._flush()
+        self.texts.flush()
         self.index.rest()
 
     def watch(self) -> Watch:
@@ -270,94 +267,27 @@ class Mailbox:
     @guarded
     def read(self, uid: int) -> bytes:
         """The whole message with CRLF line ends. Raises Expunged."""
-        return crlf(self._stored(uid))
+        return self.texts.read(uid)
 
     @guarded
     def read_header(self, uid: int) -> bytes:
         """The header and the empty line behind it, with CRLF line ends. Raises Expunged."""
-        head = self._stored(uid, _HEADER_CHUNK)
-        end = _header_end(head)
-        if end < 0 and len(head) == _HEADER_CHUNK:
-            head = self._stored(uid)
-            end = _header_end(head)
-        return crlf(head if end < 0 else head[:end])
+        return self.texts.read_header(uid)
 
     @guarded
     def outgoing(self, uid: int) -> Outgoing:
         """A message to be read in pieces. Raises Expunged."""
-        if uid != self._marked[0]:
-            self._marked = uid, Mark()
-        return Outgoing(self._found(uid, self.box.maildir.open), self._marked[1])
-
-    def _stored(self, uid: int, count: int | None = None) -> bytes:
-        return self._found(uid, lambda file: self.box.maildir.read(file, count))
-
-    def _found(self, uid: int, look: Callable[[str], T]) -> T:
-        """What `look` makes of the message's file. Raises Expunged."""
-        for attempt in range(3):
-            file, _ = self._file(uid)
-            try:
-                return look(file)
-            except FileNotFoundError:
-                with self.transaction(force=attempt > 0):  # renamed by another program: look again
-                    pass
-        raise Expunged()
-
-    def _file(self, uid: int) -> tuple[str, str]:
-        found: tuple[str, str] | None = self.index.connection.execute(
-            "SELECT file, extra FROM message WHERE mailbox = ? AND uid = ?", (self._row_id, uid)
-        ).fetchone()
-        if found is None:
-            raise Expunged()
-        return found
-
-    @guarded
-    def _measure(self, message: Message) -> tuple[int, int, str]:
-        """Size, date and GUID of a message; what was not known goes to the index."""
-        uid = message.uid
-        size, date = self.index.connection.execute(
-            "SELECT size, date FROM message WHERE mailbox = ? AND uid = ?", (self._row_id, uid)
-        ).fetchone() or (None, None)
-        size, date = self._pending.get(uid, (size, date))
-        if size is None:
-            size = crlf_size(self._stored(uid))
-        if date is None:
-            date = self._date(uid)
-            self._pending[uid] = (size, date)
-            if len(self._pending) >= _PENDING_LIMIT:
-                self._flush()
-        file, extra = self._file(uid)
-        fields = {part[0]: part[1:] for part in extra.split()}
-        return size, date, fields.get("G") or filenames.split(file[4:])[0]
-
-    def _date(self, uid: int) -> int:
-        for _ in range(2):
-            place, name = self.box.maildir.locate(self._file(uid)[0])
-            try:
-                return int(place.stat(name).st_mtime)
-            except FileNotFoundError:
-                with self.transaction(force=True):
-                    pass
-        raise Expunged()
+        return self.texts.outgoing(uid)
 
     @guarded
     def save_date(self, uid: int) -> int:
         """SAVEDATE (RFC 8514): when the mail came into this mailbox, seconds since the epoch. Raises Expunged."""
-        place, name = self.box.maildir.locate(self._file(uid)[0])
-        try:
-            return int(place.stat(name).st_ctime)
-        except FileNotFoundError:
-            raise Expunged() from None
+        return self.texts.save_date(uid)
 
-    def _flush(self) -> None:
-        """Write measured sizes and dates to the index."""
-        if self._pending:
-            pending, self._pending = self._pending, {}
-            with self.index.write() as db:
-                db.executemany(
-                    "UPDATE message SET size = ?, date = ? WHERE mailbox = ? AND uid = ?",
-                    [(size, date, self._row_id, uid) for uid, (size, date) in pending.items()],
-                )
+    @guarded
+    def _measure(self, message: Message) -> tuple[int, int, str]:
+        """Size, date and GUID of a message."""
+        return self.texts.measure(message)
 
     # -- values that the protocol side computed -----------------------------------------------------------------------
 
@@ -366,7 +296,7 @@ class Mailbox:
         """The values put under `key` for these UIDs, as far as there are any."""
         wanted = set(uids)
         query = "SELECT uid, value FROM cache WHERE mailbox = ? AND key = ?"
-        parameters: list[object] = [self._row_id, key]
+        parameters: list[object] = [self.row_id, key]
         if len(wanted) <= _FEW:
             query += f" AND uid IN ({', '.join('?' * len(wanted))})"
             parameters += wanted
@@ -381,7 +311,7 @@ class Mailbox:
         with self.index.write() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO cache (mailbox, uid, key, value) VALUES (?, ?, ?, ?)",
-                [(self._row_id, uid, key, value) for uid, value in values.items() if uid in self.messages],
+                [(self.row_id, uid, key, value) for uid, value in values.items() if uid in self.messages],
             )
 
     # -- changing -----------------------------------------------------------------------------------------------------
@@ -428,7 +358,7 @@ class Mailbox:
     def close(self) -> None:
         """Give descriptors back and write what was measured."""
         with contextlib.suppress(sqlite3.Error):
-            self._flush()
+            self.texts.flush()
         self.box.maildir.close()
 
     def __enter__(self) -> Self:
@@ -438,13 +368,3 @@ class Mailbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _header_end(stored: bytes) -> int:
-    """Where the body begins in stored octets; -1 if the header does not end here."""
-    if stored.startswith(b"\n"):
-        return 1
-    if stored.startswith(b"\r\n"):
-        return 2
-    ends = [end + len(mark) for mark in (b"\n\n", b"\n\r\n") if (end := stored.find(mark)) >= 0]
-    return min(ends, default=-1)
