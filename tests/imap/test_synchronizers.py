@@ -1,4 +1,4 @@
-"""mbsync keeps a folder of 500 mails the same on both sides: what either side changes, and nothing a second time."""
+"""mbsync and offlineimap keep 500 mails the same on both sides: what either side changes, and nothing a second time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 from imap.imap4.service import sessions
 from imap.imap4.settings import Settings
 from imap.store import NewMail, UserStore
+from tests.imap.corpus import COUNT, message, messages
 
 pytestmark = pytest.mark.interop
 
-COUNT = 500
 FLAG_LETTERS = {"\\Seen": "S", "\\Flagged": "F", "\\Answered": "R", "\\Deleted": "T", "\\Draft": "D"}
 
-CONFIGURATION = """\
+MBSYNC = """\
 FSync no
 
 IMAPAccount server
@@ -49,24 +49,31 @@ Expunge Both
 SyncState *
 """
 
-# What mail of all sorts looks like: encoded words, long references, 8-bit text, attachments, lines of dots.
-BODIES = (
-    b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n.\r\n..\r\n",
-    b'Content-Type: multipart/mixed; boundary="=_b"\r\n\r\n--=_b\r\n\r\ntext\r\n--=_b\r\nContent-Type: image/png\r\n'
-    b"Content-Transfer-Encoding: base64\r\n\r\n" + b"QUJD" * 19 * 20 + b"\r\n--=_b--\r\n",
-    b"\r\n" + b"A line of some length that is not wrapped at all. " * 40 + b"\r\n",
-    b"Content-Type: text/html\r\n\r\n<p>no newline at the end",
-)
+OFFLINEIMAP = """\
+[general]
+accounts = all
+metadata = {home}/metadata
+ui = Noninteractive.Quiet
+fsync = False
 
+[Account all]
+localrepository = near
+remoterepository = far
 
-def message(number: int) -> bytes:
-    head = (
-        f"From: =?utf-8?q?J=C3=BCrgen?= <j{number}@a.test>\r\nTo: alice@b.test\r\nSubject: =?utf-8?b?w7w=?= {number}\r\n"
-        f"Message-ID: <{number}@a.test>\r\nReferences: {' '.join(f'<{n}@a.test>' for n in range(number % 30))}\r\n"
-        "MIME-Version: 1.0\r\n"
-    )
-    return head.encode() + BODIES[number % len(BODIES)]
+[Repository near]
+type = Maildir
+localfolders = {near}
 
+[Repository far]
+type = IMAP
+remotehost = 127.0.0.1
+remoteport = {port}
+remoteuser = alice
+remotepass = testpass
+ssl = no
+starttls = no
+auth_mechanisms = LOGIN
+"""
 
 Folder = dict[str, tuple[str, int]]  # Message-ID -> flag letters and size
 
@@ -106,15 +113,21 @@ def far_side(store: UserStore) -> dict[str, Folder]:
     return folders
 
 
-async def mbsync(configuration: Path) -> str:
-    def run() -> str:
-        command = ["mbsync", "-a", "-V", "-c", str(configuration)]
-        environment = {**os.environ, "HOME": str(configuration.parent), "LC_ALL": "C"}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+PROGRAMS = {
+    "mbsync": (MBSYNC, ["mbsync", "-a", "-V", "-c"]),
+    "offlineimap": (OFFLINEIMAP, ["offlineimap", "-1", "-o", "-c"]),
+}
 
-    return await asyncio.to_thread(run)
+
+async def synchronize(command: list[str], configuration: Path) -> None:
+    def run() -> None:
+        environment = {**os.environ, "HOME": str(configuration.parent), "LC_ALL": "C"}
+        done = subprocess.run(
+            [*command, configuration], capture_output=True, text=True, timeout=120, check=False, env=environment
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    await asyncio.to_thread(run)
 
 
 def change_near(root: Path) -> None:
@@ -122,7 +135,7 @@ def change_near(root: Path) -> None:
     inbox, archive = root / "INBOX", root / "Archive"
     for part in ("cur", "new", "tmp"):
         (archive / part).mkdir(parents=True, exist_ok=True)
-    by_uid = sorted(inbox.glob("*/*,U=*"), key=lambda path: int(path.name.partition(",U=")[2].partition(":")[0]))
+    by_uid = sorted(inbox.glob("*/*,U=*"), key=lambda path: int(re.split(r",U=(\d+)", path.name)[1]))
     for number, path in enumerate(by_uid):
         base = path.name.partition(":")[0]
         if number < 100:
@@ -145,30 +158,37 @@ def change_far(store: UserStore) -> None:
     store.append("INBOX", [NewMail(message(1002), ["\\Flagged"], 1_700_000_000)])
 
 
-@pytest.mark.needs("mbsync", "isync")
-async def test_mbsync(mail: Any, serve: Any, tmp_path: Path) -> None:
-    mail.deliver("alice", *map(message, range(COUNT)))
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param("mbsync", marks=pytest.mark.needs("mbsync", "isync")),
+        pytest.param("offlineimap", marks=[pytest.mark.needs("offlineimap", "offlineimap3"), pytest.mark.slow]),
+    ],
+)
+async def test_two_sides(program: str, mail: Any, serve: Any, tmp_path: Path) -> None:
+    mail.deliver("alice", *messages())
     server = await serve("imap", lambda service: sessions(service, Settings()))
     store = mail.settings.user_store(mail.mail_root, "alice", {"home": str(mail.root / "alice")})
     store.create("Sent")
     near = tmp_path / "near"
     near.mkdir()
-    configuration = tmp_path / "mbsyncrc"
-    configuration.write_text(CONFIGURATION.format(port=server.port, near=near))
+    configuration = tmp_path / "configuration"
+    text, command = PROGRAMS[program]
+    configuration.write_text(text.format(port=server.port, near=near, home=tmp_path))
 
-    await mbsync(configuration)
+    await synchronize(command, configuration)
     assert len(near_side(near)["INBOX"]) == COUNT
     assert near_side(near) == far_side(store)
 
     change_near(near)
     change_far(store)
-    await mbsync(configuration)
+    await synchronize(command, configuration)
     synced = near_side(near)
     assert synced == far_side(store)
     assert {name: len(folder) for name, folder in synced.items()} == {"INBOX": 402, "Archive": 50, "Sent": 30}
     flags = [flags for flags, _ in synced["INBOX"].values()]
     assert (flags.count("FS"), flags.count("R"), flags.count("D"), flags.count("F")) == (100, 60, 1, 1)
 
-    await mbsync(configuration)
+    await synchronize(command, configuration)
     assert near_side(near) == far_side(store) == synced, "a second time leaves no difference"
     store.close()
