@@ -52,15 +52,15 @@ _WITHOUT_EFFECT = """
     authorized_flush_users authorized_mailq_users best_mx_transport debug_peer_level
     debug_peer_list default_verp_delimiters detect_8bit_encoding_header disable_mime_input_processing
     disable_mime_output_conversion disable_verp_bounces dnssec_probe
-    enable_idna2003_compatibility enable_threaded_bounces
-    error_notice_recipient header_from_format ignore_mx_lookup_error info_log_address_format
+    enable_idna2003_compatibility
+    error_notice_recipient header_from_format info_log_address_format
     internal_mail_filter_classes mime_boundary_length_limit mime_nesting_limit
     respectful_logging send_cyrus_sasl_authzid smtputf8_autodetect_classes syslog_facility tcp_windowsize
     verp_delimiter_filter
 
     lmtp_address_verify_target lmtp_cname_overrides_servername lmtp_dns_reply_filter
     lmtp_dns_resolver_options lmtp_min_data_rate lmtp_per_request_deadline lmtp_pix_workaround_delay_time
-    lmtp_pix_workaround_maps lmtp_pix_workaround_threshold_time lmtp_pix_workarounds lmtp_quote_rfc821_envelope
+    lmtp_pix_workaround_maps lmtp_pix_workaround_threshold_time lmtp_pix_workarounds
     lmtp_sasl_path lmtp_sasl_type
     lmtp_sender_dependent_authentication lmtp_tls_block_early_mail_reply lmtp_tls_connection_reuse
     lmtp_tls_dcert_file lmtp_tls_dkey_file lmtp_tls_force_insecure_host_tlsa_lookup lmtp_tls_scert_verifydepth
@@ -79,7 +79,7 @@ _WITHOUT_EFFECT = """
 
     smtp_address_verify_target smtp_cname_overrides_servername smtp_dns_reply_filter
     smtp_dns_resolver_options smtp_min_data_rate smtp_per_request_deadline smtp_pix_workaround_delay_time
-    smtp_pix_workaround_maps smtp_pix_workaround_threshold_time smtp_pix_workarounds smtp_quote_rfc821_envelope
+    smtp_pix_workaround_maps smtp_pix_workaround_threshold_time smtp_pix_workarounds
     smtp_sasl_path smtp_sasl_type
     smtp_tls_block_early_mail_reply smtp_tls_dane_insecure_mx_policy smtp_tls_dcert_file smtp_tls_dkey_file
     smtp_tls_force_insecure_host_tlsa_lookup smtp_tls_scert_verifydepth smtp_xforward_timeout

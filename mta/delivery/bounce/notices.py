@@ -58,6 +58,7 @@ class NoticeSettings:
                 mail_name=config.str("mail_name"),
                 maximal_queue_lifetime=config.seconds("maximal_queue_lifetime"),
                 bounce_size_limit=config.int("bounce_size_limit"),
+                threaded=config.bool("enable_threaded_bounces"),
                 mime_encoding="8bit" if config.bool("smtputf8_enable") else "7bit",
             ),
             double_bounce=f"{config.str('double_bounce_sender')}@{config.str('myhostname')}",

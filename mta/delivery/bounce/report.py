@@ -15,6 +15,7 @@ from mta.queue.message import QueuedMessage, Recipient
 WIDTH: Final = 79
 INDENT: Final = 4
 _FIELD: Final = re.compile(rb"[!-9;-~]+[ \t]*:|[ \t]")
+_MESSAGE_ID: Final = re.compile(rb"^Message-ID:[ \t]*([!-~]{1,900})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class ReportSettings:
     bounce_size_limit: int = 50000
     """Octets; of larger messages only the header is returned."""
     mime_encoding: str = "8bit"
+    threaded: bool = False
+    """enable_threaded_bounces: mail programs show the report beside what it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Report:
 def render(report: Report, settings: ReportSettings, content: bytes | None) -> bytes:
     """The message, CRLF, without the headers that cleanup adds. `content` is the original; None: it is lost."""
     parts = [
-        _headers(report, settings),
+        _headers(report, settings, content or b""),
         _notification(report, settings),
         _status(report, settings),
         _original(report, settings, content),
@@ -73,7 +76,7 @@ def _lines(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode("utf-8", "surrogateescape")
 
 
-def _headers(report: Report, settings: ReportSettings) -> bytes:
+def _headers(report: Report, settings: ReportSettings, content: bytes) -> bytes:
     subject = report.template.subject
     if report.postmaster_copy and report.template.postmaster_subject:
         subject = report.template.postmaster_subject
@@ -82,6 +85,7 @@ def _headers(report: Report, settings: ReportSettings) -> bytes:
             f"From: {report.template.sender}",
             f"Subject: {subject}",
             f"To: {quote_822(report.to)}",
+            *(_thread(content) if settings.threaded else ()),
             f"Auto-Submitted: {'auto-generated' if report.postmaster_copy else 'auto-replied'}",
             "MIME-Version: 1.0",
             "Content-Type: multipart/report; report-type=delivery-status;",
@@ -91,6 +95,16 @@ def _headers(report: Report, settings: ReportSettings) -> bytes:
             "This is a MIME-encapsulated message.",
         ]
     )
+
+
+def _thread(content: bytes) -> list[str]:
+    """The original by its Message-ID; a folded one is not found, as in Postfix."""
+    header = content.partition(b"\r\n\r\n")[0]
+    match = _MESSAGE_ID.search(header)
+    if match is None:
+        return []
+    name = match[1].decode("ascii")
+    return [f"References: {name}", f"In-Reply-To: {name}"]
 
 
 def _notification(report: Report, settings: ReportSettings) -> bytes:

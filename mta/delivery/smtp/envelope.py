@@ -32,9 +32,13 @@ def _octets(char: str) -> bytes:
     return char.encode("utf-8", "surrogateescape")
 
 
+def _address(session: Session, address: str) -> str:
+    return quote_821(address) if session.settings.quote_envelope else address
+
+
 def mail_command(session: Session, message: QueuedMessage, sender: str, size: int) -> str:
     """MAIL FROM with every parameter that the server understands. `size`: octets of the content, 0 if not known."""
-    command = f"MAIL FROM:<{quote_821(sender) if sender else ''}>"
+    command = f"MAIL FROM:<{_address(session, sender) if sender else ''}>"
     if session.offers("SIZE") and size:
         command += f" SIZE={size}"
     if session.offers("8BITMIME") and message.body:
@@ -53,7 +57,7 @@ def mail_command(session: Session, message: QueuedMessage, sender: str, size: in
 
 def rcpt_command(session: Session, recipient: QueuedRecipient, address: str) -> str:
     """RCPT TO with ORCPT and NOTIFY."""
-    command = f"RCPT TO:<{quote_821(address)}>"
+    command = f"RCPT TO:<{_address(session, address)}>"
     if session.offers("DSN"):
         original = recipient.recipient.orcpt
         kind, semicolon, value = original.partition(";")

@@ -117,7 +117,9 @@ async def _of_domain(domain: str, settings: ClientSettings, lookups: Lookups) ->
     except NotFound:
         exchangers = [(0, domain)]
     except LookupFailed as failure:
-        raise HostFailure(_dsn(failure, domain, "MX")) from failure
+        if not settings.ignore_mx_error:
+            raise HostFailure(_dsn(failure, domain, "MX")) from failure
+        exchangers = [(0, domain)]
     if not exchangers:
         raise HostFailure(Dsn("5.1.0", f"Domain {domain} does not accept mail (nullMX)"))
     found: list[HostAddress] = []

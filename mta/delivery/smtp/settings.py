@@ -79,6 +79,10 @@ class ClientSettings:
     """smtp_connection_cache_destinations: connections that are always worth keeping."""
     defer_without_address: bool = False
     """smtp_defer_if_no_mx_address_found"""
+    ignore_mx_error: bool = False
+    """ignore_mx_lookup_error: a domain whose MX records cannot be asked is its own mail host, which may be wrong."""
+    quote_envelope: bool = True
+    """smtp_quote_rfc821_envelope; some servers cannot read what RFC 5321 wants."""
     assume_final: bool = False
     """lmtp_assume_final: what an LMTP server without DSN takes is delivered, not relayed."""
     flags: frozenset[str] = frozenset()
@@ -121,6 +125,8 @@ class ClientSettings:
                 word.lower() for word in config.list(f"{prefix}_connection_cache_destinations")
             ),
             defer_without_address=config.bool(f"{prefix}_defer_if_no_mx_address_found"),
+            ignore_mx_error=config.bool("ignore_mx_lookup_error"),
+            quote_envelope=config.bool(f"{prefix}_quote_rfc821_envelope"),
             assume_final=lmtp and config.bool("lmtp_assume_final"),
             skip_5xx_greeting=config.bool(f"{prefix}_skip_5xx_greeting"),
             skip_quit=config.bool(f"{prefix}_skip_quit_response"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from mta.delivery.bounce.templates import BUILT_IN, Kind
 from mta.queue.changes import Outcome
 from mta.queue.message import QueuedMessage, QueueName, Recipient
 
+SETTINGS = ReportSettings("mx.example.org")
 ORIGINAL = b"Received: x\r\nFrom: alice@example.org\r\nSubject: hi\r\n there\r\n\r\nbody\r\n"
 
 
@@ -50,7 +52,14 @@ FAILED = Entry(
 )
 
 
-def report(kind: Kind = Kind.FAILURE, *entries: Entry, headers_only: bool = False, original=ORIGINAL, **more) -> bytes:
+def report(
+    kind: Kind = Kind.FAILURE,
+    *entries: Entry,
+    headers_only: bool = False,
+    original=ORIGINAL,
+    settings: ReportSettings = SETTINGS,
+    **more,
+) -> bytes:
     template = BUILT_IN[kind]
     text = [line.replace("$myhostname", "mx.example.org") for line in template.text]
     made = Report(
@@ -66,7 +75,7 @@ def report(kind: Kind = Kind.FAILURE, *entries: Entry, headers_only: bool = Fals
         "Sun, 22 Nov 2026 10:00:00 +0000 (UTC)",
         "Fri, 27 Nov 2026 10:00:00 +0000 (UTC)",
     )
-    return render(made, ReportSettings("mx.example.org"), original)
+    return render(made, settings, original)
 
 
 WANTED = b"""\
@@ -209,3 +218,28 @@ def test_templates_from_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     assert loaded[Kind.DELAY] == BUILT_IN[Kind.DELAY]
     assert "unknown template name: other_template" in caplog.text
     assert templates.load(tmp_path / "missing") == dict(BUILT_IN)
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (b"Message-ID: <orig@x.example>\r\nReferences: <a@b>\r\n", "<orig@x.example>"),
+        (b"Subject: x\r\nmessage-id:<orig@x.example> \r\n", "<orig@x.example>"),
+        (b"Message-ID:\r\n <folded@x.example>\r\n", ""),
+        (b"Message-ID: <a b>\r\n", ""),
+        (b"Subject: x\r\n\r\nMessage-ID: <body@x.example>\r\n", ""),
+    ],
+)
+def test_a_report_may_refer_to_the_original(header: bytes, found: str) -> None:
+    for threaded in (True, False):
+        settings = replace(SETTINGS, threaded=threaded)
+        text = (
+            report(original=header + b"\r\nbody\r\n", settings=settings)
+            .partition(b"\r\n\r\n")[0]
+            .decode()
+            .split("\r\n")
+        )
+        wanted = [f"References: {found}", f"In-Reply-To: {found}"] if found and threaded else []
+        assert [line for line in text if line.startswith(("References", "In-Reply-To"))] == wanted
+        if wanted:
+            assert text[text.index(wanted[0]) - 1].startswith("To: ")

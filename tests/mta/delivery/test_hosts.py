@@ -132,3 +132,14 @@ async def test_many_addresses_of_one_family_do_not_hide_the_other(names, balance
     names.hosts["example.net"] = [f"2001:db8::{n}" for n in range(1, 6)] + ["192.0.2.1"]
     settings = ClientSettings(mx_address_limit=3, randomize=False, address_preference="ipv6", balance_protocols=balance)
     assert (await addresses(names, "example.net", settings))[:3][-1] == last
+
+
+async def test_mx_records_that_cannot_be_asked_may_be_ignored(names, monkeypatch) -> None:
+    async def fails(name: str) -> list[tuple[int, str]]:
+        raise TempFail(name, "MX", "try again")
+
+    monkeypatch.setattr(names, "mail_exchangers", fails)
+    names.hosts["example.net"] = ["192.0.2.9"]
+    with pytest.raises(HostFailure):
+        await addresses(names, "example.net")
+    assert await addresses(names, "example.net", ClientSettings(ignore_mx_error=True)) == ["192.0.2.9"]

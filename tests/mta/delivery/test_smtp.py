@@ -432,3 +432,15 @@ async def test_statuses_are_filtered(peer, agent, request_to, caplog, table, rep
         [result] = await client.deliver(request_to(f"[127.0.0.1]:{server.port}"))
     assert (str(result.status), result.dsn.status, result.dsn.reason) == expected
     assert f"dsn={expected[1]}, status={expected[0]} ({expected[2]})" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("quote", "sender", "recipient"),
+    [(True, '"a b"@x.example', '"odd."@y.example'), (False, "a b@x.example", "odd.@y.example")],
+)
+async def test_broken_servers_get_addresses_without_quotes(peer, agent, request_to, quote, sender, recipient) -> None:
+    server = await peer(keywords=("DSN",))
+    to = Recipient("odd.@y.example", orcpt='rfc822;"odd."@y.example')
+    request = request_to(f"[127.0.0.1]:{server.port}", to, sender="a b@x.example")
+    await agent(quote_envelope=quote).deliver(request)
+    assert server.commands[1:3] == [f"MAIL FROM:<{sender}>", f'RCPT TO:<{recipient}> ORCPT=rfc822;"odd."@y.example']
