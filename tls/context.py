@@ -65,6 +65,8 @@ def server_context(
     if not settings.get("session_tickets", True) or seconds == 0:
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
+    else:
+        context.num_tickets = 1  # as Postfix: a mail client keeps no second one
     for certificate, key in [(certificate_file, key_file), *settings.get("further_certificates", ())]:
         _load_pair(context, certificate, key, settings.get("key_password"))
     if dh is not None:

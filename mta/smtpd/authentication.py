@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from mta.smtpd.replies import Refused, Reply
 from mta.smtpd.session import Session, Transaction
 
 if TYPE_CHECKING:
-    from auth.client import AuthClient
+    from auth.client import AuthClient, Mechanism
     from auth.cyrus.client import CyrusClient
     from auth.cyrus.smtpd_conf import CyrusSettings
     from mta.smtpd.connection import Connection
@@ -94,18 +95,10 @@ class Sasl:
         assert self.client is not None
         offered = await self.client.mechanisms()
         options = self.tls_options if session.tls is not None else self.options
-        names = []
-        for mechanism in offered:
-            flags = frozenset(mechanism.flags)
-            if "private" in flags and not ("channel-binding" in flags and session.tls is not None):
-                continue
-            if any(option in options and flag in flags for option, flag in FORBIDDEN_BY.items()):
-                continue
-            if any(option in options and flag not in flags for option, flag in DEMANDED_BY.items()):
-                continue
-            if self.mechanisms is None or await self.mechanisms.match(mechanism.name):
-                names.append(mechanism.name)
-        return names
+        names = _allowed(tuple(offered), options, session.tls is not None)
+        if self.mechanisms is None:
+            return list(names)
+        return [name for name in names if await self.mechanisms.match(name)]
 
     def mail_option(self, session: Session, transaction: Transaction, value: str) -> None:
         """AUTH= of MAIL FROM (RFC 4954 section 5). Raises Refused."""
@@ -116,6 +109,22 @@ class Sasl:
             log.warning("%s: malformed AUTH= parameter", session.label)
         elif sender != "<>":
             transaction.sasl_sender = sender
+
+
+@functools.lru_cache(maxsize=16)
+def _allowed(offered: tuple[Mechanism, ...], options: frozenset[str], secured: bool) -> tuple[str, ...]:
+    """The names of the mechanisms that security options leave; `secured`: in a TLS session."""
+    names = []
+    for mechanism in offered:
+        flags = mechanism.flags
+        if "private" in flags and not ("channel-binding" in flags and secured):
+            continue
+        if any(option in options and flag in flags for option, flag in FORBIDDEN_BY.items()):
+            continue
+        if any(option in options and flag not in flags for option, flag in DEMANDED_BY.items()):
+            continue
+        names.append(mechanism.name)
+    return tuple(names)
 
 
 def _client(config: MainConfig) -> AuthClient | CyrusClient:
