@@ -49,7 +49,7 @@ def translate(
         if match is None:
             result.none(source, "no action: an entry is KEY, white space, ACTION, on one line")
             continue
-        tag, key, action = (match["tag"] or "").lower(), match["key"], match["action"].strip()
+        tag, key, action = (match["tag"] or "").lower(), match["key"].removeprefix("IPv6:"), match["action"].strip()
         if tag == "certissuer":
             _issuer(source, key, action, authorities, result)
         elif action.upper() == "RELAY":
@@ -71,16 +71,14 @@ def _look_up(source: Source, tag: str, key: str, action: str, result: Translatio
     elif re.search(r"[{}]", key + said):
         result.none(source, "braces cannot stand in a table within main.cf")
     else:
-        for restrictions, check in CHECKS[tag]:
+        for restrictions, check in CHECKS["from" if "@" in key and not tag else tag]:
             result.look_up(source, restrictions, check, key, said)
 
 
 def _relay(source: Source, tag: str, key: str, result: Translation) -> None:
     """To: a domain that we take mail for; Connect: a client that may relay; without a tag both."""
-    octets = key.rstrip(".").split(".")
-    if tag in ("", "connect") and all(octet.isdigit() for octet in octets) and len(octets) <= 4:
-        network = ipaddress.ip_network(".".join(octets + ["0"] * (4 - len(octets))) + f"/{8 * len(octets)}")
-        result.add(source, "mynetworks", str(network))
+    if tag in ("", "connect") and (network := _network(key)) is not None:
+        result.add(source, "mynetworks", network)
     elif tag == "connect":
         result.look_up(source, "smtpd_relay_restrictions", "check_client_access", key, "OK")
     elif tag in ("", "to") and "@" not in key:
@@ -89,6 +87,18 @@ def _relay(source: Source, tag: str, key: str, result: Translation) -> None:
             result.look_up(source, "smtpd_relay_restrictions", "check_client_access", key, "OK")
     else:
         result.none(source, "a sender's address is easily forged: Postfix lets nobody relay for it")
+
+
+def _network(key: str) -> str | None:
+    """An address, or the first octets of several, as mynetworks has it; None for a name."""
+    octets = key.rstrip(".").split(".")
+    if all(octet.isascii() and octet.isdigit() for octet in octets) and len(octets) <= 4:
+        key = ".".join(octets + ["0"] * (4 - len(octets))) + f"/{8 * len(octets)}"
+    try:
+        network = ipaddress.ip_network(key)
+    except ValueError:
+        return None
+    return str(network) if network.version == 4 else f"[{network.network_address}]/{network.prefixlen}"
 
 
 def _issuer(source: Source, name: str, action: str, authorities: Mapping[str, Path], result: Translation) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lab.importer.translation import Source, Translation
 
 SETTING = re.compile(
-    r"(?:hide\s+)?(?P<list>(?:domain|host|address|localpart)list\s+)?(?P<name>[A-Za-z]\w*)\s*(?:=\s*(?P<value>.*))?",
+    r"(?:hide\s+)?(?P<list>(?:domain|host|address|localpart)list\s+)?(?P<name>[A-Za-z]\w*)\s*(?:==?\s*(?P<value>.*))?",
     re.S,
 )
 NEGATED = re.compile(r"no_|not_")
@@ -27,9 +27,11 @@ class NoCounterpart(Exception):
 def translate(path: Path, text: str, result: Translation) -> None:
     """The main section, up to `begin` (Exim 4) or `end` (Exim 3); of the other sections only their names."""
     macros: dict[str, str] = {}
-    main = True
+    main, branches = True, Branches()
     for source in logical_lines(path, text):
         words = source.text.split()
+        if branches.turn(words, macros) or not branches.taken:
+            continue
         if words[0] in ("begin", "end"):
             main = False
             if len(words) > 1:
@@ -49,6 +51,36 @@ def translate(path: Path, text: str, result: Translation) -> None:
             _option(source, name, value, match["value"] is None, result)
         except NoCounterpart as reason:
             result.none(source, str(reason))
+
+
+class Branches:
+    """`.ifdef` and its like: which lines count (the Exim specification, 6.7 "Conditional skips")."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[bool, bool]] = []
+        """For each condition: whether its present branch is taken, and whether one has been."""
+
+    @property
+    def taken(self) -> bool:
+        """Whether a line here counts."""
+        return all(taken for taken, _ in self._open)
+
+    def turn(self, words: list[str], macros: Mapping[str, str]) -> bool:
+        """Whether the line is one of these, and then what follows from it."""
+        word, holds = words[0], len(words) > 1 and words[1] in macros
+        if word in (".ifndef", ".elifndef"):
+            holds = not holds
+        if word in (".ifdef", ".ifndef"):
+            self._open.append((holds, holds))
+        elif word in (".elifdef", ".elifndef", ".else") and self._open:
+            done = self._open.pop()[1]
+            now = not done and (holds or word == ".else")
+            self._open.append((now, done or now))
+        elif word == ".endif" and self._open:
+            self._open.pop()
+        else:
+            return False
+        return True
 
 
 def logical_lines(path: Path, text: str) -> Iterator[Source]:

@@ -12,6 +12,8 @@ from lab.importer.translation import Source, Translation
 CALL = re.compile(r"[ \t]*([A-Za-z_]\w*)\(")
 OPTION = re.compile(r"[ \t]*(?:O[ \t]+)?([A-Za-z]\w*)[ \t]*=[ \t]*(.*)")
 ARGUMENT = re.compile(r"\s*(?:[`']((?:[^'])*)'|([^`',()]*))\s*([,)])")
+CALL_LINES = 50
+"""A call that is not closed after so many lines never is."""
 IGNORED = frozenset(
     {"divert", "include", "VERSIONID", "OSTYPE", "DOMAIN", "MAILER", "MAILER_DEFINITIONS", "LOCAL_CONFIG", "undefine"}
 )
@@ -109,7 +111,8 @@ def statements(path: Path, text: str, result: Translation) -> Iterator[tuple[Sou
             continue
         if (match := CALL.match(line)) is not None:
             rest = line[match.end() :]
-            while (arguments := _arguments(rest)) is None and at < len(lines):  # it goes on in the next line
+            end = min(at + CALL_LINES, len(lines))
+            while (arguments := _arguments(rest)) is None and at < end:  # it goes on in the next line
                 rest += "\n" + lines[at]
                 at += 1
             if arguments is None:

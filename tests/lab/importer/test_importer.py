@@ -42,6 +42,12 @@ def settings(place: Path, name: str, text: str) -> dict[str, str]:
         ("message_size_limit = 50M", {"message_size_limit": "52428800"}),
         ("domainlist local_domains = @ : \\\n   b.example", {"mydestination": "$myhostname b.example"}),
         ("hostlist relay_from_hosts = 10.0.0.0/8", {"mynetworks": "127.0.0.0/8 [::1]/128 10.0.0.0/8"}),
+        (
+            "A = x\n.ifdef A\n.ifndef B\nprimary_hostname = a.example\n.else\nprimary_hostname = b.example\n.endif\n"
+            ".elifdef A\nqualify_domain = c.example\n.else\nqualify_domain = d.example\n.endif",
+            {"myhostname": "a.example"},
+        ),
+        ("A = x\nA == a.example\nprimary_hostname = A", {"myhostname": "a.example"}),
         ("rbl_domains = a.example/reject", {"smtpd_client_restrictions": "reject_rbl_client a.example,"}),
         (
             "host_reject = 10.2.0.0/16 : *.b.example",
@@ -106,6 +112,8 @@ def test_rules_of_sendmail_cf_are_told_once(tmp_path: Path) -> None:
     ("text", "wanted"),
     [
         ("Connect:10.1 RELAY", {"mynetworks": "127.0.0.0/8 [::1]/128 10.1.0.0/16"}),
+        ("Connect:IPv6:2001:db8::1 RELAY", {"mynetworks": "127.0.0.0/8 [::1]/128 [2001:db8::1]/128"}),
+        ("user@ REJECT", {"smtpd_sender_restrictions": "check_sender_access inline:{ { user@ = REJECT } },"}),
         ("To:a.example RELAY", {"relay_domains": "a.example"}),
         (
             "From:x@a.example ERROR:5.7.1:550 costs $5",
