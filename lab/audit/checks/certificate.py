@@ -41,6 +41,10 @@ MISMATCH: Final = _rule(
     "name-mismatch", "The certificate is for another name", Severity.MEDIUM, 297,
     "A client that compares names cannot tell this server from one that somebody put in its place.",
 )  # fmt: skip
+NO_NAMES: Final = _rule(
+    "common-name", "The certificate has its name in the wrong place", Severity.LOW, 297,
+    "Clients look at the subject alternative names alone (RFC 9525 section 6.3): to them this certificate has no name.",
+)  # fmt: skip
 UNTRUSTED: Final = _rule(
     "untrusted", "No trusted authority vouches for the certificate", Severity.MEDIUM, 295,
     "Anybody can make such a certificate, so that it proves nothing: who sits on the way shows one of their own.",
@@ -52,7 +56,7 @@ WEAK_SIGNATURE: Final = _rule(
     "weak-signature", "The certificate is signed with a broken digest", Severity.HIGH, 328,
     "With MD5 or SHA-1 another certificate with the same signature can be made.",
 )  # fmt: skip
-RULES: Final = (EXPIRED, EXPIRES, MISMATCH, UNTRUSTED, WEAK_KEY, WEAK_SIGNATURE)
+RULES: Final = (EXPIRED, EXPIRES, MISMATCH, NO_NAMES, UNTRUSTED, WEAK_KEY, WEAK_SIGNATURE)
 
 SOON: Final = dt.timedelta(days=14)
 SAFE_RSA_BITS, SAFE_EC_BITS = 2048, 224
@@ -134,10 +138,12 @@ def _strength(visit: Visit, certificate: x509.Certificate) -> None:
 
 def _names(visit: Visit, certificate: x509.Certificate) -> None:
     """The name that was asked for; of a server known by its address alone, also the one that it says it has."""
-    proved = names.dns_names(certificate)
+    proved, addresses = names.dns_names(certificate), _addresses(certificate)
+    if not addresses and not _has_names(certificate):
+        visit.report(NO_NAMES, f"{_about(certificate)}: no subject alternative name")
     visit.note("certificate names", proved)
     wanted = [visit.server_name] if visit.server_name else [visit.hostname] if visit.hostname else []
-    if visit.target.literal in _addresses(certificate) or (wanted and names.matches(certificate, wanted)):
+    if visit.target.literal in addresses or (wanted and names.matches(certificate, wanted)):
         return
     asked = wanted[0] if wanted else visit.target.host
     if not wanted and visit.target.literal:  # nothing is known that the certificate could be compared with
@@ -147,11 +153,20 @@ def _names(visit: Visit, certificate: x509.Certificate) -> None:
 
 
 def _addresses(certificate: x509.Certificate) -> list[object]:
+    alternative = _alternative(certificate)
+    return list(alternative.get_values_for_type(x509.IPAddress)) if alternative else []
+
+
+def _has_names(certificate: x509.Certificate) -> bool:
+    alternative = _alternative(certificate)
+    return alternative is not None and bool(alternative.get_values_for_type(x509.DNSName))
+
+
+def _alternative(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
     try:
-        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
-        return []
-    return list(alternative.get_values_for_type(x509.IPAddress))
+        return None
 
 
 async def _trust(visit: Visit, certificate: x509.Certificate) -> None:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from tests.interop.audited.scanners import Seen, nmap, sslyze, swaks, testssl
 
 ROOT = Path(__file__).parents[3]
 SCANNERS = ("nmap", "testssl.sh", "sslyze", "swaks")
+SETTLE_SECONDS = 5
+"""Between two scanners: Exim has a process for each connection for a while yet, and room for twenty."""
 SLOWLY = ("smtp", "imaps")
 """The doors that testssl.sh looks at: it takes minutes for each, and the others are the same servers again."""
 CONFIGURATIONS = ("default", "hardened")
@@ -74,13 +77,17 @@ def running(name: str, configuration: str) -> Iterator[tuple[Network, Mailer]]:
 
 def looked(side: Network, mailer: Mailer, target: Target, tls: bool, programs: Programs) -> dict[str, Seen]:
     """What each scanner says of a target."""
-    seen = {"nmap": nmap(side, target)}
+    tools = {"nmap": lambda: nmap(side, target)}
     if tls and target.scheme in SLOWLY:
-        seen["testssl.sh"] = testssl(side, target, programs.testssl, mailer.ca_file)
+        tools["testssl.sh"] = lambda: testssl(side, target, programs.testssl, mailer.ca_file)
     if tls:
-        seen["sslyze"] = sslyze(side, target, programs.sslyze, mailer.ca_file)
+        tools["sslyze"] = lambda: sslyze(side, target, programs.sslyze, mailer.ca_file)
     if target.kind.protocol == "smtp":
-        seen["swaks"] = swaks(side, target)
+        tools["swaks"] = lambda: swaks(side, target)
+    seen = {}
+    for name, look in tools.items():
+        time.sleep(SETTLE_SECONDS)
+        seen[name] = look()
     return seen
 
 
