@@ -9,6 +9,7 @@ from rich.text import Text
 
 from lab.audit.finding import Finding, Severity
 from lab.audit.report import Audited, Report
+from lab.audit.target import Target
 
 STYLES = {
     Severity.INFO: "dim",
@@ -54,10 +55,13 @@ def _finding(finding: Finding, target: Audited, verbose: bool) -> Iterator[tuple
 
 
 def fitting(finding: Finding, target: Audited) -> dict[str, str]:
-    """The remedies for the product that the server says it is; all of them where it does not say, or none fits."""
+    """The remedies for the product that the server says it is; else those for products that speak its protocol."""
     remedies = finding.rule.mending()
     product = dict(target.facts).get("product")
-    return {product: remedies[product]} if product in remedies else remedies
+    if product in remedies:
+        return {product: remedies[product]}
+    mailboxes = Target.parse(target.target).kind.protocol != "smtp"
+    return {name: lines for name, lines in remedies.items() if (name == "Dovecot") is mailboxes} or remedies
 
 
 def summary(report: Report) -> str:

@@ -28,6 +28,7 @@ READ_OCTETS: Final = 1 << 20
 """What is read of one connection at most: no dialogue of an audit comes near it."""
 EVIDENCE_LINES: Final = 40
 CHUNK: Final = 1 << 14
+LOGIN_SECONDS: Final = 30.0
 BUSY_SECONDS: Final = (1.0, 2.0, 4.0)
 """A server that hangs up at once, or says 421, is asked again after these."""
 GOODBYES: Final = {"smtp": b"QUIT", "imap": b"bye LOGOUT", "pop3": b"QUIT"}
@@ -174,6 +175,10 @@ class Visit:
             raise Refused(f"STARTTLS: {answer}")
         if isinstance(client, SMTP):
             await client.ehlo(self.helo(client))
+
+    def be_patient(self, client: Connection) -> None:
+        """Wait for a log-in as long as the server makes those wait who have failed before: Dovecot up to 17 seconds."""
+        client.timeout = max(self.settings.timeout, LOGIN_SECONDS)
 
     def helo(self, client: Connection) -> str:
         """Our own address is a name that every server has to take (RFC 5321 section 4.1.3)."""

@@ -80,6 +80,7 @@ async def check(visit: Visit) -> None:
 async def _smtp(visit: Visit, tls: bool) -> set[str]:
     evidence = Transcript()
     async with visit.smtp(evidence, tls=tls) as smtp:
+        visit.be_patient(smtp)
         announced = " ".join(v for k, v in smtp.keywords.items() if k in ("AUTH", "AUTH=LOGIN", "AUTH=PLAIN"))
         mechanisms = {word.upper() for word in announced.split()}
         reply = await smtp.command("AUTH PLAIN")
@@ -103,6 +104,7 @@ async def _anonymous_smtp(visit: Visit, smtp: SMTP, mechanisms: set[str], eviden
 async def _imap(visit: Visit, tls: bool) -> set[str]:
     evidence = Transcript()
     async with visit.imap(evidence, tls=tls) as imap:
+        visit.be_patient(imap)
         capabilities = await imap.capabilities()
         mechanisms = {word.removeprefix("AUTH=") for word in capabilities if word.startswith("AUTH=")}
         if not tls:

@@ -45,7 +45,8 @@ CONNECTIONS: Final = Rule(
     "A single machine takes every place, and nobody else is served.",
     {
         "Postfix": "smtpd_client_connection_count_limit = 20\nsmtpd_client_connection_rate_limit = 60",
-        "Dovecot": "mail_max_userip_connections = 10\nservice imap-login {\n  process_limit = 100\n}",
+        "Dovecot": "# it counts users' connections (mail_max_userip_connections); count strangers' in the firewall:\n"
+        "# nft add rule inet filter input tcp dport { 143, 993 } ct count over 20 reject",
         "Exim": "smtp_accept_max_per_host = 10",
         "sendmail": "FEATURE(`conncontrol')dnl\n# access: ClientConn: 10",
         "OpenSMTPD": "smtp limit max-connections 10",
@@ -84,7 +85,7 @@ async def check(visit: Visit) -> None:
     if visit.allows(Allow.LOAD):
         await _line(visit)
         await _connections(visit)
-        if visit.recipient:
+        if visit.recipient and visit.target.kind.protocol == "smtp":
             await _recipients(visit)
 
 

@@ -34,6 +34,7 @@ async def check(visit: Visit) -> None:
         raise Undecided("the password is not given to a server that does not prove its name (--insecure gives it)")
     evidence = Transcript()
     async with visit.imap(evidence, tls=True) as imap:
+        visit.be_patient(imap)
         response = await imap.login(visit.settings.user, visit.settings.password)
         if response.status != "OK":
             raise Undecided(f"{visit.settings.user} cannot log in: {response}")

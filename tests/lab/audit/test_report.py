@@ -16,7 +16,7 @@ from lab.audit.finding import Finding, Rule, Severity
 from lab.audit.page import as_html
 from lab.audit.report import Audited, Report, as_json
 from lab.audit.sarif import as_sarif
-from lab.audit.text import show
+from lab.audit.text import fitting, show
 from lab.behaviours.catalogue import SLUGS
 
 SCHEMA = json.loads((Path(__file__).parent / "sarif-schema-2.1.0.json").read_text())
@@ -73,11 +73,20 @@ def test_text_is_short_unless_asked() -> None:
     assert "could not tell: limits: no" in short
 
 
-def test_remedies_are_those_of_the_product() -> None:
+def test_remedies_are_those_of_the_product_or_the_protocol() -> None:
     rule = next(rule for rule in RULES if rule.id == "helo-checks")
     text = shown(report(rule), verbose=False)
     assert "smtpd_helo_required = yes" in text
     assert "acl_check_mail" not in text
+
+
+@pytest.mark.parametrize(
+    ("target", "ours"), [("imap://h:143", {"Dovecot"}), ("smtp://h:25", {"Postfix", "Exim", "sendmail", "OpenSMTPD"})]
+)
+def test_remedies_of_an_unknown_server_are_those_of_its_protocol(target: str, ours: set[str]) -> None:
+    rule = next(rule for rule in RULES if rule.id == "starttls-missing")
+    finding = Finding(rule, target, rule.severity, "said")
+    assert set(fitting(finding, Audited(target, findings=(finding,)))) == ours
 
 
 class Page(HTMLParser):
