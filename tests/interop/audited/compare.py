@@ -33,11 +33,10 @@ CONFIGURATIONS = ("default", "hardened")
 EXPLAINED: dict[tuple[str, str], str] = {
     ("nmap", "no-user-enumeration"): "nmap takes Postfix's `252` to VRFY of a known user for a no; the same VRFY of an "
     "unknown user is answered `550`, so names can be had.",
-    (
-        "testssl.sh",
-        "dh-size",
-    ): "testssl.sh looks at the groups of DHE suites that have a certificate; OpenSSL takes 1024 "
-    "bits with anonymous suites alone, as nmap sees too.",
+    ("testssl.sh", "dh-size"): "testssl.sh looks at the groups of DHE suites that have a certificate; OpenSSL takes "
+    "1024 bits with anonymous suites alone, as nmap sees too.",
+    ("testssl.sh", "certificate-name-mismatch"): "the certificate that Exim makes for itself has its name as common "
+    "name alone. testssl.sh says so (`certificate-common-name`, as the audit), and calls it a mismatch as well.",
 }
 """(scanner, rule): why one finds it and the other does not. A difference that is not here is an error of somebody's."""
 
@@ -155,7 +154,8 @@ def page(results: dict[str, Any]) -> tuple[str, list[str]]:
     reasons: dict[tuple[str, str], set[str]] = {}
     unexplained: list[str] = []
     total = {tool: [0, 0, 0] for tool in SCANNERS}
-    for key, entry in results.items():
+    keys = [f"{name} {configuration}" for name in MAILERS for configuration in CONFIGURATIONS]
+    for key, entry in ((key, results[key]) for key in keys if key in results):
         configuration = key.split()[-1]
         lines += [
             f"## {entry['server']}, {configuration}\n",

@@ -1,6 +1,6 @@
 """A name server for the servers under audit: `python -m tests.interop.audited.resolver` on 127.0.0.1:53.
 
-Names below `test` and `example` and their parents exist, with mail at one address; nothing else does.
+Names below `test` are the server's, those below `example` and example.com, .net and .org the stranger's; no others exist.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def answer(octets: bytes) -> bytes:
         values = [REVERSE[name]] if question.rdtype == dns.rdatatype.PTR else []
     elif name.endswith(KNOWN):
         values = {
-            dns.rdatatype.A: [STRANGER if name.startswith("stranger.") else SERVER],
-            dns.rdatatype.MX: ["10 mail.example.test."],
+            dns.rdatatype.A: [SERVER if name.endswith("test.") else STRANGER],
+            dns.rdatatype.MX: ["10 mail.example.test." if name.endswith("test.") else "10 stranger.example."],
         }.get(question.rdtype, [])
     else:
         response.set_rcode(dns.rcode.NXDOMAIN)

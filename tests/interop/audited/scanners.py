@@ -147,6 +147,8 @@ TESTSSL = {
     "fallback_SCSV": "fallback-scsv",
     "LOGJAM": "dh-size",
     "cert_chain_of_trust": "certificate-untrusted",
+    "cert_trust": "certificate-name-mismatch",
+    "cert_subjectAltName": "certificate-common-name",
     "cert_keySize": "certificate-weak-key",
     "cert_signatureAlgorithm": "certificate-weak-signature",
 }
@@ -171,11 +173,6 @@ def testssl(network: Network, target: Target, program: str, ca_file: Path | None
         name = _name(entry)
         if name in TESTSSL and entry["severity"] not in FINE:
             seen.found.add(TESTSSL[name])
-        if name == "cert_trust":
-            seen.scope |= {"certificate-name-mismatch", "certificate-common-name"}
-            if entry["severity"] not in FINE:
-                by_common_name = "via CN" in entry["finding"]
-                seen.found.add(f"certificate-{'common-name' if by_common_name else 'name-mismatch'}")
         if name == "cert_expirationStatus":
             seen.scope |= {"certificate-expired", "certificate-expires-soon"}
             if "expired" in entry["finding"]:
