@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 from lab.behaviours.proxymap import who_opens
@@ -11,6 +13,8 @@ from lab.exercises.texts import Text
 from lab.wire import Transcript
 
 ALIAS = "info"
+# A process looks whether a table has changed once in a second.
+SEEN_IN_SECONDS, LOOK_AGAIN_SECONDS = 2.5, 0.5
 
 
 def elsewhere(room: Room, name: str) -> Path:
@@ -52,7 +56,11 @@ async def changes_are_seen(room: Room, wire: Transcript) -> Seen:
     wire.note(f"{table}: {token}@{room.domain} {user.address}")
     try:
         table.write_text(f"{before}{token}@{room.domain} {user.address}\n")
-        reply = await room.send(f"{token}@{room.domain}", token, wire)
+        deadline = time.monotonic() + SEEN_IN_SECONDS
+        while (reply := await room.send(f"{token}@{room.domain}", token, wire)).code == 550:
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
         if reply.code != 250:
             return failed(reply, "frozen" if reply.code == 550 else None)
         await room.comes(user, token, wire)
