@@ -115,13 +115,11 @@ def _apply(context: SSL.Context, policy: Policy, session_tickets: bool, *, reneg
 
 def _set_groups(context: SSL.Context, policy: Policy) -> None:
     """The groups of the key exchange. Those that this OpenSSL does not know are left out where the policy says so."""
-    groups = [group for group in policy.groups if not policy.groups_as_known or _knows(group)]
-    if policy.groups and not (groups and _try_groups(context, groups)):
+    if not policy.groups or _try_groups(context, policy.groups):
+        return
+    known = [group for group in policy.groups if policy.groups_as_known and _try_groups(context, [group])]
+    if not (known and _try_groups(context, known)):
         raise TLSConfigError(f"no usable group for the key exchange in {':'.join(policy.groups)!r}")
-
-
-def _knows(group: str) -> bool:
-    return _try_groups(SSL.Context(SSL.TLS_SERVER_METHOD), [group])
 
 
 def _try_groups(context: SSL.Context, groups: Sequence[str]) -> bool:
