@@ -24,7 +24,7 @@ USERS = (
 )  # fmt: skip
 
 
-KEY_OCTETS = 32
+KEY_OCTETS = SEED_OCTETS = 32
 
 
 def make_key(path: Path) -> None:

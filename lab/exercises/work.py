@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -61,9 +62,13 @@ class Work:
 
     @classmethod
     def create(cls, exercise: Exercise, directory: Path, student: str = "", seed: bytes | None = None) -> Work:
-        """Lay the files of the starting state. Raises LabError if there is something already."""
+        """Lay the files of the starting state. Raises LabError if there is something already.
+
+        Without a seed, that of the student's name; without a name, a random one: nobody can guess the passwords then.
+        """
         directory = directory.absolute()
-        seed = seeds.student_seed(b"", student) if seed is None else seed
+        if seed is None:
+            seed = seeds.student_seed(b"", student) if student else secrets.token_bytes(seeds.SEED_OCTETS)
         names = seeds.names(seed, exercise.slug)
         made = profiles.render(
             CLASSROOM, directory, names=names, password=lambda user: seeds.password(seed, exercise.slug, user)

@@ -67,6 +67,12 @@ def test_reset_loses_nothing(work: Work) -> None:
     assert {path: (path.stat().st_uid, path.stat().st_mode) for path in confdir.rglob("*")} == owners
 
 
+def test_without_a_name_nobody_can_guess_the_passwords(place: Path) -> None:
+    one, other = (Work.create(find("12.1"), place / name) for name in ("one", "other"))
+    assert one.notes.seed != other.notes.seed
+    assert one.room().user("user").password != other.room().user("user").password
+
+
 def test_secrets_are_the_owner_s_alone(work: Work) -> None:
     for name in ("exercise.json", "credentials.json", "mailhost/users"):
         assert (work.directory / name).stat().st_mode & 0o077 == 0, name
