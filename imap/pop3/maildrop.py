@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from imap.store import Expunged, Mailbox, StoreError
 
+LAST = 1 << 32
 _UIDL = re.compile(r"%(0?)([0-9]*)(X?)([uvfg%])")
 
 
@@ -28,12 +29,16 @@ class Maildrop:
         self.mailbox = mailbox
         self.items: list[Item] = []
         self.last = 0  # the highest message number accessed (LAST of RFC 1460)
+        kept = mailbox.pop3_fields()
         for uid, message in mailbox.messages.items():
             try:
-                size = message.size
+                made = unique_id(uidl_format, uid, mailbox.uidvalidity, message.guid)
+                self.items.append(Item(uid, message.size, kept.get(uid, (0, ""))[1] or made))
             except Expunged:
                 continue
-            self.items.append(Item(uid, size, unique_id(uidl_format, uid, mailbox.uidvalidity, message.guid)))
+        self.items.sort(
+            key=lambda item: kept.get(item.uid, (0, ""))[0] or LAST
+        )  # as Dovecot: those with an order first
 
     def remaining(self) -> list[tuple[int, Item]]:
         """Number and message of all that are not marked as deleted."""

@@ -50,6 +50,7 @@ Mailbox (context manager)
     .replace(uid, destination, NewMail) -> AppendResult       # REPLACE: the old one goes, the new one comes, or neither
     .vanished(modseq) -> list[int] | None                     # UIDs expunged since (QRESYNC); None: unknown
     .cached(key, uids) -> dict[int, bytes]; .cache(key, {uid: value})                    # ENVELOPE, BODYSTRUCTURE ...
+    .pop3_fields() -> dict[int, tuple[int, str]]              # UID -> order and UIDL, where the uidlist has them
     .watch() -> Watch                            # IDLE: Watch.fileno() readable => Watch.drain(), then sync()
     .rest()                              # nothing will be asked for some time (IDLE): takes less memory
     .close()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
@@ -288,6 +289,17 @@ class Mailbox:
     def _measure(self, message: Message) -> tuple[int, int, str]:
         """Size, date and GUID of a message."""
         return self.texts.measure(message)
+
+    @guarded
+    def pop3_fields(self) -> dict[int, tuple[int, str]]:
+        """UID -> (order or 0, UIDL or "") where the uidlist has any: of mail from another POP3 server."""
+        query = "SELECT uid, extra FROM message WHERE mailbox = ? AND extra != ''"
+        found: dict[int, tuple[int, str]] = {}
+        for uid, extra in self.index.connection.execute(query, (self.row_id,)):
+            fields = {part[0]: part[1:] for part in extra.split()}
+            order = fields.get("O", "")
+            found[uid] = int(order) if re.fullmatch("[0-9]{1,10}", order) else 0, fields.get("P", "")
+        return found
 
     # -- values that the protocol side computed -----------------------------------------------------------------------
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from imap.imap4.commands import COMMANDS
+
 pytestmark = [pytest.mark.interop, pytest.mark.needs("strace", "strace")]
 
 # As they stand in the command; the last few are links that lie in the Maildir and lead out.
@@ -88,11 +90,44 @@ async def main(root, layout, separator):
 asyncio.run(main(*sys.argv[1:4]))
 """
 
+# Commands in which no mailbox, user or entry is named.
+NAMELESS = frozenset(
+    [
+        "AUTHENTICATE",
+        "CANCELUPDATE",
+        "CAPABILITY",
+        "CHECK",
+        "CLOSE",
+        "COMPRESS",
+        "ENABLE",
+        "EXPUNGE",
+        "FETCH",
+        "ID",
+        "IDLE",
+        "LOGIN",
+        "LOGOUT",
+        "NAMESPACE",
+        "NOOP",
+        "SEARCH",
+        "SETQUOTA",
+        "SORT",
+        "STARTTLS",
+        "STORE",
+        "THREAD",
+        "UNSELECT",
+    ]
+)
+
 # ``openat2(5</root/alice>, "x", ...) = 6</root/alice/x>``: the path that was asked for, and the file that it led to.
 OPENED = re.compile(r"open(?:at2?)?\(.*\) = \d+<([^>]*)>")
 CHANGED = re.compile(r"(?:rename|link|unlink|mkdir|rmdir|symlink|chmod|chown|utime|truncate|mknod|creat)\w*\(.*\) = 0")
 ABSOLUTE = re.compile(r'"(/[^"]*)"')
 DIRECTORY = re.compile(r"\d+<([^>]*)>")
+
+
+def test_every_command_that_takes_a_name_is_tried() -> None:
+    tried = {command for command in COMMANDS if re.search(rf'\b{command} (?:[^"]|\\")*(?:%b|CATENATE)', SCRIPT)}
+    assert tried >= COMMANDS.keys() - NAMELESS
 
 
 @pytest.mark.parametrize(("layout", "separator"), [("", "."), (":LAYOUT=fs", "/")])

@@ -147,6 +147,21 @@ async def test_deletion_happens_at_quit_only(mail: Any, client: Any, connect: An
     assert uidl[1].startswith("1 00000002"), "the unique id of the other message stays"
 
 
+async def test_order_and_uidl_of_another_server(mail: Any, connect: Any) -> None:
+    """What Dovecot keeps in its uidlist of mail that was migrated, and how it numbers it."""
+    maildir = mail.root / "alice" / "Maildir"
+    for name in ("cur", "new", "tmp"):
+        (maildir / name).mkdir(parents=True)
+    fields = {1: "", 3: "Pold-3 ", 5: "O2 Pfive ", 6: "O1 ", 8: "Zq "}
+    for uid in fields:
+        (maildir / "cur" / f"170000000{uid}.M1P1.x:2,S").write_bytes(b"Subject: %d\n\n" % uid)
+    lines = "".join(f"{uid} {extra}:170000000{uid}.M1P1.x\n" for uid, extra in fields.items())
+    (maildir / "dovecot-uidlist").write_text("3 V1795344778 N9 Gec8597118ac9026b0d52000083ecc375\n" + lines)
+    client = await connect()
+    listed = (await client.command("UIDL")).split("\r\n")[1:-1]
+    assert listed == ["1 000000066b02c98a", "2 five", "3 000000016b02c98a", "4 old-3", "5 000000086b02c98a"]
+
+
 async def test_pipelining(client: Any) -> None:
     answer = await client.send(b"STAT\r\nRETR 2\r\nDELE 1\r\nNOOP\r\nQUIT\r\nNOOP\r\n")
     assert answer.endswith(b".\r\n+OK Marked to be deleted.\r\n+OK\r\n+OK Logging out, messages deleted.\r\n")

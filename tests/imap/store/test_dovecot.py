@@ -254,3 +254,44 @@ def test_both_at_the_same_time(world: World) -> None:
                 assert [b"\\Flagged" in line for line in flags if isinstance(line, bytes)] == [False, True]
         log = (world.base / "log").read_text()
         assert "Error" not in log, log
+
+
+# What came from another POP3 server, sizes that the names do not tell, and a field that nobody knows.
+UIDLIST = """\
+3 V1795344778 N9 Gec8597118ac9026b0d52000083ecc375
+1 :1700000001.M1P1.x
+3 Pold-uidl-3 :1700000002.M2P1.x
+5 O2 Pfive :1700000003.M3P1.x
+6 O1 :1700000004.M4P1.x
+8 Zq W17 G17.guid :1700000005.M5P1.x
+"""
+
+
+def test_the_fields_of_the_uidlist_stay(world: World) -> None:
+    inbox = world.base / "mail" / "alice" / ("mail" if "fs" in world.location else "Maildir")
+    control = world.base / "mail" / "alice" / "control" / "INBOX" if "fs" in world.location else inbox
+    for name in ("cur", "new", "tmp"):
+        (inbox / name).mkdir(parents=True)
+    control.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 6):
+        (inbox / "cur" / f"170000000{number}.M{number}P1.x:2,S").write_bytes(b"Subject: m\n\nx\n")
+    (control / "dovecot-uidlist").write_text(UIDLIST)
+    with world.ours() as store, store.open("INBOX") as box:
+        assert (box.uidvalidity, box.uidnext, list(box.messages)) == (1795344778, 9, [1, 3, 5, 6, 8])
+        assert box.messages[8].guid == "17.guid"
+        found = {uid: fields for uid, fields in box.pop3_fields().items() if fields != (0, "")}
+        assert found == {3: (0, "old-uidl-3"), 5: (2, "five"), 6: (1, "")}
+        box.store([1], "add", ["\\Deleted"])
+        box.expunge()
+        store.append("INBOX", [NewMail(MAIL)])
+    with world.dovecot() as client:
+        client.append("INBOX", "", "", MAIL)
+        seen = by_dovecot(client)["INBOX"]
+    assert (seen["validity"], sorted(seen["mails"])) == (1795344778, [3, 5, 6, 8, 9, 10])
+    assert seen["mails"][8][3] == "17.guid"
+    kept = (control / "dovecot-uidlist").read_text()
+    for field in ("3 Pold-uidl-3 :", "5 O2 Pfive :", "6 O1 :", "8 Zq "):
+        assert f"\n{field}" in kept
+    with world.ours() as store, store.open("INBOX") as box:
+        assert list(box.messages) == [3, 5, 6, 8, 9, 10]
+        assert box.pop3_fields()[5] == (2, "five")
