@@ -1,6 +1,6 @@
 """Works through Lab 12.1 and 12.2 in tmux, with the real telnet and smtptest, and keeps what the terminal showed.
 
-    .venv/bin/python docs/lab_transcripts.py        writes docs/lab-12.1.txt and docs/lab-12.2.txt
+    .venv/bin/python docs/lab_transcripts.py [DIRECTORY]     writes lab-12.1.txt and lab-12.2.txt there, or into docs/
 
 Everything is typed into a shell as a student types it; the next line is typed when the answer to the last one stands
 on the screen. The passwords of the class, which `lab start` shows, are replaced in the transcript.
@@ -14,6 +14,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -195,5 +196,6 @@ def transcript(slug: str, work: Callable[[Terminal, Path], None]) -> str:
 
 
 if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs"
     for name, exercise in (("12.1", lab_12_1), ("12.2", lab_12_2)):
-        (ROOT / "docs" / f"lab-{name}.txt").write_text(transcript(name, exercise))
+        (target / f"lab-{name}.txt").write_text(transcript(name, exercise))
