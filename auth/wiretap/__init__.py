@@ -33,6 +33,8 @@ class Ends(NamedTuple):
     server: str
     tls: bool = False
     user: str = ""
+    outgoing: bool = False
+    """The service is the client: somebody elsewhere may serve, or another service that tells the same dialogue."""
 
 
 class Shown(Protocol):

@@ -17,6 +17,7 @@ from lab.commands.options import which
 @click.option("--user", default="", metavar="NAME", help="Only connections on which this user has logged in.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Only this port of the server.")
 @click.option("--grep", metavar="PATTERN", help="Only lines that match this regular expression.")
+@click.option("--outgoing", is_flag=True, help="What the queue manager says to other servers, too.")
 @click.option("--seconds", type=click.FloatRange(0), metavar="N", help="End after so long; else with Ctrl-C.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path, dir_okay=False), help="Write a page at the end.")
 def watch(
@@ -27,6 +28,7 @@ def watch(
     user: str,
     port: int | None,
     grep: str | None,
+    outgoing: bool,
     seconds: float | None,
     html_file: Path | None,
 ) -> None:
@@ -49,7 +51,7 @@ def watch(
         pattern = re.compile(grep) if grep else None
     except re.error as error:
         raise UsageError(f"--grep: {error}") from None
-    filters = module.Filters(service, client, user, port, pattern)
+    filters = module.Filters(service, client, user, port, pattern, outgoing)
     seen = module.Watch(filters, click.echo)
     supervisor, lines = module.attach(state.find(directory, confdir).watch_path)
     with supervisor, lines:

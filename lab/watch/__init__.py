@@ -35,11 +35,14 @@ class Filters:
     """Of the server."""
     grep: re.Pattern[str] | None = None
     """Only lines that it finds."""
+    outgoing: bool = False
+    """Connections that a service has made, too: within a lab the other end shows the same."""
 
     def admits(self, seen: Seen) -> bool:
         """Whether a connection is wanted, as far as is known of it."""
         return (
-            (self.service in seen.service or self.service == seen.protocol)
+            (self.outgoing or not seen.outgoing)
+            and (self.service in seen.service or self.service == seen.protocol)
             and seen.client.startswith(self.client)
             and (not self.user or seen.user == self.user)
             and (self.port is None or seen.server.endswith(f":{self.port}"))
@@ -68,6 +71,7 @@ class Seen:
     protocol: str
     client: str
     server: str
+    outgoing: bool
     user: str = ""
     held: list[Said] = field(default_factory=list)
     announced: bool = False
@@ -77,7 +81,10 @@ class Seen:
     def title(self) -> str:
         """Who talks to whom."""
         who = f" ({self.user})" if self.user else ""
-        return f"#{self.number} {self.protocol} {self.client}{who} -> {self.service} {self.server}"
+        client, server = f"{self.client}{who}", f"{self.service} {self.server}"
+        if self.outgoing:
+            client, server = f"{self.service} {self.client}", self.server
+        return f"#{self.number} {self.protocol} {client} -> {server}"
 
 
 class Watch:
@@ -97,7 +104,9 @@ class Watch:
         seen = self._seen.get(str(event["id"]))
         if seen is None:
             ends = text["protocol"], text["client"], text["server"]
-            seen = self._seen[str(event["id"])] = Seen(len(self._seen) + 1, text["service"], *ends)
+            seen = self._seen[str(event["id"])] = Seen(
+                len(self._seen) + 1, text["service"], *ends, bool(event["outgoing"])
+            )
         if text["user"] != seen.user:
             seen.user, seen.announced = text["user"], False
         if lost := int(str(event["lost"])):

@@ -13,6 +13,7 @@ from typing import Final, cast
 from aiosmtplib import SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
 
+from auth import wiretap
 from mta.delivery.smtp.reply import Reply
 
 _UNSAFE: Final = re.compile(rb"[\r\n\0]")
@@ -45,6 +46,8 @@ class ClientProtocol(SMTPProtocol):
     # --- asyncio's side --------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
+        if wiretap.on():
+            wiretap.show(self, data, client=False)
         if self._expected <= 0:
             # Nothing is owed to us: a server that speaks out of turn (421 on shutdown) is closing, or lies. What it
             # said must never be taken for the answer to the next command.
@@ -88,6 +91,12 @@ class ClientProtocol(SMTPProtocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def wire_ends(self) -> wiretap.Ends:
+        """For `hardmail watch`."""
+        transport = self.transport
+        own, peer = (transport.get_extra_info(end) if transport else None for end in ("sockname", "peername"))
+        return wiretap.Ends("smtp", wiretap.name(own), wiretap.name(peer), bool(self._over_ssl), outgoing=True)
+
     # --- our side --------------------------------------------------------------------------------------------------
 
     @property
@@ -114,6 +123,8 @@ class ClientProtocol(SMTPProtocol):
                 return
             raise self._failure
         self._expected += replies
+        if wiretap.on():
+            wiretap.show(self, octets, client=True)
         try:
             self.write(octets)
         except SMTPServerDisconnected as error:

@@ -24,7 +24,14 @@ from lab.wire import Transcript
 
 
 def event(*lines: tuple[str, str], **more: Any) -> dict[str, Any]:
-    ends = {"protocol": "smtp", "client": "127.0.0.3:5000", "server": "127.0.0.2:25", "user": "", "tls": False}
+    ends = {
+        "protocol": "smtp",
+        "client": "127.0.0.3:5000",
+        "server": "127.0.0.2:25",
+        "user": "",
+        "tls": False,
+        "outgoing": False,
+    }
     return {"id": "1-1", "at": 0.0, "service": "mailhost/smtpd", "lost": 0, **ends, "lines": list(lines), **more}
 
 
@@ -70,6 +77,13 @@ def test_filters(filters: Filters, shown: bool) -> None:
     assert told(filters, event(("S", "220 a"))) == ([HEAD, "#1 S: 220 a"] if shown else [])
 
 
+def test_what_a_service_says_to_others_is_shown_if_wanted() -> None:
+    own = event(("S", "220 a"), outgoing=True, service="mailhost/qmgr")
+    assert told(Filters(), own) == []
+    head = "\n#1 smtp mailhost/qmgr 127.0.0.3:5000 -> 127.0.0.2:25"
+    assert told(Filters(outgoing=True), own) == [head, "#1 S: 220 a"]
+
+
 def test_what_was_lost_is_told() -> None:
     assert "3 groups of lines were not seen" in told(Filters(), event(("S", "250 a"), lost=3))[0]
 
@@ -107,7 +121,7 @@ async def watching(lab: Lab, *arguments: str) -> AsyncIterator[asyncio.subproces
 async def test_a_lab_is_watched(place: Path) -> None:
     async with Lab.start(["mailhost"]) as lab:
         alice, html = lab.user("alice"), place / "page.html"
-        async with watching(lab, "--html", str(html)) as watcher:
+        async with watching(lab, "--outgoing", "--html", str(html)) as watcher:
             assert watcher.stdout is not None
             again = await lab.hardmail("watch", "--dir", str(lab.directory))
             assert (again.status, again.errors.strip()) == (70, "hardmail: somebody watches already")
@@ -124,7 +138,7 @@ async def test_a_lab_is_watched(place: Path) -> None:
             assert await watcher.wait() == 0
         for wanted in (
             r"C= AUTH PLAIN <secret>", r"S= 235 2\.7\.0", r"C= <\d+ octets>", r"C= PASS <secret>", r"S= \+OK Logged in",
-            r"lmtp unix -> mailhost/lmtp unix", r"auth unix -> mailhost/auth", r"\(alice\) -> mailhost/imap ",
+            r"lmtp unix -> mailhost/lmtp unix", r"auth unix -> mailhost/auth", r"smtp mailhost/qmgr unix -> unix", r"\(alice\) -> mailhost/imap ",
         ):  # fmt: skip
             assert re.search(wanted, output), wanted
             assert (
