@@ -20,6 +20,8 @@ HELD_LINES = 500
 """Of a connection that a filter may yet admit, such as one whose user has not logged in."""
 KEPT_LINES = 20_000
 """For the page of --html; what comes after is not kept."""
+KEPT_CONNECTIONS = 10_000
+"""One that is older and has nothing on that page is forgotten; should it speak again it gets a new number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Watch:
         self._filters = filters
         self._say = say
         self._seen: dict[str, Seen] = {}
-        self._kept = 0
+        self._kept = self._count = 0
         self.lost = 0
         """Groups of lines that came faster than they were read."""
 
@@ -103,10 +105,11 @@ class Watch:
         text = {key: shown(str(event[key])) for key in ("service", "protocol", "client", "server", "user")}
         seen = self._seen.get(str(event["id"]))
         if seen is None:
+            self._count += 1
+            if len(self._seen) >= KEPT_CONNECTIONS:
+                self._forget_one()
             ends = text["protocol"], text["client"], text["server"]
-            seen = self._seen[str(event["id"])] = Seen(
-                len(self._seen) + 1, text["service"], *ends, bool(event["outgoing"])
-            )
+            seen = self._seen[str(event["id"])] = Seen(self._count, text["service"], *ends, bool(event["outgoing"]))
         if text["user"] != seen.user:
             seen.user, seen.announced = text["user"], False
         if lost := int(str(event["lost"])):
@@ -119,6 +122,11 @@ class Watch:
             if self._filters.grep is None or self._filters.grep.search(said.text):
                 seen.held.append(said)
         self._tell(seen)
+
+    def _forget_one(self) -> None:
+        oldest = next((name for name, seen in self._seen.items() if not seen.lines), None)
+        if oldest is not None:
+            del self._seen[oldest]
 
     def _tell(self, seen: Seen) -> None:
         if not self._filters.admits(seen):

@@ -84,6 +84,14 @@ def test_what_a_service_says_to_others_is_shown_if_wanted() -> None:
     assert told(Filters(outgoing=True), own) == [head, "#1 S: 220 a"]
 
 
+def test_a_long_watch_forgets_old_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.watch.KEPT_CONNECTIONS", 3)
+    watch = Watch(Filters(grep=re.compile("^220 kept")), lambda _: None)
+    for number, text in enumerate(["220 kept", *["220 a"] * 10]):
+        watch.hear(event(("S", text), id=str(number)))
+    assert [seen.number for seen in watch._seen.values()] == [1, 10, 11]
+
+
 def test_what_was_lost_is_told() -> None:
     assert "3 groups of lines were not seen" in told(Filters(), event(("S", "250 a"), lost=3))[0]
 
