@@ -16,6 +16,8 @@ import dns.rrset
 from tests.interop.audited.network import SERVER, STRANGER
 
 KNOWN = ("test.", "example.", "example.com.", "example.net.", "example.org.")
+ELSEWHERE = "192.0.2.25"
+"""Of a mail exchanger in the world: Debian's Exim takes none in a private network for one."""
 REVERSE = {f"{'.'.join(reversed(STRANGER.split('.')))}.in-addr.arpa.": "stranger.example."}
 
 
@@ -30,8 +32,8 @@ def answer(octets: bytes) -> bytes:
         values = [REVERSE[name]] if question.rdtype == dns.rdatatype.PTR else []
     elif name.endswith(KNOWN):
         values = {
-            dns.rdatatype.A: [SERVER if name.endswith("test.") else STRANGER],
-            dns.rdatatype.MX: ["10 mail.example.test." if name.endswith("test.") else "10 stranger.example."],
+            dns.rdatatype.A: [ELSEWHERE if name == "mx.example." else SERVER if name.endswith("test.") else STRANGER],
+            dns.rdatatype.MX: ["10 mail.example.test." if name.endswith("test.") else "10 mx.example."],
         }.get(question.rdtype, [])
     else:
         response.set_rcode(dns.rcode.NXDOMAIN)
