@@ -1,6 +1,7 @@
 """sqlite: tables: a query against an SQLite file, as sqlite_table(5), values always bound, never pasted."""
 
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
@@ -36,12 +37,20 @@ class SqliteTable(Table):
             except (sqlite3.Error, UnicodeError) as error:
                 raise TableError(f"{self.name}: {error}") from error
 
+    def open(self) -> None:
+        """Open the files now, before a jail closes (`chroot = y`); what fails is tried again at the first lookup."""
+        with contextlib.suppress(sqlite3.Error):
+            self._execute("SELECT count(*) FROM sqlite_master", [])
+
     def _ask(self, values: list[str]) -> list[tuple[object, ...]]:
+        return self._execute(self.source.query.text, values)
+
+    def _execute(self, query: str, values: list[str]) -> list[tuple[object, ...]]:
         if self._connection is None:
             uri = f"file:{quote(str(self.database))}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
         try:
-            return self._connection.execute(self.source.query.text, values).fetchmany(ROW_LIMIT)
+            return self._connection.execute(query, values).fetchmany(ROW_LIMIT)
         except sqlite3.Error:
             self.close()
             raise
@@ -65,4 +74,6 @@ def open_sqlite(name: str, options: Options) -> Table:
     database = source.settings.get("dbpath", "")
     if not database:
         raise SpecError(f"{path}: dbpath is not given")
-    return SqliteTable(name, source, Path(options.base, database))
+    table = SqliteTable(name, source, Path(options.base, database))
+    table.open()
+    return table

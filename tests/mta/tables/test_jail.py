@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,16 @@ print(look(), flush=True)
 confine(Confinement(read=SYSTEM))
 for line in sys.stdin:
     print(look(), flush=True)
+"""
+
+JAILED = """
+import asyncio, sys
+from lab.sandbox import Confinement, confine
+from lab.sandbox.python_paths import SYSTEM
+from mta.tables import open_table
+table = open_table(sys.argv[1])
+confine(Confinement(read=SYSTEM))
+print(asyncio.run(table.lookup("key")))
 """
 
 
@@ -54,3 +66,16 @@ def test_a_table_that_changes_outside_keeps_its_content(place: Path, kind: str) 
         rest = inmate.stdout.read()
     told = f"log: table {source}{'.lmdb' if kind == 'lmdb' else ''} has changed, and this process may not open it again: reload\n"
     assert {*said, *rest.splitlines(keepends=True)} == {"old\n", told}
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_database_is_opened_before_the_jail_closes(place: Path, mode: str) -> None:
+    with contextlib.closing(sqlite3.connect(place / "db")) as database:
+        database.execute(f"PRAGMA journal_mode = {mode}")
+        database.execute("CREATE TABLE t (k, v)")
+        database.execute("INSERT INTO t VALUES ('key', 'old')")
+        database.commit()
+        (place / "settings").write_text(f"dbpath = {place}/db\nquery = SELECT v FROM t WHERE k = '%s'\n")
+        argv = [sys.executable, "-c", JAILED, f"sqlite:{place}/settings"]
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "old\n"
