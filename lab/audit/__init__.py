@@ -6,7 +6,7 @@
     visit      one target under audit: opens connections at a polite rate, collects findings and facts
     checks/    one file per subject: its rules and the probe that finds them
     audit      all checks over all targets -> Report
-    text, jsonreport, sarif, html    the report for people and programs
+    report (JSON), text, sarif, page (HTML)    what was found, for people and programs
     command    the command line
 
 Everything that a server says is hostile: lines and octets are bounded, every wait has an end, and what is shown has

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 
@@ -42,9 +43,11 @@ PREAUTH: Final = Rule(
 )
 RULES: Final = (BANNER, XCLIENT, PREAUTH)
 
-VERSION: Final = re.compile(r"\b[0-9]+\.[0-9]+(?:\.[0-9]+)*(?:[-_][\w.]+)?\b(?!\.[\w-]*[a-z])", re.ASCII)
+VERSION: Final = re.compile(r"v?[0-9]+\.[0-9]+(?:\.[0-9]+)*(?:[-_/~+][\w.:~+/-]+)?", re.ASCII)
 PRODUCTS: Final = ("Postfix", "Exim", "OpenSMTPD", "Sendmail", "Dovecot", "Courier", "Cyrus", "qmail", "hardmail")
-HOSTNAME: Final = re.compile(r"(?=.{4,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)+", re.ASCII)
+HOSTNAME: Final = re.compile(
+    r"(?=.{4,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*\.[A-Za-z][A-Za-z0-9-]*", re.ASCII
+)
 
 
 async def check(visit: Visit) -> None:
@@ -59,8 +62,24 @@ async def check(visit: Visit) -> None:
     visit.note("greeting", text)
     product = next((name for name in PRODUCTS if name.lower() in text.lower()), "")
     visit.note("product", product)
-    if match := VERSION.search(text.replace(visit.hostname, "") if visit.hostname else text):
-        visit.report(BANNER, f"{product or 'the server'} tells its version {match.group()}: {text}", evidence)
+    if found := version_in(text, visit.hostname):
+        visit.report(BANNER, f"{product or 'the server'} tells its version {found}: {text}", evidence)
+
+
+def version_in(text: str, hostname: str) -> str:
+    """The version that a greeting names, "" if none: numbers of names and addresses are no versions."""
+    words = (word for word in text.split() if word != hostname and not HOSTNAME.fullmatch(word.strip("[]()<>,;")))
+    found = (VERSION.fullmatch(word.strip("[]()<>,;")) for word in words)
+    return next((match.group() for match in found if match and not is_address(match.group())), "")
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an address and no name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 async def _smtp(visit: Visit, evidence: Transcript) -> str:

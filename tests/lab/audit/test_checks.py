@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.audit.checks import RULES
+from lab.audit.checks.greeting import version_in
 from lab.audit.finding import Severity
 from lab.audit.report import Audited
 from lab.audit.settings import Allow
@@ -273,3 +274,22 @@ async def test_a_busy_server_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> 
     target = await look("smtp", session, only=frozenset({"starttls"}))
     assert target.unreachable == ""
     assert dict(target.facts)["hostname"] == "mx.example.org"
+
+
+@pytest.mark.parametrize(
+    ("greeting", "version"),
+    [
+        ("mx.example.org ESMTP Exim 4.96 Tue, 01 Dec 2026 04:00:57 +0000", "4.96"),
+        ("mx.example.org ESMTP Sendmail 8.17.1.9/8.17.1.9/Debian-2; Tue, 1 Dec 2026", "8.17.1.9/8.17.1.9/Debian-2"),
+        ("mx.example.org ESMTP Postfix (3.7.11)", "3.7.11"),
+        ("mx.example.org ESMTP Postfix (Debian/GNU)", ""),
+        ("[10.0.0.1] ESMTP", ""),
+        ("mx1.2und2.example ESMTP ready", ""),
+        ("other-1.2.example.org ESMTP", ""),
+        ("OK Dovecot (Debian) ready.", ""),
+        ("+OK POP3 server v2.1.0 ready <1896.697170952@mx.example.org>", "v2.1.0"),
+        ("OK IMAP4rev1 ready 04:00", ""),
+    ],
+)
+def test_versions_are_told_from_names_and_addresses(greeting: str, version: str) -> None:
+    assert version_in(greeting, "mx.example.org") == version
