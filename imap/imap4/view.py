@@ -38,6 +38,8 @@ class View:
         self, mailbox: Mailbox, *, condstore: bool, qresync: bool, extensions: bool = False, rev2: bool = False
     ) -> None:
         self.mailbox = mailbox
+        for uid in list(mailbox.messages.departed):  # before the client had counted anything
+            mailbox.messages.forget(uid)
         self.rev2 = rev2  # whether the client speaks IMAP4rev2, which has no \\Recent
         self.extensions = extensions  # whether the client may ask for what Dovecot has not
         self.condstore = condstore

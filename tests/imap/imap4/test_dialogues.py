@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from imap.store import Mailbox
+
 MAIL = b"Date: Mon, 06 Nov 2023 10:11:12 +0100\r\nFrom: Alice <alice@a.test>\r\nSubject: one\r\n\r\nHello\r\n"
 OTHER = b"From: bob@b.test\r\nSubject: Re: one\r\nMessage-ID: <2@b>\r\n\r\nSecond\r\n"
 
@@ -473,3 +475,24 @@ async def test_drain_says_bye(connect: Any) -> None:
     client.session.drain()
     assert client.take() == b"* BYE Server shutting down.\r\n"
     assert client.wire.closed
+
+
+async def test_what_goes_while_a_mailbox_is_opened_is_not_counted(
+    mail: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between SELECT's first look and its second another session expunges: the client never hears of that message."""
+    mail.deliver("alice", MAIL, MAIL, MAIL)
+    other, client = await connect(), await connect()
+    await other.command("SELECT INBOX")
+    await other.command("STORE 2 +FLAGS.SILENT (\\Deleted)")
+    sync = Mailbox.sync
+
+    def late(mailbox: Mailbox) -> Any:
+        monkeypatch.setattr(Mailbox, "sync", sync)
+        other.session.receive(b"x EXPUNGE\r\n")
+        return sync(mailbox)
+
+    monkeypatch.setattr(Mailbox, "sync", late)
+    assert "* 2 EXISTS" in await client.lines("SELECT INBOX")
+    assert await client.lines("FETCH 1:* UID") == ["* 1 FETCH (UID 1)", "* 2 FETCH (UID 3)", "OK Fetch completed."]
+    assert await client.lines("NOOP") == ["OK NOOP completed."]
