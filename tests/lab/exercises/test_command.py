@@ -49,6 +49,7 @@ def desk(place: Path) -> Iterator[Desk]:
 
 
 @pytest.mark.slow
+@pytest.mark.exercise
 def test_from_start_to_report(desk: Desk) -> None:
     key, lab = desk.place / "class.key", str(desk.directory)
     seed = desk.lab("seed", "--key", str(key), "Erika").split()[0]

@@ -31,6 +31,7 @@ async def looked_at(work: Work, until: str) -> AsyncIterator[Result]:
 
 
 @pytest.mark.slow
+@pytest.mark.exercise
 @pytest.mark.parametrize("slug", SLUGS)
 async def test_exercise(begun: Callable[[str], Work], slug: str) -> None:
     work = begun(slug)
