@@ -309,7 +309,7 @@ def test_limits_umask_and_flags() -> None:
     def body() -> dict[str, object]:
         confine(
             Confinement(
-                limits=Limits(open_files=100, file_bytes=4096, address_space_bytes=1 << 32),
+                limits=Limits(open_files=1000, file_bytes=4096, address_space_bytes=1 << 32),
                 umask=0o027,
                 read=[Path("/proc/self/status")],
             )
@@ -327,7 +327,7 @@ def test_limits_umask_and_flags() -> None:
         }
 
     assert in_child(body) == {
-        "files": [100, 100], "core": [0, 0], "size": [4096, 4096], "memory": [1 << 32, 1 << 32],
+        "files": [1000, 1000], "core": [0, 0], "size": [4096, 4096], "memory": [1 << 32, 1 << 32],
         "umask": 0o027, "no_new_privs": "1",
     }  # fmt: skip
 
