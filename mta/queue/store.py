@@ -98,6 +98,11 @@ class Queue:
         )
         return cls.open(config.str("queue_directory"), options, clock=clock or clock_of(config))
 
+    @property
+    def talking(self) -> set[object]:
+        """Clients that may soon put a message: at each word they are added here, and share a transaction then."""
+        return self._writer.talking
+
     def now(self) -> float:
         """The time by the queue's clock."""
         return self._clock()

@@ -30,9 +30,12 @@ MAX_BATCH: Final = 500
 LINGER: Final = 0.005
 """Seconds in which changes gather that nobody was promised: after a crash, deliveries of so long are repeated."""
 
-GATHER: Final = 0.003
+GATHER: Final = 0.005
 """Seconds between the beginnings of two transactions where several changes come at once: to begin and to end one costs
 as much as five mails in it. A client that is alone does not wait."""
+
+PATIENCE: Final = 0.012
+"""The same where others are talking to us, who may want something written as well."""
 
 LOCK_PAUSE: Final = 0.001
 """Seconds until the next look whether another process has ended its transaction."""
@@ -76,6 +79,8 @@ class Writer:
         self._began = -inf
         self._together = 0
         """Changes in the last batch."""
+        self.talking: set[object] = set()
+        """Who came or said something since the last batch began, and so may soon want something written."""
         self._locked_since = 0.0
         self._disk = Disk()
         self._closed = self._dead = False
@@ -100,7 +105,7 @@ class Writer:
         """Write at the next occasion; `done` is called in the event loop."""
         self._check()
         self._jobs.append(_Job(change, done))
-        if not self._batch and (self._timer is None or (change.durable and not self._eager)):
+        if not self._batch and (self._timer is None or (change.durable and (not self._eager or self._all_are_here))):
             self._schedule(eager=change.durable)
 
     def write_blocking(self, change: Change) -> None:
@@ -142,18 +147,25 @@ class Writer:
             self._timer.cancel()
         self._eager = eager
         loop = asyncio.get_running_loop()
+        at = self._began + (GATHER if self._all_are_here else PATIENCE)
         if not eager:
             self._timer = loop.call_later(LINGER, self._begin)
-        elif self._together > 1 and loop.time() < self._began + GATHER:
-            self._timer = loop.call_at(self._began + GATHER, self._begin)
+        elif self._together > 1 and loop.time() < at:
+            self._timer = loop.call_at(at, self._begin)
         else:
             self._timer = loop.call_soon(self._begin)
+
+    @property
+    def _all_are_here(self) -> bool:
+        """Everybody who is talking to us waits for this batch."""
+        return len(self._jobs) >= len(self.talking)
 
     def _begin(self) -> None:
         self._timer = None
         self._batch, self._jobs = self._jobs[:MAX_BATCH], self._jobs[MAX_BATCH:]
         self._began, self._together = asyncio.get_running_loop().time(), len(self._batch)
         self._committed = False
+        self.talking.clear()
         if any(job.change.has_file for job in self._batch):
             self._disk.do(functools.partial(_stage, self._batch), self._staged)
         else:

@@ -89,9 +89,11 @@ class Connection(aiosmtpd.SMTP):
         self.envelope = self._create_envelope()
         self.task = self.loop.create_task(self._handle_client())
         self.server.connections.add(self)
+        self.server.talking.add(self)
         self.server.timekeeper.watch(self.server.connections, self.server.timeout)
 
     def data_received(self, data: bytes) -> None:
+        self.server.talking.add(self)
         if wiretap.on():
             wiretap.show(self, data, client=True)
         if self._request_ends != inf:
@@ -142,6 +144,7 @@ class Connection(aiosmtpd.SMTP):
             self.flush()
         finally:
             self.server.connections.discard(self)
+            self.server.talking.discard(self)
             self.envelope.close()
             self._hang_up()
 

@@ -140,6 +140,8 @@ class Server:
     """`yes` for what serves clients while all sessions are taken."""
     clock: Callable[[], float] = time.time
     connections: set[Connection] = field(default_factory=set)
+    talking: set[object] = field(default_factory=set)
+    """Connections that were heard of lately; the queue's, see there."""
     timekeeper: Timekeeper = field(default_factory=Timekeeper)
     _space_checked: float = -1.0
 

@@ -65,7 +65,7 @@ def prepare(config: MainConfig, sockets: Sequence[Bound]) -> Serve:
         queue = Queue.from_config(config)
         queue.on_failure = end_process
         try:
-            server.queue = queue
+            server.queue, server.talking = queue, queue.talking
             async with _counter(config, sockets, drain) as server.limits.counter:
                 await accept(server, _lines(server, smtp), drain, ready)
         finally:

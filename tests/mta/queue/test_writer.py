@@ -193,6 +193,27 @@ async def test_the_loop_turns_while_another_process_writes(queue: Queue, letter)
         await asyncio.gather(*putting)
 
 
+async def test_who_is_talking_shares_the_next_transaction(queue: Queue, letter, monkeypatch) -> None:
+    monkeypatch.setattr(writer, "GATHER", 0.0)
+    monkeypatch.setattr(writer, "PATIENCE", 3600.0)
+    queue.new_id()  # what it writes for that is done
+    transactions: list[None] = []
+    queue.on_new_mail = lambda: transactions.append(None)
+    async with asyncio.timeout(10):
+        await asyncio.gather(queue.put(letter()), queue.put(letter()))
+        assert len(transactions) == 1
+        queue.talking.update(["first", "second"])
+        first = asyncio.create_task(queue.put(letter()))
+        for _ in range(3):
+            await asyncio.sleep(0)  # alone it would begin now
+        await asyncio.gather(first, queue.put(letter()))
+        assert len(transactions) == 2
+        queue.talking.add("somebody who is silent from now on")
+        await asyncio.gather(queue.put(letter()), queue.put(letter()))
+        await asyncio.gather(queue.put(letter()), queue.put(letter()))
+    assert len(transactions) == 4
+
+
 async def test_a_foreign_transaction_is_waited_for_but_not_for_ever(queue: Queue, letter, monkeypatch) -> None:
     async with asyncio.timeout(10):
         await queue.put(letter())
