@@ -141,8 +141,8 @@ class _Reader:
         return addresses
 
     def _workers(self, line: MasterService) -> int:
-        """hardmail_smtpd_processes, else one for each processor; never more than the sessions that it may have."""
-        wanted = self.config.int("hardmail_smtpd_processes") or processors()
+        """hardmail_smtpd_processes, else one for each processor but one; never more than it may have sessions."""
+        wanted = self.config.int("hardmail_smtpd_processes") or max(1, processors() - 1)
         return min(wanted, self._sessions(line) or wanted)
 
     def _sessions(self, line: MasterService) -> int:

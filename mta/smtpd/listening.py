@@ -27,6 +27,9 @@ log = logging.getLogger("postfix.master")
 STRESS_SECONDS: Final = 1000.0
 """How long a line stays under stress after it was last full, as master(8)."""
 
+AT_ONCE: Final = 32
+"""Connections taken in one turn of the event loop: whoever has a session does not wait long for those who come."""
+
 EXHAUSTED_PAUSE: Final = 1.0
 """Seconds without accepting when the system has no descriptor or memory left for a connection."""
 
@@ -99,25 +102,28 @@ class Line:
                 loop.remove_reader(listener)
 
     def _accept(self, listener: socket.socket) -> None:
-        """One connection at a time, so that several workers share a burst."""
+        """Take those who wait: they go through their dialogues side by side then, and share a transaction."""
         loop = asyncio.get_running_loop()
-        try:
-            accepted, _ = listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker was faster, or the client has gone
-        except OSError as error:
-            log.warning("accept: %s", error.strerror)
-            self._pause()
-            loop.call_later(EXHAUSTED_PAUSE, self.open)
-            return
-        accepted.setblocking(False)
-        connection = Connection(self.stressed if loop.time() < self._stress_ends else self.server, self._ended)
-        self.sessions.add(connection)
-        if len(self.sessions) >= self.room:
-            self._fill(loop.time())
-        task = loop.create_task(self._begin(connection, accepted))
-        self.beginning.add(task)
-        task.add_done_callback(self.beginning.discard)
+        for _ in range(AT_ONCE):
+            if not self._open:
+                return
+            try:
+                accepted, _address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return  # nobody is left, or the client has gone
+            except OSError as error:
+                log.warning("accept: %s", error.strerror)
+                self._pause()
+                loop.call_later(EXHAUSTED_PAUSE, self.open)
+                return
+            accepted.setblocking(False)
+            connection = Connection(self.stressed if loop.time() < self._stress_ends else self.server, self._ended)
+            self.sessions.add(connection)
+            if len(self.sessions) >= self.room:
+                self._fill(loop.time())
+            task = loop.create_task(self._begin(connection, accepted))
+            self.beginning.add(task)
+            task.add_done_callback(self.beginning.discard)
 
     async def _begin(self, connection: Connection, accepted: socket.socket) -> None:
         server = connection.server

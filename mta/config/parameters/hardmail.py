@@ -47,7 +47,7 @@ PARAMETERS = (
     own.number(
         "hardmail_smtpd_processes",
         "0",
-        "Processes of an smtpd line; its maxproc limits the sessions of them all. 0: one for each processor.",
+        "Processes of an smtpd line; its maxproc limits the sessions of them all. 0: one for each processor but one.",
         most=256,
         serves="connection-limits",
     ),

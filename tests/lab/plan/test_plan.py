@@ -134,7 +134,7 @@ def test_lines_with_overrides_are_services_of_their_own(confdir: Path) -> None:
         "127.0.0.1:2525 inet n - n - 1 smtpd\n"
         "127.0.0.1:2526 inet n - n - 1 smtpd\n"
         "127.0.0.1:2587 inet n - n - 3 smtpd\n"
-        "  -o smtpd_tls_security_level=encrypt\n  -o syslog_name=postfix/submission\n"
+        "  -o smtpd_tls_security_level=encrypt\n  -o syslog_name=postfix/submission -o hardmail_smtpd_processes=2\n"
         "127.0.0.1:2465 inet n - n - 1 smtpd -o smtpd_tls_wrappermode=yes\n"
     )
     services = by_name(plan.load(write_postfix(confdir, "", master)))
@@ -147,10 +147,10 @@ def test_lines_with_overrides_are_services_of_their_own(confdir: Path) -> None:
     assert [item.tag for item in services["smtpd(127.0.0.1:2465)"].listeners] == ["smtps"]
 
 
-def test_maxproc_is_sessions_and_processes_are_as_many_as_processors(
+def test_maxproc_is_sessions_and_processes_are_one_less_than_processors(
     confdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
     for column, processes, sessions in (("-", 3, "100"), ("0", 3, "0"), ("1", 1, "1"), ("2", 2, "2"), ("50", 3, "50")):
         write_postfix(confdir, "", f"127.0.0.1:2525 inet n - n - {column} smtpd\n")
         smtpd = by_name(plan.load(confdir))["smtpd"]

@@ -75,6 +75,17 @@ async def test_who_comes_too_many_waits_for_a_session_to_end(opened: Open, caplo
         writer.transport.abort()
 
 
+async def test_those_who_wait_are_taken_together(opened: Open) -> None:
+    line = await opened(0)
+    clients = [socket.create_connection(line.sockets[0].getsockname(), 10) for _ in range(3)]
+    async with asyncio.timeout(10):
+        while not line.sessions:
+            await asyncio.sleep(0)
+    assert len(line.sessions) == 3
+    for client in clients:
+        client.close()
+
+
 async def test_those_who_come_to_a_full_line_are_served_under_stress(opened: Open) -> None:
     line = await opened(1)
     async with asyncio.timeout(10):
