@@ -30,12 +30,12 @@ MAX_BATCH: Final = 500
 LINGER: Final = 0.005
 """Seconds in which changes gather that nobody was promised: after a crash, deliveries of so long are repeated."""
 
-GATHER: Final = 0.005
+GATHER: Final = 0.003
 """Seconds between the beginnings of two transactions where several changes come at once: to begin and to end one costs
 as much as five mails in it. A client that is alone does not wait."""
 
 PATIENCE: Final = 0.012
-"""The same where others are talking to us, who may want something written as well."""
+"""The same at most where we know who is talking to us, and until all of them wait: then nobody else can come."""
 
 LOCK_PAUSE: Final = 0.001
 """Seconds until the next look whether another process has ended its transaction."""
@@ -105,7 +105,7 @@ class Writer:
         """Write at the next occasion; `done` is called in the event loop."""
         self._check()
         self._jobs.append(_Job(change, done))
-        if not self._batch and (self._timer is None or (change.durable and (not self._eager or self._all_are_here))):
+        if not self._batch and (self._timer is None or (change.durable and not (self._eager and self._pause))):
             self._schedule(eager=change.durable)
 
     def write_blocking(self, change: Change) -> None:
@@ -147,7 +147,7 @@ class Writer:
             self._timer.cancel()
         self._eager = eager
         loop = asyncio.get_running_loop()
-        at = self._began + (GATHER if self._all_are_here else PATIENCE)
+        at = self._began + self._pause
         if not eager:
             self._timer = loop.call_later(LINGER, self._begin)
         elif self._together > 1 and loop.time() < at:
@@ -156,9 +156,11 @@ class Writer:
             self._timer = loop.call_soon(self._begin)
 
     @property
-    def _all_are_here(self) -> bool:
-        """Everybody who is talking to us waits for this batch."""
-        return len(self._jobs) >= len(self.talking)
+    def _pause(self) -> float:
+        """Seconds from the beginning of the last batch to that of the next, if several changes come at once."""
+        if not self.talking:
+            return GATHER
+        return PATIENCE if len(self._jobs) < len(self.talking) else 0.0
 
     def _begin(self) -> None:
         self._timer = None
