@@ -345,9 +345,10 @@ class Lab:
 
     @staticmethod
     def free_port() -> int:
-        """A port of 127.0.0.1 that is free now."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port: int = server.getsockname()[1]
+        """A port that is free now on every IPv4 address, since some configurations listen on all of them."""
+        with socket.socket() as sock:
+            sock.bind(("", 0))
+            port: int = sock.getsockname()[1]
         return port
 
     @asynccontextmanager
