@@ -47,7 +47,7 @@ class Place:
     def index(self) -> Index:
         """The index database."""
         if self._index is None:
-            if self.location.index is not None:
+            if self.location.index is not None and self._index_directory is None:
                 self._index_directory = self.root.make_directories(self.location.index)
             self._index = Index(self._index_directory)
         return self._index

@@ -217,8 +217,12 @@ def test_a_link_in_place_of_the_index_is_refused(make_store: MakeStore, maildir:
     (tmp_path / "elsewhere").touch()
     _index(maildir).symlink_to(tmp_path / "elsewhere")
     store = make_store()
-    with pytest.raises(Exception, match="Invalid mailbox name"):
-        store.open("INBOX")
+    opened = []
+    for _ in range(3):
+        with pytest.raises(Exception, match="Invalid mailbox name"):
+            store.open("INBOX")
+        opened.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert len(set(opened)) == 1, "a mailbox that cannot be opened keeps no descriptor"
     assert (tmp_path / "elsewhere").stat().st_size == 0
 
 
