@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
@@ -62,7 +61,7 @@ class Server:
             if implicit:
                 factory = TLSMemoryBIOFactory(cast(Any, self.tls), False, factory)
             factory.noisy = False
-            port = reactor.adoptStreamPort(os.dup(bound.socket.fileno()), bound.socket.family, factory)
+            port = reactor.adoptStreamPort(bound.socket.fileno(), bound.socket.family, factory)
             self._ports.append(port)
 
     def has_room(self) -> bool:
