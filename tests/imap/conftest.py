@@ -276,4 +276,7 @@ async def serve(mail: Mail, tmp_path: Path) -> AsyncIterator[Callable[..., Await
         await asyncio.wait_for(server.drain(), 10)
         for each in bound:
             each.socket.close()
+    for waker in reactor._internalReaders:  # a real process has one reactor to its end
+        reactor.removeReader(waker)
+        waker.connectionLost(None)
     forget_reactor()

@@ -62,6 +62,8 @@ def test_two_sessions_agree_whatever_they_do(make_store: MakeStore, few: None, s
             )
         with make_store().open("INBOX", read_only=True) as fresh:
             assert shown(fresh) == model, "what is remembered of the UIDs is put right"
+    for box in boxes:
+        box.close()
 
 
 def test_what_is_remembered_of_the_uids_is_used(make_store: MakeStore, maildir: Path, few: None) -> None:

@@ -169,7 +169,7 @@ def test_no_name_escapes(make_store: MakeStore, location: str, name: str, tmp_pa
     with store.open("INBOX") as inbox:
         for command in (
             lambda: store.create(name),
-            lambda: store.open(name),
+            lambda: store.open(name).close(),
             lambda: store.status(name),
             lambda: store.rename("other", name),
             lambda: store.append(name, [NewMail(mail)]),
