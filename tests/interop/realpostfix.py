@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import peers
+
 QUEUE_DIRECTORIES = (
     "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid", "private",
     "public", "saved", "trace",
@@ -59,6 +61,7 @@ def running(postfix: str, directory: Path, listeners: str, main: str) -> Iterato
         f"inet_interfaces = loopback-only\n{main}"
     )
     (conf / "master.cf").write_text(listeners + SERVICES)
+    peers.age(conf / "main.cf")
     start = subprocess.run([postfix, "-c", str(conf), "start"], check=False, capture_output=True, timeout=30)
     log = directory / "mail.log"
     assert start.returncode == 0, start.stderr.decode() + (log.read_text() if log.exists() else "")

@@ -1,6 +1,5 @@
 """The postconf command, alone and beside the real one."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mta.config.postconf import main
+from tests import peers
 
 Confdir = Callable[..., Path]
 
@@ -89,8 +89,7 @@ EDITS = [
 def directory(confdir: Confdir) -> Path:
     path = confdir(MAIN, MASTER)
     # Postfix reads a file that was written this very second twice, and warns twice.
-    for name in ("main.cf", "master.cf"):
-        os.utime(path / name, (1, 1))
+    peers.age(path / "main.cf", path / "master.cf")
     return path
 
 

@@ -12,6 +12,7 @@ import pytest
 from mta.config import MainConfig
 from mta.proxymap.service import prepare
 from mta.tables import TableError, open_table
+from tests import peers
 from tests.interop import realpostfix
 
 pytestmark = [
@@ -68,6 +69,7 @@ async def test_the_real_postmap_asks_our_proxymap(place: Path) -> None:
     (place / "conf" / "main.cf").write_text(
         f"compatibility_level = 3.6\nqueue_directory = {place}/queue\nproxy_read_maps = {approved}\nipc_timeout = 5s\n"
     )
+    peers.age(place / "conf" / "main.cf")
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(private / "proxymap"))
     sock.listen()

@@ -8,6 +8,7 @@ import pytest
 
 from mta.config import MainConfig
 from mta.tables import Table, open_table
+from tests import peers
 
 MakeTable = Callable[..., Table]
 
@@ -46,6 +47,8 @@ def ask_postfix(tmp_path: Path) -> Callable[[str, Sequence[str]], list[str | Non
         confdir = tmp_path / "postfix"
         confdir.mkdir(exist_ok=True)
         (confdir / "main.cf").write_text("compatibility_level = 3.6\n")
+        settings = [file for file in tmp_path.iterdir() if file.is_file()]
+        peers.age(confdir / "main.cf", *settings)
         done = subprocess.run(
             ["postmap", "-c", confdir, "-q", "-", spec],
             input="".join(f"{key}\n" for key in keys).encode(),

@@ -18,6 +18,7 @@ from mta.tables import lmdb as module
 from mta.tables.base import fold
 from mta.tables.lmdbfile import DatabaseFile, Duplicate, remove, write
 from mta.tables.postmap import main, postalias_main
+from tests import peers
 
 Opened = Callable[..., Table]
 
@@ -25,6 +26,7 @@ Opened = Callable[..., Table]
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     (tmp_path / "main.cf").write_text("compatibility_level = 3.6\nmyhostname = mx.test\n")
+    peers.age(tmp_path / "main.cf")
     path = tmp_path / "t"
     path.write_text("Key one\n  continued\n# note\nb two\nkey again\nlonely\nünï x\n")
     return path

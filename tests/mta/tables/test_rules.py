@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mta.tables import SpecError, Table, TableError, open_table
 from mta.tables.cidr import parse_network
 from mta.tables.pattern import PatternError, compile_extended, compile_perl
+from tests import peers
 
 MakeTable = Callable[..., Table]
 
@@ -132,6 +133,7 @@ async def test_real_postmap_answers_the_same(
 ) -> None:
     found = table(kind, text)
     (tmp_path / "main.cf").write_text("")
+    peers.age(tmp_path / "main.cf")
     keys = [key for key in answers if key and key != "mnq"]
     real = subprocess.run(
         ["postmap", "-c", tmp_path, "-q", "-", f"{kind}:{tmp_path / kind}"],
