@@ -155,20 +155,19 @@ async def test_a_chain_in_sqlite(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.interop
-@pytest.mark.needs("dovecot", "dovecot-core")
-async def test_ours_and_dovecot_use_up_one_chain(start: Start, place: Path, pgsql_server: Any) -> None:
-    pgsql_server.run(f"CREATE ROLE otp LOGIN PASSWORD 'otppw'; {TABLE} GRANT SELECT, UPDATE ON otp TO otp;")
-    (place / "sql.conf").write_text(
-        f"driver = pgsql\nconnect = host=127.0.0.1 port={pgsql_server.port} dbname=postgres user=otp password=otppw\n"
-        + QUERIES
-    )
-    settings = SETTINGS.format(place)
+@pytest.mark.needs("dovecot", "dovecot-sqlite")
+async def test_ours_and_dovecot_use_up_one_chain(start: Start, place: Path) -> None:
+    """With SQLite, since Dovecot 2.3.19's auth process panics now and then when PostgreSQL has stored a password."""
+    with contextlib.closing(sqlite3.connect(place / "otp.db")) as database:
+        database.executescript(TABLE)
+    (place / "otp.db").chmod(0o666)
+    (place / "sql.conf").write_text(f"driver = sqlite\nconnect = {place}/otp.db\n{QUERIES}")
     (place / "sql.conf").chmod(0o644)
+    settings = SETTINGS.format(place)
     running = await start(settings)
     with realdovecot.authenticating(place, settings + "userdb {\n driver = static\n args = uid=8 gid=8\n}\n") as theirs:
         for sockets, sequence in ((running.directory, 3), (theirs, 2), (running.directory, 1)):
             assert await uses(sockets, sequence) == f"otp-sha1 {sequence} seed ext"
-    pgsql_server.run("DROP TABLE otp; DROP ROLE otp;")
 
 
 async def uses(sockets: Path, sequence: int) -> str:
