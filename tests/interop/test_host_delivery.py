@@ -194,16 +194,16 @@ def contents(directory: Path) -> dict[str, list[str]]:
 
 
 def settled(log: Path, count: int) -> str:
-    """The log once every mail has an outcome and nothing more happens."""
-    deadline, last = time.monotonic() + 60, ""
-    while time.monotonic() < deadline:
+    """The log once every mail that it names, and so many of them, has left the queue or waits for its next try."""
+    deadline = time.monotonic() + 60
+    while True:
         text = log.read_text() if log.exists() else ""
-        done = len(set(re.findall(r"(\w+): removed|(\w+): to=<[^>]*>.*status=deferred", text)))
-        if done >= count and text == last:
+        named = set(re.findall(r"cleanup\[\d+\]: (\w+): message-id=", text))
+        done = set(re.findall(r"(?m) (\w+): (?:removed$|to=<.*status=deferred)", text))
+        if len(done) >= count and named <= done:
             return text
-        last = text
-        time.sleep(1.0)
-    return last
+        assert time.monotonic() < deadline, f"nothing came of {named - done}"
+        time.sleep(0.05)
 
 
 @contextmanager
