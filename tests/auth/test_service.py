@@ -257,7 +257,6 @@ async def test_failures_are_delayed_and_successes_are_not(start: Start, conf: st
     began = time.monotonic()
     peer.say(f"AUTH\t1\tPLAIN\tservice=x\tresp={b64(chr(0) + 'alice' + chr(0) + 'wrong')}")
     assert (await plain(peer, "alice", "secret", id=2))[:2] == ["OK", "2"]
-    assert time.monotonic() - began < 0.9
     assert (await peer.line())[:2] == ["FAIL", "1"]
     assert time.monotonic() - began >= 0.95
 
@@ -268,9 +267,9 @@ async def test_an_address_that_fails_has_to_wait(start: Start, conf: str, monkey
     peer = await running.connect()
     assert (await plain(peer, "alice", "wrong", "rip=10.0.0.1"))[0] == "FAIL"
     began = time.monotonic()
-    assert (await plain(peer, "alice", "secret", "rip=10.0.0.2", id=2))[0] == "OK"
-    assert time.monotonic() - began < 0.3, "others do not wait"
-    assert (await plain(peer, "alice", "secret", "rip=10.0.0.1", id=3))[0] == "OK"
+    peer.say(f"AUTH\t2\tPLAIN\tservice=x\trip=10.0.0.1\tresp={b64(chr(0) + 'alice' + chr(0) + 'secret')}")
+    assert (await plain(peer, "alice", "secret", "rip=10.0.0.2", id=3))[:2] == ["OK", "3"], "others do not wait"
+    assert (await peer.line())[:2] == ["OK", "2"]
     assert time.monotonic() - began >= 0.3
 
 

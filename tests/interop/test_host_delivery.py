@@ -222,7 +222,8 @@ def ours(directory: Path, port: int, main: str, pipes: str) -> Iterator[Path]:
         process = subprocess.Popen([sys.executable, "-m", "lab", "run", "-c", str(conf)], stdout=out, stderr=out)
     try:
         deadline = time.monotonic() + 20
-        while "ready" not in (directory / "run.out").read_text() and time.monotonic() < deadline:
+        while "ready" not in (said := (directory / "run.out").read_text()):
+            assert time.monotonic() < deadline, said
             time.sleep(0.05)
         yield log
     finally:

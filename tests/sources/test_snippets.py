@@ -121,14 +121,15 @@ async def test_stunnel_puts_tls_before_a_program(tmp_path: Path) -> None:
         assert argv[0] == "stunnel"
         wrapper = asyncio.create_task(lab.hardmail("tlswrap", *(places.get(word, word) for word in argv[1:])))
         try:
-            while not wrapper.done():
-                try:
-                    reader, writer = await asyncio.open_connection(
-                        "127.0.0.1", port, ssl=lab.trust, server_hostname=lab.name
-                    )
-                    break
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(20):
+                while not wrapper.done():
+                    try:
+                        reader, writer = await asyncio.open_connection(
+                            "127.0.0.1", port, ssl=lab.trust, server_hostname=lab.name
+                        )
+                        break
+                    except ConnectionRefusedError:
+                        await asyncio.sleep(0.05)
             assert await reader.readline() == b"+OK popd is ready\n"
             writer.write(b"QUIT\r\n")
             assert await reader.readline() == b"+OK QUIT\r\n"
