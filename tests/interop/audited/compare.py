@@ -140,7 +140,7 @@ Made by `python -m tests.interop.audited.compare` (as root, with nmap, testssl.s
 Each server runs on its real ports in a network namespace of its own and is looked at from another one, so that it takes
 the scanners for strangers. *Default* is Debian 12's configuration for an internet host: Postfix's main.cf and Dovecot's conf.d as
 the packages bring them, with the self-signed certificate that ssl-cert makes; Exim's as update-exim4.conf writes it for an
-"internet site", with room for 200 connections, as sslyze fills the usual 20; OpenSMTPD's smtpd.conf, listening on all addresses. *Hardened* follows the remedies that the audit names.
+"internet site", with room for 1,000 connections, as sslyze fills the usual 20; OpenSMTPD's smtpd.conf, listening on all addresses. *Hardened* follows the remedies that the audit names.
 Debian's OpenSMTPD cannot use its own key with OpenSSL 3, so it has no TLS in either.
 
 "15 of 16, 5 found" means: of sixteen things that the scanner looks for at this door, it and the audit say the same of fifteen, and

@@ -225,7 +225,7 @@ def exim(network: Network, directory: Path, *, hardened: bool) -> Iterator[Maile
         capture_output=True,
     )
     text = generated.read_text().replace("/var/spool/exim4", f"{directory}/spool")
-    head = f"log_file_path = {directory}/%slog\npid_file_path = {directory}/pid\nprimary_hostname = {HOST}\nsmtp_accept_max = 200\n"
+    head = f"log_file_path = {directory}/%slog\npid_file_path = {directory}/pid\nprimary_hostname = {HOST}\nsmtp_accept_max = 1000\n"
     if hardened:
         head = macros + head + "smtp_banner = $smtp_active_hostname ESMTP\n"
         head += "tls_require_ciphers = SECURE128:SECURE256:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3:-RSA:-CIPHER-ALL:"
