@@ -256,7 +256,9 @@ class _Renderer:
         for _ in range(PORT_ATTEMPTS):
             bound: Reserved = []
             try:
-                port = 0
+                # Free on every address, since instance and student may listen on all of them (inet_interfaces = all).
+                with Sockets.reserve("0.0.0.0", 0) as chosen:  # noqa: S104 - nothing listens there
+                    port: int = chosen.getsockname()[1]
                 for host in hosts:
                     for kind, datagram in (("dns-tcp", False), ("dns", True)) if tag == "dns" else ((tag, False),):
                         try:
@@ -265,12 +267,11 @@ class _Renderer:
                             if host != hosts[0] and not _usable(host):
                                 continue
                             raise
-                        port = sock.getsockname()[1]
                         bound.append((InetListener(host, port, kind, datagram=datagram), sock))
-            except OSError:
+            except OSError as error:
                 for _, sock in bound:
                     sock.close()
-                if not bound:
+                if not bound and error.errno != errno.EADDRINUSE:
                     raise
                 continue
             self.reserved.setdefault(instance, []).extend(bound)
