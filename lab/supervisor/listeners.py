@@ -314,13 +314,18 @@ def port_holder(host: str, port: int) -> str:
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():
             continue
-        try:
-            for descriptor in (process / "fd").iterdir():
-                if str(descriptor.readlink()) in targets:
-                    return f"process {process.name} ({(process / 'comm').read_text().strip()})"
-        except OSError:
-            continue  # another user's process, or one that has just ended
+        with contextlib.suppress(OSError):  # another user's process, or one that has just ended
+            if targets & {_target(descriptor) for descriptor in (process / "fd").iterdir()}:
+                return f"process {process.name} ({(process / 'comm').read_text().strip()})"
     return ""
+
+
+def _target(descriptor: Path) -> str:
+    """What a descriptor in /proc is of; empty if it is closed by now, as the one that the directory was read with."""
+    try:
+        return str(descriptor.readlink())
+    except OSError:
+        return ""
 
 
 def _listening_inodes(port: int) -> set[str]:
