@@ -16,6 +16,8 @@ from tests import peers
 
 START_SECONDS = 15.0
 POLL_SECONDS = 0.05
+CHROOTED = ("anvil", "stats", "imap-login", "pop3-login")
+"""Services that Dovecot jails by default."""
 
 
 @contextmanager
@@ -25,6 +27,8 @@ def running(dovecot: str, directory: Path, configuration: str, wait_for: list[Pa
     if os.geteuid() != 0:  # an ordinary user's Dovecot runs as that user alone
         internal = login = pwd.getpwuid(os.geteuid()).pw_name
         group = grp.getgrgid(os.getegid()).gr_name
+        # ... who may not call chroot(2)
+        configuration = "".join(f"service {name} {{\n  chroot =\n}}\n" for name in CHROOTED) + configuration
     file = directory / "dovecot.conf"
     file.write_text(
         f"base_dir = {directory}/run\nstate_dir = {directory}/state\nlog_path = {directory}/dovecot.log\nssl = no\n"
