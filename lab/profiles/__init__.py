@@ -33,6 +33,8 @@ HASH_PASSES, HASH_KIB = 1, 8192
 
 # Attempts to find a port that is free on every address that needs it.
 PORT_ATTEMPTS = 50
+PORT_CHOICE = 10_000
+"""Ports to choose from, just below those that the kernel gives to whoever wants any."""
 
 # The bound sockets that keep the ports of one instance.
 Reserved = list[tuple[InetListener, socket.socket]]
@@ -256,9 +258,9 @@ class _Renderer:
         for _ in range(PORT_ATTEMPTS):
             bound: Reserved = []
             try:
-                # Free on every address, since instance and student may listen on all of them (inet_interfaces = all).
-                with Sockets.reserve("0.0.0.0", 0) as chosen:  # noqa: S104 - nothing listens there
-                    port: int = chosen.getsockname()[1]
+                port = _lasting_port()
+                # Free on every address, since the instance may come to listen on all of them (inet_interfaces = all).
+                Sockets.reserve("0.0.0.0", port).close()  # noqa: S104 - nothing listens there
                 for host in hosts:
                     for kind, datagram in (("dns-tcp", False), ("dns", True)) if tag == "dns" else ((tag, False),):
                         try:
@@ -402,6 +404,12 @@ def _read(path: Path) -> str:
         if os.fstat(file.fileno()).st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
         return file.read()
+
+
+def _lasting_port() -> int:
+    """Some port that the kernel does not give to whoever wants any: it stays free until somebody listens there."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    return max(lowest, 2 * PORT_CHOICE) - PORT_CHOICE + secrets.randbelow(PORT_CHOICE)
 
 
 def _usable(host: str) -> bool:
