@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import socket
 import stat
 import string
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ HASH_PASSES, HASH_KIB = 1, 8192
 
 # Attempts to find a port that is free on every address that needs it.
 PORT_ATTEMPTS = 50
-PORT_CHOICE = 10_000
-"""Ports to choose from, just below those that the kernel gives to whoever wants any."""
+FIRST_PORT, PORTS_EACH = 10_000, 64
+"""The lowest port that is chosen, and how many ports a laboratory may want."""
 
 # The bound sockets that keep the ports of one instance.
 Reserved = list[tuple[InetListener, socket.socket]]
@@ -187,6 +188,7 @@ class _Renderer:
         self.directory = directory
         self.description = description
         self.reserved: dict[str, Reserved] = {}
+        self._ports = _lasting_ports()
         self.values: dict[str, str] = {}
         self.info: dict[str, Any] = {}
         self.accounts: list[Account] = []
@@ -255,10 +257,9 @@ class _Renderer:
 
     def _port(self, instance: str, hosts: Sequence[str], tag: str) -> int:
         """Bind one free port on all these addresses and keep it. IPv6 addresses are left out where there is no IPv6."""
-        for _ in range(PORT_ATTEMPTS):
+        for port in itertools.islice(self._ports, PORT_ATTEMPTS):
             bound: Reserved = []
             try:
-                port = _lasting_port()
                 # Free on every address, since the instance may come to listen on all of them (inet_interfaces = all).
                 Sockets.reserve("0.0.0.0", port).close()  # noqa: S104 - nothing listens there
                 for host in hosts:
@@ -406,10 +407,14 @@ def _read(path: Path) -> str:
         return file.read()
 
 
-def _lasting_port() -> int:
-    """Some port that the kernel does not give to whoever wants any: it stays free until somebody listens there."""
+def _lasting_ports() -> Iterator[int]:
+    """A row of ports that the kernel does not give to whoever wants any: they stay free until somebody listens there.
+
+    It begins at one of many places, so that a new laboratory does not take what another uses that is being restarted.
+    """
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    return max(lowest, 2 * PORT_CHOICE) - PORT_CHOICE + secrets.randbelow(PORT_CHOICE)
+    places = (max(lowest, 2 * FIRST_PORT) - FIRST_PORT) // PORTS_EACH
+    return itertools.count(FIRST_PORT + PORTS_EACH * secrets.randbelow(places))
 
 
 def _usable(host: str) -> bool:
