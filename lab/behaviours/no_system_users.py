@@ -22,6 +22,8 @@ async def probe(lab: Lab, evidence: Transcript) -> Finding:
         response = await imap.login("root", alice.password)
     if response.status == "OK":
         return exposed("root logs in to the mail server")
+    if "[AUTHENTICATIONFAILED]" not in str(response):
+        raise ProbeFailed(f"root is not refused as unknown: {response}")
     if alice.name in accounts:
         return exposed(f"{alice.name} is a system user")
     return hardened(f"{alice.name} logs in without an account; root: {response}")
