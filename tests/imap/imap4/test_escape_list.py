@@ -74,7 +74,8 @@ async def main(root, layout, separator):
             b"NOTIFY SET (MAILBOXES %b (MessageNew MessageExpunge))", b"NOTIFY SET (SUBTREE %b (MailboxName))",
             b"APPEND INBOX CATENATE (URL \\"/" + name.replace(b"\\\\", b"").replace(b"\\r", b"").replace(b"\\n", b"")
             + b"/;UID=1\\")", b"LIST (SUBSCRIBED) \\"\\" (%b) RETURN (STATUS (MESSAGES))", b"MYRIGHTS %b",
-            b"GETACL %b", b"SETACL %b bob lr", b"SETACL INBOX %b lr", b"DELETEACL INBOX %b", b"LISTRIGHTS %b bob",
+            b"GETACL %b", b"SETACL %b bob lr", b"SETACL INBOX %b lr", b"DELETEACL INBOX %b", b"DELETEACL %b bob",
+            b"LISTRIGHTS %b bob", b"SETQUOTA %b (STORAGE 10)", b"GETMETADATA INBOX %b",
             b"GETMETADATA %b /private/x", b"SETMETADATA %b (/private/x y)", b"SETMETADATA INBOX (%b y)",
             b"SELECT INBOX\\r\\nu ENABLE UTF8=ACCEPT\\r\\nv CREATE %b", b"DELETE %b", b"CREATE a",
         ):
@@ -109,7 +110,6 @@ NAMELESS = frozenset(
         "NAMESPACE",
         "NOOP",
         "SEARCH",
-        "SETQUOTA",
         "SORT",
         "STARTTLS",
         "STORE",
