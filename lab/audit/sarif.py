@@ -93,7 +93,7 @@ def _result(finding: Finding, index: int) -> dict[str, Any]:
         "message": {"text": f"{finding.target}: {finding.said}"},
         "locations": [
             {
-                "physicalLocation": {"artifactLocation": {"uri": finding.target}},
+                "physicalLocation": {"artifactLocation": {"uri": finding.target.replace("%", "%25")}},
                 "logicalLocations": [{"fullyQualifiedName": finding.target, "kind": "resource"}],
             }
         ],

@@ -81,7 +81,12 @@ async def resolve(target: Target) -> list[Address]:
     """Every address of the host, in the system's order. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0])) for entry in found))
+    return list(dict.fromkeys(_address(*entry[4]) for entry in found))
+
+
+def _address(host: str | int, _port: int | bytes, _flow: int = 0, scope: int = 0) -> Address:
+    """Of a link-local address the interface is part (RFC 4007 section 11)."""
+    return ipaddress.ip_address(f"{host}%{socket.if_indextoname(scope)}" if scope else str(host))
 
 
 def is_ours(address: Address) -> bool:

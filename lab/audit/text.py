@@ -70,7 +70,8 @@ def summary(report: Report) -> str:
     told = ", ".join(f"{count} {severity.word}" for severity, count in counts if count) or "no findings"
     unreachable = sum(bool(target.unreachable) for target in report.targets)
     of_these = f", {unreachable} not audited" if unreachable else ""
-    return f"{told}; {len(report.targets)} targets{of_these}, {report.seconds:.1f} s"
+    targets = "1 target" if len(report.targets) == 1 else f"{len(report.targets)} targets"
+    return f"{told}; {targets}{of_these}, {report.seconds:.1f} s"
 
 
 def fact(value: object) -> str:

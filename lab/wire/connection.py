@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import ssl
 from pathlib import Path
 from types import TracebackType
@@ -210,8 +211,10 @@ def _reason(error: Exception) -> str:
     """What went wrong, in the words of the system and without Python's decoration."""
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).replace("_", " ").lower()
-    if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
-        return "connection refused"
+    if isinstance(error, OSError) and error.errno and error.errno in errno.errorcode:
+        return os.strerror(error.errno).lower()  # asyncio puts the address into error.strerror
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
+    if isinstance(error, ConnectionResetError):  # asyncio's, at an end within the handshake
+        return "closed by the server"
     return str(error) or type(error).__name__

@@ -70,15 +70,15 @@ class IMAP(Connection):
             if response.startswith(tag.encode() + b" "):
                 _, _, rest = response.decode("utf-8", "surrogateescape").partition(" ")
                 status, _, text = rest.partition(" ")
-                return Response(status, text, tuple(untagged))
+                return Response(status.upper(), text, tuple(untagged))
             untagged.append(response)
         raise WireError("a command without end")
 
     async def capabilities(self) -> frozenset[str]:
         """What CAPABILITY lists, upper case."""
         response = await self.command("CAPABILITY")
-        words = b" ".join(line for line in response.untagged if line.startswith(b"* CAPABILITY ")).split()
-        return frozenset(word.decode().upper() for word in words[2:])
+        lines = [line.decode("utf-8", "surrogateescape").upper().split() for line in response.untagged]
+        return frozenset(word for line in lines if line[:2] == ["*", "CAPABILITY"] for word in line[2:])
 
     async def starttls(self, context: ssl.SSLContext, server_name: str | None = None) -> Response:
         """STARTTLS and the handshake, if the server agrees."""

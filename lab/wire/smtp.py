@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from lab.wire.connection import Connection, WireError
 
-REPLY_LINE = re.compile(r"([2-5][0-9]{2})([ -])(.*)", re.S)
+REPLY_LINE = re.compile(r"([2-5][0-9]{2})(?:([ -])(.*)|\Z)", re.S)
 ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 # A reply of more lines than this is not one that a probe asked for.
 REPLY_LINES = 200
@@ -56,8 +56,8 @@ class SMTP(Connection):
             match = REPLY_LINE.match(line)
             if match is None:
                 raise WireError(f"not an SMTP reply: {line[:80]!r}")
-            lines.append(match.group(3))
-            if match.group(2) == " ":
+            lines.append(match.group(3) or "")
+            if match.group(2) != "-":
                 return Reply(int(match.group(1)), tuple(lines))
         raise WireError("a reply without end")
 

@@ -179,10 +179,9 @@ async def _asked(visit: Visit) -> None:
     async with visit.smtp(evidence) as smtp:
         known = visit.recipient or "postmaster"
         unknown = f"{nobody()}@{visit.domain}" if visit.domain else nobody()
-        yes, no = await smtp.command(f"VRFY {known}"), await smtp.command(f"VRFY {unknown}")
-        expanded = await smtp.command(f"EXPN {known}")
-        told = no.code // 100 == 5 and no.code not in (500, 501, 502, 503, 504)
-        if yes.code in (250, 251) or (yes.code == 252 and told):
-            visit.report(ENUMERATION, f"VRFY tells known ({yes}) from unknown ({no})", evidence)
-        elif expanded.code in (250, 251):
-            visit.report(ENUMERATION, f"EXPN is answered: {expanded}", evidence)
+        for verb in ("VRFY", "EXPN"):
+            yes, no = await smtp.command(f"{verb} {known}"), await smtp.command(f"{verb} {unknown}")
+            told = no.code // 100 == 5 and no.code not in (500, 501, 502, 503, 504)
+            if (yes.code in (250, 251) and no.code not in (250, 251)) or (yes.code == 252 and told):
+                visit.report(ENUMERATION, f"{verb} tells known ({yes}) from unknown ({no})", evidence)
+                return

@@ -85,6 +85,8 @@ async def test_a_submission_server_takes_no_mail_of_strangers() -> None:
         ("250 known", "550 5.1.1 no", "502 no", True),
         ("252 maybe", "550 5.1.1 no", "502 no", True),
         ("252 maybe", "252 maybe", "502 no", False),
+        ("250 yes", "252 maybe", "502 no", True),
+        ("250 yes", "250 yes", "502 no", False),  # to whatever is asked
         ("502 disabled", "502 disabled", "502 no", False),
         ("500 what", "500 what", "250 a list", True),
         ("550 no", "550 no", "550 no", False),
@@ -94,9 +96,9 @@ async def test_vrfy_and_expn(known: str, unknown: str, expn: str, asked: bool) -
     async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mx.example.org\r\n")
         while line := (await reader.readline()).decode("latin-1"):
-            answer = {"EHLO": "250 mx.example.org", "EXPN": expn}.get(line[:4], "550 no")
-            if line[:4] == "VRFY":
-                answer = unknown if "hardmail-audit" in line else known
+            stranger = "hardmail-audit" in line
+            answers = {"EHLO": "250 mx.example.org", "VRFY": unknown if stranger else known}
+            answer = answers.get(line[:4], expn if line[:4] == "EXPN" and not stranger else "550 no")
             writer.write(answer.encode() + b"\r\n")
 
     target = await look("smtp", session, only=frozenset({"recipients"}), source=STRANGER)

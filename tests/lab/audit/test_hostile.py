@@ -72,6 +72,44 @@ async def test_a_server_that_always_answers_just_in_time_is_left_too(monkeypatch
     assert "protocols" in dict(target.undecided)
 
 
+OCTETS = b"\xff\xfe\xc3 \x80"
+
+
+def everything(greeting: bytes, answer: bytes) -> Session:
+    """A server that gives one answer to all commands; TAG in it is what the command began with."""
+
+    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        while line := await reader.readline():
+            writer.write(answer.replace(b"TAG", line.split(None, 1)[0]))
+            await writer.drain()
+
+    return session
+
+
+@pytest.mark.parametrize(
+    ("scheme", "greeting", "answer"),
+    [
+        ("smtp", b"220 mx.example.org %b\r\n", b"250-mx.example.org\r\n250-AUTH %b\r\n250 XCLIENT %b\r\n"),
+        ("smtp", b"220\r\n", b"250\r\n"),
+        ("imap", b"* OK %b\r\n", b"* CAPABILITY AUTH=%b AUTH=ANONYMOUS\r\nTAG OK [%b] %b\r\n"),
+        ("pop3", b"+OK %b <1@x>\r\n", b"+OK\r\nSASL %b\r\n.\r\n"),
+    ],
+)
+async def test_octets_that_are_no_text_end_nothing(scheme: str, greeting: bytes, answer: bytes) -> None:
+    target = await look(scheme, everything(greeting.replace(b"%b", OCTETS), answer.replace(b"%b", OCTETS)))
+    assert not target.unreachable
+    assert target.findings
+
+
+async def test_a_server_that_hangs_up_on_the_handshake_is_said_to() -> None:
+    async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+
+    assert "Error" not in (target := await look("imaps", closes)).unreachable
+    assert "closed by the server" in target.unreachable
+
+
 async def test_no_byte_of_the_server_reaches_the_terminal_or_the_page() -> None:
     target = await look("smtp", smtp(greeting=f"220 mx.example.org {ESCAPES} 1.2.3", VRFY=f"250 {ESCAPES}"))
     report = Report((target,), 1.0)

@@ -54,6 +54,15 @@ def test_sarif_keeps_to_its_schema(rules: tuple[Rule, ...]) -> None:
     assert len(run["invocations"][0]["toolExecutionNotifications"]) == 2
 
 
+def test_sarif_names_a_link_local_target_by_a_valid_uri() -> None:
+    """RFC 6874: the percent sign before the interface is written %25."""
+    target = "smtp://[fe80::1%eth0]:25"
+    found = Finding(RULES[0], target, RULES[0].severity, "said")
+    document = json.loads(as_sarif(Report((Audited(target, findings=(found,)),), 1.0)))
+    [location] = document["runs"][0]["results"][0]["locations"]
+    assert location["physicalLocation"]["artifactLocation"]["uri"] == "smtp://[fe80::1%25eth0]:25"
+
+
 def test_json_has_everything() -> None:
     first, second = json.loads(as_json(report(*RULES)))["targets"]
     assert [finding["id"] for finding in first["findings"]] == [rule.id for rule in RULES]

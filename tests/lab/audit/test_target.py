@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.audit.target import SCHEMES, Target, is_ours
+from lab.audit.target import SCHEMES, Target, is_ours, resolve
 from lab.errors import UsageError
 
 
@@ -62,3 +62,10 @@ def test_any_text_is_a_target_or_an_error(text: str) -> None:
 )  # fmt: skip
 def test_private_addresses_are_ours(address: str, ours: bool) -> None:
     assert is_ours(ipaddress.ip_address(address)) is ours
+
+
+async def test_a_link_local_address_keeps_its_interface() -> None:
+    """Without it the system does not know where to connect (RFC 4007 section 11)."""
+    (address,) = await resolve(Target.parse("smtp://[fe80::1%lo]"))
+    assert address == ipaddress.ip_address("fe80::1%lo")
+    assert is_ours(address)

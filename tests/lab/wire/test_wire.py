@@ -52,6 +52,20 @@ async def test_smtp_multiline_reply_and_keywords() -> None:
             assert await smtp.ehlo() == {"SIZE": "1000", "8BITMIME": ""}
 
 
+async def test_smtp_reply_without_a_text() -> None:
+    """RFC 5321 section 4.2 lets a server leave it out, with its space."""
+    async with serving(saying(b"220\r\n", b"250-a\r\n250\r\n")) as port:
+        async with await SMTP.open("127.0.0.1", port) as smtp:
+            assert (smtp.greeting.code, smtp.greeting.lines) == (220, ("",))
+            assert (await smtp.command("EHLO x")).lines == ("a", "")
+
+
+async def test_imap_words_in_any_case() -> None:
+    async with serving(saying(b"* OK hi\r\n", b"* capability IMAP4rev1 idle\r\na1 ok done\r\n")) as port:
+        async with await IMAP.open("127.0.0.1", port) as imap:
+            assert await imap.capabilities() == {"IMAP4REV1", "IDLE"}
+
+
 async def test_smtp_password_is_sent_but_not_written_down() -> None:
     seen: list[bytes] = []
     async with serving(saying(b"220 a\r\n", b"235 2.7.0 ok\r\n", b"", seen=seen)) as port:
