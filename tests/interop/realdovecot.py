@@ -27,7 +27,7 @@ def running(dovecot: str, directory: Path, configuration: str, wait_for: list[Pa
     if os.geteuid() != 0:  # an ordinary user's Dovecot runs as that user alone
         internal = login = pwd.getpwuid(os.geteuid()).pw_name
         group = grp.getgrgid(os.getegid()).gr_name
-        # ... who may not call chroot(2)
+        # chroot(2) is root's
         configuration = "".join(f"service {name} {{\n  chroot =\n}}\n" for name in CHROOTED) + configuration
     file = directory / "dovecot.conf"
     file.write_text(

@@ -12,6 +12,9 @@ import pytest
 from imap.imap4.session import Session
 from imap.imap4.settings import Settings
 
+MAIL = b"Date: Mon, 06 Nov 2023 10:11:12 +0100\r\nFrom: Alice <alice@a.test>\r\nSubject: one\r\n\r\nHello\r\n"
+OTHER = b"From: bob@b.test\r\nSubject: Re: one\r\nMessage-ID: <2@b>\r\n\r\nSecond\r\n"
+
 MakeClient = Callable[..., Awaitable["Client"]]
 
 
@@ -116,3 +119,12 @@ def imap_server(serve: Any) -> Callable[..., Awaitable[Any]]:
         return running
 
     return start
+
+
+@pytest.fixture
+async def selected(mail: Any, connect: Any) -> Any:
+    """A client with INBOX selected, which holds two messages."""
+    mail.deliver("alice", MAIL, OTHER)
+    client = await connect()
+    await client.command("SELECT INBOX")
+    return client

@@ -10,78 +10,7 @@ import pytest
 
 from imap.store import Mailbox
 
-MAIL = b"Date: Mon, 06 Nov 2023 10:11:12 +0100\r\nFrom: Alice <alice@a.test>\r\nSubject: one\r\n\r\nHello\r\n"
-OTHER = b"From: bob@b.test\r\nSubject: Re: one\r\nMessage-ID: <2@b>\r\n\r\nSecond\r\n"
-
-
-@pytest.fixture
-async def selected(mail: Any, connect: Any) -> Any:
-    """A client with INBOX selected, which holds two messages."""
-    mail.deliver("alice", MAIL, OTHER)
-    client = await connect()
-    await client.command("SELECT INBOX")
-    return client
-
-
-async def test_the_greeting_lists_the_capabilities(connect: Any) -> None:
-    client = await connect(user=None)
-    greeting = client.greeting
-    assert greeting.startswith(
-        b"* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS AUTH="
-    )
-    assert await client.lines("CAPABILITY") == [
-        "* CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN AUTH=CRAM-MD5",
-        "OK Pre-login capabilities listed, post-login capabilities have more.",
-    ]
-
-
-async def test_wrong_password(connect: Any) -> None:
-    client = await connect(user=None)
-    for _ in range(15):  # on one connection as many as a client likes: the auth service slows them down
-        assert await client.lines("LOGIN alice wrong") == ["NO [AUTHENTICATIONFAILED] Authentication failed."]
-    assert (await client.lines("LOGIN alice testpass"))[-1].endswith("Logged in")
-
-
-async def test_sasl_with_and_without_initial_response(connect: Any) -> None:
-    client = await connect(user=None)
-    assert await client.send(b"a AUTHENTICATE PLAIN\r\n") == b"+ \r\n"
-    assert b"a OK [CAPABILITY" in await client.send(b"AGFsaWNlAHRlc3RwYXNz\r\n")
-    other = await connect(user=None)
-    assert b" OK [CAPABILITY" in await other.command("AUTHENTICATE PLAIN AGFsaWNlAHRlc3RwYXNz")
-
-
-async def test_sasl_is_cancelled_by_a_star_and_refuses_garbage(connect: Any) -> None:
-    client = await connect(user=None)
-    await client.send(b"a AUTHENTICATE PLAIN\r\n")
-    assert await client.send(b"*\r\n") == b"a BAD Authentication aborted by client.\r\n"
-    await client.send(b"b AUTHENTICATE PLAIN\r\n")
-    assert (await client.send(b"!!\r\n")).startswith(b"b NO [ALERT] ")
-    assert (await client.command("AUTHENTICATE XYZZY")).startswith(
-        b"t1 NO [ALERT] Unsupported authentication mechanism."
-    )
-
-
-async def test_plaintext_is_refused_without_tls_from_elsewhere(mail: Any, connect: Any) -> None:
-    client = await connect(user=None, wire=mail.wire(remote=("127.0.0.2", 9)))
-    assert b"LOGINDISABLED AUTH=CRAM-MD5]" in client.greeting
-    lines = await client.lines("LOGIN alice testpass")
-    assert lines[0].startswith("* BAD [ALERT] Plaintext authentication not allowed without SSL/TLS")
-    assert lines[1].startswith("NO [PRIVACYREQUIRED] ")
-    assert (await client.lines("AUTHENTICATE PLAIN AGFsaWNlAHRlc3RwYXNz"))[0].startswith("NO [PRIVACYREQUIRED]")
-
-
-async def test_the_weakened_twin_takes_the_password(mail: Any, connect: Any) -> None:
-    client = await connect(user=None, wire=mail.wire(remote=("127.0.0.2", 9)), disable_plaintext_auth=False)
-    assert b"LOGINDISABLED" not in client.greeting
-    assert (await client.lines("LOGIN alice testpass"))[-1].endswith("Logged in")
-
-
-async def test_three_bad_commands_before_login_end_the_connection(connect: Any) -> None:
-    client = await connect(user=None)
-    assert await client.lines("FOO") == ["BAD Error in IMAP command received by server."]
-    assert await client.lines("BAR") == ["BAD Error in IMAP command received by server."]
-    assert await client.command("BAZ") == b"* BYE Too many invalid IMAP commands.\r\n"
-    assert client.wire.closed
+from .conftest import MAIL
 
 
 async def test_qresync_clients_hear_of_the_modseq_that_they_cannot_tell(selected: Any, connect: Any, mail: Any) -> None:
@@ -108,19 +37,6 @@ async def test_what_is_no_tag_is_not_repeated(connect: Any) -> None:
     client = await connect()
     answers = [await client.send(line) for line in (b"a(b NOOP\r\n", b"a(~{2+}\r\nxx\r\n", b"(b NOOP {99999999+}\r\n")]
     assert [answer[:6] for answer in answers] == [b"* BAD ", b"* BAD ", b"* BYE "]
-
-
-async def test_no_big_literal_before_login(connect: Any) -> None:
-    client = await connect(user=None)
-    assert await client.send(b"a LOGIN {5}\r\n") == b"+ OK\r\n"
-    other = await connect(user=None)
-    assert await other.send(b"a LOGIN {100000}\r\n") == b"* BYE Literal size too large\r\n"
-    assert other.wire.closed
-
-
-async def test_no_long_line_before_login(connect: Any) -> None:
-    client = await connect(user=None)
-    assert await client.send(b"a LOGIN " + b"x" * 5000 + b" y\r\n") == b"* BYE Too long argument.\r\n"
 
 
 async def test_select_announces_the_mailbox(selected: Any) -> None:
@@ -278,58 +194,6 @@ async def test_fetch_says_the_same_from_memory_and_from_the_file(selected: Any) 
     assert await selected.lines("FETCH 2 FLAGS") == ["* 2 FETCH (FLAGS (\\Recent))", "OK Fetch completed."]
 
 
-async def test_search(selected: Any) -> None:
-    assert await selected.lines("SEARCH SUBJECT one NOT FROM bob") == ["* SEARCH 1", "OK Search completed."]
-    assert await selected.lines("SEARCH RETURN (MIN COUNT) ALL") == [
-        '* ESEARCH (TAG "t4") MIN 1 COUNT 2',
-        "OK Search completed.",
-    ]
-    await selected.command("SEARCH RETURN (SAVE) FROM bob")
-    assert await selected.lines("FETCH $ UID") == ["* 2 FETCH (UID 2)", "OK Fetch completed."]
-
-
-@pytest.mark.parametrize(
-    ("keys", "found"),
-    [
-        ("9:*", ""),  # n:* with n behind the last message is empty here, though not in FETCH
-        ("*", " 2"),
-        ('FROM "<b"', " 2"),
-        ("KEYWORD \\Seen", ""),
-        ("SMALLER 18446744073709551615", " 1 2"),
-        ('CHARSET US-ASCII FROM "bob"', " 2"),
-    ],
-)
-async def test_search_keys_as_dovecot_reads_them(selected: Any, keys: str, found: str) -> None:
-    await selected.command("STORE 1 +FLAGS.SILENT (\\Seen)")
-    assert await selected.lines(f"SEARCH {keys}") == [f"* SEARCH{found}", "OK Search completed."]
-
-
-@pytest.mark.parametrize(
-    ("keys", "found"),
-    [
-        ("1,", "1"),
-        ("BEFORE 32-Jan-2030", "1 2"),
-        ("SINCE 31-Feb-2030", ""),
-        ("SINCE 32-Jan-1999", "1 2"),
-        ('BODY ""', "1 2"),
-    ],
-)
-async def test_search_keys_that_other_servers_refuse(selected: Any, keys: str, found: str) -> None:
-    assert (await selected.lines(f"SEARCH {keys}"))[0].split() == ["*", "SEARCH", *found.split()]
-
-
-async def test_relevancy_is_the_same_of_all(selected: Any) -> None:
-    assert (await selected.lines("SEARCH RETURN (RELEVANCY COUNT) ALL"))[0].endswith(" RELEVANCY (1 1) COUNT 2")
-    assert (await selected.lines("SEARCH RETURN (RELEVANCY MIN) ALL"))[0].endswith(" MIN 1 RELEVANCY (1)")
-    assert (await selected.lines("SORT (REVERSE RELEVANCY) UTF-8 ALL"))[0] == "* SORT 1 2"
-
-
-async def test_a_keyword_that_the_client_named_is_listed(selected: Any) -> None:
-    assert "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft New)" in await selected.lines("SEARCH KEYWORD New")
-    assert not any("FLAGS" in line for line in await selected.lines("SEARCH KEYWORD new"))
-    assert any(line.endswith("New Other)") for line in await selected.lines("STORE 1 -FLAGS (Other)"))
-
-
 @pytest.mark.parametrize(
     ("date", "shown"),
     [
@@ -346,13 +210,6 @@ async def test_appended_dates(connect: Any, date: str, shown: str | None) -> Non
     await client.command("SELECT INBOX")
     line = (await client.lines("FETCH 1 INTERNALDATE"))[0]
     assert (shown in line) if shown else ("2001" not in line)
-
-
-async def test_sort_and_thread(selected: Any) -> None:
-    assert (await selected.lines("SORT (REVERSE SUBJECT) UTF-8 ALL"))[0] == "* SORT 1 2"
-    assert (await selected.lines("UID SORT (REVERSE SIZE) UTF-8 ALL"))[0] == "* SORT 1 2"
-    assert (await selected.lines("THREAD ORDEREDSUBJECT UTF-8 ALL"))[0] == "* THREAD (1 2)"
-    assert (await selected.lines("THREAD REFS UTF-8 ALL"))[0] == "* THREAD (1)(2)"
 
 
 async def test_deleting_the_selected_mailbox_ends_the_session(connect: Any) -> None:

@@ -140,18 +140,15 @@ def test_ipv6_is_shown_in_brackets_and_does_not_take_ipv4(sockets: Sockets) -> N
 
 @pytest.mark.parametrize("below", [False, True], ids=["", "with room for /proc's own descriptor below"])
 def test_holder_of_a_port_is_named(below: bool) -> None:
-    lower = os.open("/dev/null", os.O_RDONLY)
-    with socket.socket() as sock:
+    with Path("/dev/null").open() as lower, socket.socket() as sock:
         if below:
-            os.close(lower)
+            lower.close()
         sock.bind(("127.0.0.1", 0))
         sock.listen()
         port = sock.getsockname()[1]
         comm = Path("/proc/self/comm").read_text().strip()
         assert port_holder("127.0.0.1", port) == f"process {os.getpid()} ({comm})"
     assert port_holder("127.0.0.1", port) == ""
-    if not below:
-        os.close(lower)
 
 
 def test_datagram_listener(sockets: Sockets, tmp_path: Path) -> None:

@@ -47,8 +47,7 @@ def ask_postfix(tmp_path: Path) -> Callable[[str, Sequence[str]], list[str | Non
         confdir = tmp_path / "postfix"
         confdir.mkdir(exist_ok=True)
         (confdir / "main.cf").write_text("compatibility_level = 3.6\n")
-        settings = [file for file in tmp_path.iterdir() if file.is_file()]
-        peers.age(confdir / "main.cf", *settings)
+        peers.age(confdir / "main.cf", *filter(Path.is_file, tmp_path.iterdir()))
         done = subprocess.run(
             ["postmap", "-c", confdir, "-q", "-", spec],
             input="".join(f"{key}\n" for key in keys).encode(),
